@@ -1,0 +1,41 @@
+"""refilm: a film as a network remembers it.
+
+    snakemake results/koyaanisqatsi_by_bladerunner.mp4 --cores 4
+
+What can be asked for:
+    results/{film}_by_{model}.mp4             the film as the model rebuilds it, with its sound
+    results/comparisons/{comparison}.mp4      original and reconstructions in one picture
+    results/stills/{film}_by_{model}.png      contact sheet
+    results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
+    results/latents/{film}_by_{model}.h5      the film as N x 200 numbers
+    results/models/{model}/model.safetensors  the trained networks
+With no target: all that config/config.yaml lists under reconstructions and comparisons.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/frames.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/reconstruct.smk"
+include: "workflow/rules/compare.smk"
+include: "workflow/rules/demo.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        get_final_output(),

@@ -1,0 +1,166 @@
+"""What all rules share: the checked configuration, where things are, and the functions that say what a rule needs.
+
+No rules here. The configuration is checked before anything is planned; what is wrong with it is one line.
+"""
+
+import sys
+from pathlib import Path
+
+from snakemake.settings.types import DeploymentMethod
+
+SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
+sys.path.insert(0, str(SCRIPTS))
+
+from refilm.settings.config import SLUG, Config
+from refilm.settings.errors import RefilmError
+
+
+def plainly(function):
+    """The function, whose RefilmError ends Snakemake with that one line, and not with a report about a rule."""
+
+    def asked(*arguments):
+        try:
+            return function(*arguments)
+        except RefilmError as error:
+            print(f"refilm: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    return asked
+
+
+CONFIG = plainly(Config)(
+    config, Path(workflow.basedir, "workflow", "schemas", "config.schema.yaml")
+)
+
+
+wildcard_constraints:
+    film=SLUG,
+    model=SLUG,
+    comparison=SLUG,
+    size="[0-9]+x[0-9]+",
+
+
+# Every step is `python -m refilm.<rule>`: a change of code never retrains a model. A prefix replaces Snakemake's strict
+# mode, so it is repeated. Outside conda the Python is the one that Snakemake runs on, activated or not.
+shell.prefix(
+    "set -euo pipefail; export PYTHONPATH='{}'; ".format(SCRIPTS)
+    + (
+        ""
+        if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+        else "export PATH='{}':$PATH; ".format(Path(sys.executable).parent)
+    )
+)
+
+
+def frames_file(film, model):
+    return "results/frames/{}/{}.h5".format(CONFIG.recipe(model).frame_size, film)
+
+
+def reconstruction_file(film, model):
+    return "results/reconstructions/{}_by_{}.h5".format(film, model)
+
+
+def model_title(model):
+    """A model without a title of its own is called by the films that it watched."""
+    own = CONFIG.model(model)
+    return own.get("title") or " + ".join(
+        CONFIG.title("film", film) for film in own["films"]
+    )
+
+
+@plainly
+def get_source(wildcards):
+    """The film file. One that is missing is named, with where to put it; one under results/ is made by a rule."""
+    name = (
+        comparison_film(wildcards)
+        if hasattr(wildcards, "comparison")
+        else wildcards.film
+    )
+    source = CONFIG.film(name)["source"]
+    made = (
+        getattr(wildcards, "size", None)
+        and Path(f"results/frames/{wildcards.size}/{name}.h5").exists()
+    )
+    if not (source.startswith("results/") or Path(source).exists() or made):
+        raise RefilmError(
+            f"film '{name}' is missing: put it at {source}, or set films.{name}.source in config/config.yaml"
+        )
+    return ancient(source)
+
+
+def comparison_film(wildcards):
+    return CONFIG.comparison(wildcards.comparison)["film"]
+
+
+def get_film_options(wildcards):
+    """Options of extract_frames that decide its pixels, always in the same order."""
+    film = CONFIG.film(wildcards.film)
+    return [
+        f"--{key}={film[key]}"
+        for key in ("start", "end", "crop", "fit")
+        if film.get(key) is not None
+    ]
+
+
+@plainly
+def get_training_frames(wildcards):
+    return ancient(
+        [
+            frames_file(film, wildcards.model)
+            for film in CONFIG.model(wildcards.model)["films"]
+        ]
+    )
+
+
+def get_recipe(wildcards):
+    return CONFIG.recipe(wildcards.model).to_json()
+
+
+def get_device(wildcards, output):
+    """Asking for `output` keeps Snakemake from tracking the value: another device makes no work again."""
+    return CONFIG.device
+
+
+@plainly
+def get_frames(wildcards):
+    """The frames of a film at the size of the model that rebuilds it, or that are compared."""
+    if hasattr(wildcards, "comparison"):
+        comparison = CONFIG.comparison(wildcards.comparison)
+        return ancient(frames_file(comparison["film"], comparison["models"][0]))
+    CONFIG.film(wildcards.film)
+    return ancient(frames_file(wildcards.film, wildcards.model))
+
+
+@plainly
+def get_compared(wildcards):
+    comparison = CONFIG.comparison(wildcards.comparison)
+    return [
+        reconstruction_file(comparison["film"], model) for model in comparison["models"]
+    ]
+
+
+def get_comparison_options(wildcards):
+    comparison = CONFIG.comparison(wildcards.comparison)
+    keys = ("start", "end", "layout", "height")
+    return [
+        f"--{key}={comparison[key]}" for key in keys if comparison.get(key) is not None
+    ]
+
+
+def get_comparison_titles(wildcards):
+    """The film's title, then one of each model."""
+    comparison = CONFIG.comparison(wildcards.comparison)
+    return {
+        "title": CONFIG.title("film", comparison["film"]),
+        "by": [model_title(model) for model in comparison["models"]],
+    }
+
+
+def get_final_output():
+    """All that the configuration lists."""
+    pairs = CONFIG.reconstructions
+    return (
+        [f"results/{pair}.mp4" for pair in pairs]
+        + [f"results/stills/{pair}.png" for pair in pairs]
+        + [f"results/comparisons/{name}.mp4" for name in CONFIG.comparisons]
+    )

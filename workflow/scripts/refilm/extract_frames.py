@@ -1,0 +1,55 @@
+"""A film file becomes frames: probed, black bars removed, cut and scaled, every frame counted, into HDF5.
+
+python -m refilm.extract_frames --source films/bikes.mp4 --frames results/frames/256x144/bikes.h5 --size 256x144
+"""
+
+import json
+from pathlib import Path
+
+from refilm.frames.store import check_space, write_frames
+from refilm.media.decode import decode_frames, plan_cut
+from refilm.media.ffmpeg import version
+from refilm.media.probe import probe_picture
+from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.recipe import parse_size
+from refilm.settings.times import parse_time
+
+
+def main(args) -> None:
+    width, height = parse_size(args.size, "--size")
+    name = Path(args.frames).stem
+    start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
+    picture = probe_picture(args.source)
+    try:
+        cut = plan_cut(picture, width, height, start, end, args.crop, args.fit)
+    except RefilmError as error:
+        raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
+    check_space(args.frames, cut.frames * width * height * 3)
+    attributes = {
+        "fps": str(picture.fps),
+        "source": args.source,
+        "start_time": str(cut.start_time),
+        "crop": str(cut.crop),
+        "filter": cut.filters,
+        "matrix": picture.matrix,
+        "full_range": picture.full_range,
+        "constant_rate": picture.constant,
+        "settings": json.dumps({"start": args.start, "end": args.end, "crop": args.crop, "fit": args.fit}),
+        "ffmpeg": version(),
+    }
+    count = write_frames(
+        args.frames, width, height, attributes, lambda file: decode_frames(args.source, cut, file, f"extract {name}")
+    )
+    print(f"{args.frames}: {count} frames at {picture.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--source", required=True, help="the film file")
+    parser.add_argument("--frames", required=True, help="the frames file to write")
+    parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
+    parser.add_argument("--start", help="first moment taken: seconds or HH:MM:SS")
+    parser.add_argument("--end", help="end of what is taken: seconds or HH:MM:SS")
+    parser.add_argument("--crop", default="auto", help="auto, none, or W:H:X:Y")
+    parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
+    run_command(main, parser)

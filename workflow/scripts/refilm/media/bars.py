@@ -1,0 +1,59 @@
+"""Black bars: where the picture lies inside the frame, and which part of it fills another shape."""
+
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+
+_SUPPORT = 0.05  # share of the frames that must agree on an edge: a glitch does not, a changed aspect ratio does
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of whole pixels, x and y from the top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}:{self.height}:{self.x}:{self.y}"
+
+
+def picture_box(edges: list[tuple[int, int, int, int]], width: int, height: int) -> Box:
+    """The picture without its bars, from the bright area (x1, x2, y1, y2; inclusive) of many frames.
+
+    For each side the outermost edge on which a share of the frames agrees: scenes that are dark, credits and fades
+    have edges further in, and single glitches have no company. All-black frames say nothing and are left out.
+    """
+    edges = [(x1, x2, y1, y2) for x1, x2, y1, y2 in edges if x2 - x1 >= width // 4 and y2 - y1 >= height // 4]
+    if not edges:
+        return Box(0, 0, width, height)
+    x1s, x2s, y1s, y2s = zip(*edges, strict=True)
+    left, top = (_outermost(side, min) for side in (x1s, y1s))
+    right, bottom = (_outermost(side, max) for side in (x2s, y2s))
+    # An edge of one pixel or two is blur at the border, not a bar; chroma is subsampled, so boxes lie on even pixels.
+    left, top = left + left % 2, top + top % 2
+    right, bottom = right + 1 - (right + 1) % 2, bottom + 1 - (bottom + 1) % 2
+    return Box(left, top, right - left, bottom - top)
+
+
+def _outermost(side: tuple[int, ...], outer) -> int:
+    counts = Counter(side)
+    agreed = [edge for edge in counts if sum(counts[e] for e in (edge - 1, edge, edge + 1)) >= _SUPPORT * len(side)]
+    return outer(agreed) if agreed else outer(side)
+
+
+def fill_box(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:
+    """The largest part in the middle of `box` that has the shape of width x height square pixels."""
+    shape = Fraction(width, height) / sample_aspect  # wanted width over height, in the film's own pixels
+    fitted_width = min(box.width, _even(box.height * shape, box.width))
+    fitted_height = min(box.height, _even(box.width / shape, box.height))
+    x = box.x + _even(Fraction(box.width - fitted_width, 2), box.width)
+    y = box.y + _even(Fraction(box.height - fitted_height, 2), box.height)
+    return Box(x, y, fitted_width, fitted_height)
+
+
+def _even(value: Fraction, limit: int) -> int:
+    """The nearest even number, or the nearest number where the whole is too small for that to be near."""
+    return round(value / 2) * 2 if limit >= 16 else max(1, round(value))

@@ -1,0 +1,137 @@
+"""Running ffmpeg: which program, with which safety, and its own words when it fails.
+
+ffmpeg-python builds the graphs; this module runs the process. A film file is not trusted: it is opened through the
+`file` protocol alone, so that a playlist or a subtitle in it can reach no other address, and never as an option.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import ffmpeg
+import imageio_ffmpeg
+
+from refilm.settings.errors import RefilmError
+
+_SPEAKER = re.compile(r"\[[^\]]*@ 0x[0-9a-f]+\]\s*")
+# What ffmpeg says of the consequences of an error; the cause stands before it.
+_ECHO = re.compile(
+    r"Conversion failed|Last message repeated|Task finished|Terminating thread|Error sending frames|Nothing was written"
+    r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
+    r"|At least one output file|Guessed Channel Layout"
+)
+
+
+@functools.cache
+def executable() -> str:
+    """The ffmpeg to run: `REFILM_FFMPEG` if set, else the complete one inside the imageio-ffmpeg wheel."""
+    named = os.environ.get("REFILM_FFMPEG")
+    if named is None:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    found = shutil.which(named)
+    if found is None:
+        raise RefilmError(f"REFILM_FFMPEG: {named!r} is no program: set it to the path of an ffmpeg, or unset it")
+    return found
+
+
+@functools.cache
+def version() -> str:
+    """The version of that ffmpeg, as written into every frames file: '9.0.2'."""
+    words = subprocess.run([executable(), "-version"], capture_output=True, text=True).stdout.split()
+    return words[2] if len(words) > 2 else "unknown"
+
+
+def film_input(path: Path | str, **options):
+    """An ffmpeg-python input for a film file; options such as `ss` go before the file name."""
+    return ffmpeg.input(f"file:{path}", protocol_whitelist="file,pipe", **options)
+
+
+def raw_frames_input(width: int, height: int, fps, **options):
+    """An ffmpeg-python input that takes (height, width, 3) uint8 RGB frames from the process's standard input."""
+    return ffmpeg.input(
+        "pipe:0", format="rawvideo", pixel_format="rgb24", video_size=(width, height), framerate=str(fps), **options
+    )
+
+
+def command_line(output, *leading: str) -> list[str]:
+    """The command of an ffmpeg-python output node; `leading` are options that apply to the whole run."""
+    head = [executable(), "-hide_banner", "-nostdin", "-nostats", "-y", *leading]
+    return head + ffmpeg.get_args(output)
+
+
+class FfmpegProcess:
+    """One ffmpeg at work. Ends it, whatever happens, when the `with` block is left.
+
+    `stdin` is a pipe to it when asked for; `stdout` is a pipe unless a file is given. `finish()` waits for it and
+    raises with its last words if it failed. stderr goes to a temporary file, so that no amount of it can block.
+    """
+
+    def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.PIPE):
+        self.what = what
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=stdout, stderr=self._stderr
+        )
+        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+
+    def __enter__(self) -> "FfmpegProcess":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self.stdin, self.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        self._stderr.close()
+
+    def running(self, wait_seconds: float) -> bool:
+        """True if it still runs after waiting that long at most."""
+        try:
+            self._process.wait(wait_seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def finish(self) -> str:
+        """Close its input, wait for its end; returns all that it said on stderr.
+
+        Raises RefilmError with its last words if its exit status is not 0.
+        """
+        if self.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it ended early: its status and its words below say why
+                self.stdin.close()
+        status = self._process.wait()
+        said = self.said()
+        if status != 0:
+            if "No space left on device" in said:
+                raise OSError(28, "No space left on device", self.what)
+            raise RefilmError(f"{self.what}: ffmpeg failed: {last_words(said) or f'exit status {status}'}")
+        return said
+
+    def said(self) -> str:
+        """What it has said on stderr so far."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
+
+
+def last_words(said: str, lines: int = 2) -> str:
+    """The last telling lines of ffmpeg's stderr as one line; what is only a consequence is told if there is no more."""
+    spoken = dict.fromkeys(_SPEAKER.sub("", line).strip() for line in said.splitlines())
+    kept = [line for line in spoken if line and not _ECHO.search(line)] or [line for line in spoken if line]
+    return "; ".join(kept[-lines:])
+
+
+def run_ffmpeg(command: list[str], what: str) -> tuple[str, str]:
+    """Run to the end; (stdout, stderr) as text. Raises RefilmError with ffmpeg's last words on failure."""
+    with tempfile.TemporaryFile() as out, FfmpegProcess(command, what, stdout=out) as process:
+        said = process.finish()
+        out.seek(0)
+        return out.read().decode(errors="replace"), said

@@ -1,0 +1,57 @@
+"""A model rebuilds a film: every frame in order, through its latents. Both are kept.
+
+python -m refilm.reconstruct_film --frames results/frames/256x144/bikes.h5 --model results/models/bikes/model.safetensors
+    --reconstruction results/reconstructions/bikes_by_bikes.h5 --latents results/latents/bikes_by_bikes.h5
+"""
+
+from pathlib import Path
+
+import h5py
+
+from refilm.frames.store import FrameStore, check_space, write_frames_from
+from refilm.networks.device import choose_device
+from refilm.networks.model_file import load_model
+from refilm.networks.rebuild import rebuild_film
+from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.files import partial_file
+from refilm.settings.progress import progress_bar
+
+_KEPT_ATTRIBUTES = ("fps", "source", "start_time", "crop", "filter")
+
+
+def main(args) -> None:
+    networks, recipe = load_model(args.model, choose_device(args.device))
+    with FrameStore(args.frames) as film:
+        if (film.width, film.height) != recipe.size:
+            raise RefilmError(
+                f"{args.frames}: frames are {film.width}x{film.height}, but {args.model} was trained at {recipe.frame_size}"
+            )
+        check_space(args.reconstruction, len(film) * film.width * film.height * 3)
+        attributes = {name: film.attributes[name] for name in _KEPT_ATTRIBUTES if name in film.attributes}
+        attributes |= {"model": args.model, "recipe": recipe.to_json()}
+        name = Path(args.reconstruction).stem
+        with partial_file(Path(args.latents)) as partial, h5py.File(partial, "w") as latents:
+            kept = latents.create_dataset("latents", (len(film), recipe.latent), "f4")
+            latents.attrs.update(attributes)
+
+            def rebuilt_batches():
+                with progress_bar(f"reconstruct {name}", len(film), " frames") as bar:
+                    for start, batch_latents, batch in rebuild_film(networks, recipe, film):
+                        kept[start : start + len(batch)] = batch_latents
+                        yield batch
+                        bar.update(len(batch))
+
+            count = write_frames_from(args.reconstruction, film.width, film.height, attributes, rebuilt_batches())
+        if count != len(film):
+            raise RefilmError(f"{args.reconstruction}: {count} frames were rebuilt of {len(film)}")
+    print(f"{args.reconstruction}: {count} frames")
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--frames", required=True, help="frames file of the film")
+    parser.add_argument("--model", required=True, help="the model that rebuilds it")
+    parser.add_argument("--reconstruction", required=True, help="frames file to write")
+    parser.add_argument("--latents", required=True, help="file of latents to write: /latents float32 (N, latent)")
+    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    run_command(main, parser)

@@ -1,0 +1,158 @@
+"""config.yaml: checked against the schema, then for sense, with defaults filled in; and what the rules ask of it."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from refilm.settings.errors import RefilmError, nearest
+from refilm.settings.recipe import Recipe, parse_size
+from refilm.settings.times import parse_time
+
+SLUG = "[a-z0-9][a-z0-9-]*"
+_NAMED = ("films", "models", "comparisons")
+_PIXEL_KEYS = ("start", "end", "crop", "fit")  # what of a film decides which pixels a model sees
+
+
+class Config:
+    """A checked configuration. `films`, `models`, `comparisons`: dicts by name, with defaults filled in."""
+
+    def __init__(self, raw: dict, schema_file: Path | str):
+        """Raises RefilmError, in one line, for the first thing that is wrong."""
+        schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+        values = _with_text_names(copy.deepcopy(raw))
+        _check_schema(values, schema)
+        self._training_keys = schema["$defs"]["training"]["properties"].keys()
+        self.training = _defaults(schema["$defs"]["training"]) | values.get("training", {})
+        film_defaults = _defaults(schema["$defs"]["film"])
+        comparison_defaults = _defaults(schema["$defs"]["comparison"])
+        self.films = {name: film_defaults | film for name, film in values.get("films", {}).items()}
+        self.models = values.get("models", {})
+        self.comparisons = {name: comparison_defaults | c for name, c in values.get("comparisons", {}).items()}
+        self.reconstructions = values.get("reconstructions", [])
+        self.video = _defaults(schema["properties"]["video"]) | values.get("video", {})
+        self.device = values.get("device", schema["properties"]["device"]["default"])
+        self._check_sense()
+
+    def film(self, name: str) -> dict:
+        """The film's settings. Raises RefilmError with the nearest known name."""
+        return self._named("film", self.films, name)
+
+    def model(self, name: str) -> dict:
+        return self._named("model", self.models, name)
+
+    def comparison(self, name: str) -> dict:
+        return self._named("comparison", self.comparisons, name)
+
+    def title(self, kind: str, name: str) -> str:
+        """How a film or model is called in pictures: its `title`, else its name."""
+        return getattr(self, kind)(name).get("title") or name
+
+    def recipe(self, model: str) -> Recipe:
+        """Everything that decides the weights of a model."""
+        own = self.model(model)
+        values = {**self.training, **{key: own[key] for key in self._training_keys if key in own}}
+        given = next((key for key in ("steps", "epochs") if own.get(key) is not None), None)
+        if given:
+            values |= {key: None for key in ("steps", "epochs") if key != given}
+        elif values.get("steps") is not None:
+            values["epochs"] = None
+        films = {name: {key: self.film(name)[key] for key in _PIXEL_KEYS if key in self.film(name)} for name in own["films"]}
+        return Recipe.from_json(json.dumps({**values, "films": films}))
+
+    def _named(self, kind: str, known: dict, name: str) -> dict:
+        if name not in known:
+            raise RefilmError(
+                f"unknown {kind} '{name}'{nearest(name, known)} ({kind}s are declared in config/config.yaml under {kind}s:)"
+            )
+        return known[name]
+
+    def _check_sense(self) -> None:
+        for name, film in self.films.items():
+            _check_span(film, f"films.{name}")
+        for name, model in self.models.items():
+            for film in model["films"]:
+                if film not in self.films:
+                    raise RefilmError(f"config: models.{name}.films: unknown film '{film}'{nearest(film, self.films)}")
+            if model.get("steps") is not None and model.get("epochs") is not None:
+                raise RefilmError(f"config: models.{name}: both steps and epochs are given: keep one")
+            size = model.get("frame_size", self.training["frame_size"])
+            parse_size(size, f"config: {f'models.{name}' if 'frame_size' in model else 'training'}.frame_size")
+        for entry in self.reconstructions:
+            film, _, model = entry.partition("_by_")
+            self._check_pair("reconstructions", film, [model])
+        for name, comparison in self.comparisons.items():
+            self._check_pair(f"comparisons.{name}", comparison["film"], comparison["models"])
+            _check_span(comparison, f"comparisons.{name}")
+            sizes = {model: self.recipe(model).frame_size for model in comparison["models"]}
+            if len(set(sizes.values())) > 1:
+                raise RefilmError(f"config: comparisons.{name}: its models differ in frame_size {sizes}: compare equals")
+
+    def _check_pair(self, place: str, film: str, models: list[str]) -> None:
+        if film not in self.films:
+            raise RefilmError(f"config: {place}: unknown film '{film}'{nearest(film, self.films)}")
+        for model in models:
+            if model not in self.models:
+                raise RefilmError(f"config: {place}: unknown model '{model}'{nearest(model, self.models)}")
+
+
+def _check_span(values: dict, place: str) -> None:
+    start, end = (
+        parse_time(values[key], f"config: {place}.{key}") if values.get(key) is not None else None
+        for key in ("start", "end")
+    )
+    if end is not None and end <= (start or 0):
+        raise RefilmError(f"config: {place}: end {values['end']} is not after start {values.get('start', 0)}")
+
+
+def _with_text_names(values: dict) -> dict:
+    """YAML reads a film called 2001 as a number; a name is always text. An entry set to ~ by an overlay is taken out."""
+    for section in _NAMED:
+        if isinstance(values.get(section), dict):
+            named = values[section].items()
+            values[section] = {
+                name if isinstance(name, (str, bool)) else str(name): entry for name, entry in named if entry is not None
+            }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _check_schema(values: dict, schema: dict) -> None:
+    for section in _NAMED:
+        for name in values.get(section) or {}:
+            if not isinstance(name, str) or not re.fullmatch(SLUG, name):
+                raise RefilmError(
+                    f"config: {section}: {name!r} cannot be a name: use a-z, 0-9 and -, beginning with a letter or a digit"
+                    + (", in quotes" if isinstance(name, bool) else "")
+                )
+    error = best_match(Draft202012Validator(schema).iter_errors(values))
+    if error is not None:
+        raise RefilmError(f"config: {_sentence(error)}")
+
+
+def _sentence(error) -> str:
+    place = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        key = next(key for key in error.instance if key not in known)
+        return f"{place + '.' if place else ''}{key}: unknown key{nearest(key, known)}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"{place}: '{missing}' is missing"
+    meaning = " ".join(error.schema.get("description", "").split())
+    value = repr(error.instance) if len(repr(error.instance)) < 80 else f"{repr(error.instance)[:77]}..."
+    if error.validator == "enum":
+        return f"{place}: {value} is none of {', '.join(map(str, error.validator_value))}{_close(error)}"
+    return f"{place or 'the whole file'}: {value} will not do: {meaning or error.message}"
+
+
+def _close(error) -> str:
+    said = nearest(str(error.instance), [str(value) for value in error.validator_value])
+    return said if "did you mean" in said else ""
+
+
+def _defaults(schema: dict) -> dict:
+    return {key: value["default"] for key, value in schema["properties"].items() if "default" in value}

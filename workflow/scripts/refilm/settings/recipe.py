@@ -1,0 +1,94 @@
+"""A recipe: everything that decides the weights of a model, and nothing else, as one frozen object and one string."""
+
+import dataclasses
+import hashlib
+import json
+import math
+
+from refilm.settings.errors import RefilmError, nearest
+
+HALVINGS = 4  # strided convolutions of each network: width and height must be multiples of 2**HALVINGS
+_LENGTH = ("epochs", "steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The settings of one model. Every key's meaning and default: workflow/schemas/config.schema.yaml.
+
+    films maps each film's name to what decides which of its pixels are seen (start, end, crop, fit), so that a film
+    file that moves on the disk, or gets another title, is still the same recipe.
+    """
+
+    recipe: str
+    frame_size: str
+    latent: int
+    width: int
+    batch: int
+    epochs: float | None
+    steps: int | None
+    learning_rate: float
+    warmup: float
+    noise: float
+    kl_weight: float
+    pixel_weight: float
+    likeness_layers: tuple[int, ...]
+    gamma: float | str
+    adversarial: float
+    discriminator_rate: float
+    ema: float
+    precision: str
+    seed: int
+    films: dict[str, dict]
+
+    def __post_init__(self):
+        parse_size(self.frame_size, "frame_size")
+        if (self.epochs is None) == (self.steps is None):
+            raise RefilmError("a recipe has either epochs or steps, to say how long it trains")
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """From `to_json`'s string. Raises RefilmError for unknown and missing keys."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise RefilmError(f"recipe: not JSON: {error}") from error
+        fields = {field.name for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in fields:
+                raise RefilmError(f"recipe: unknown key '{key}'{nearest(key, fields)}")
+        if missing := fields - values.keys():
+            raise RefilmError(f"recipe: missing {', '.join(sorted(missing))}")
+        return cls(**{**values, "likeness_layers": tuple(values["likeness_layers"])})
+
+    def to_json(self) -> str:
+        """One canonical string: the same settings give the same characters, in whatever order they were written."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    def state_key(self) -> str:
+        """A short hash of all but the length of training: a run may be prolonged, but not continued as another."""
+        values = {key: value for key, value in json.loads(self.to_json()).items() if key not in _LENGTH}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+    def total_steps(self, frames: int) -> int:
+        """Steps of the whole training on so many frames; an epoch shows each frame once."""
+        return self.steps if self.steps is not None else math.ceil(self.epochs * frames / self.batch)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of a frame in pixels."""
+        return parse_size(self.frame_size, "frame_size")
+
+
+def parse_size(text: str, place: str) -> tuple[int, int]:
+    """(width, height) from '256x144'. Raises RefilmError unless the networks can halve both four times."""
+    width, _, height = str(text).partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise RefilmError(f"{place}: {text!r} is no frame size: write WIDTHxHEIGHT, such as 256x144")
+    unit = 2**HALVINGS
+    fitting = [max(unit, round(int(side) / unit) * unit) for side in (width, height)]
+    if fitting != [int(width), int(height)]:
+        raise RefilmError(
+            f"{place}: {text} cannot be halved {HALVINGS} times by the networks: width and height must be multiples of "
+            f"{unit}; the nearest is {fitting[0]}x{fitting[1]}"
+        )
+    return int(width), int(height)

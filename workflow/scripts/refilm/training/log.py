@@ -1,0 +1,63 @@
+"""training.csv: a row every few steps, appended as it happens, and cut back to the checkpoint when a run continues."""
+
+import csv
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+
+class TrainingLog:
+    """Writes rows of: step, epoch, seconds (of training, previews and checkpoints not counted), frames_per_s, measures."""
+
+    def __init__(self, path: Path, step: int, batch: int, frames: int):
+        self.path, self.batch, self.frames = Path(path), batch, frames
+        self._step, self._seconds = step, self._cut_back(step)
+        self._began = time.perf_counter()
+
+    def write(self, step: int, sums: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Append the row of the steps since the last one; `sums` are its measures, summed over them. Returns the row."""
+        names, count = list(sums), step - self._step
+        values = (torch.stack([sums[name] for name in names]) / count).tolist()  # waits for the device
+        now = time.perf_counter()
+        lasted = max(1e-9, now - self._began)
+        self._began, self._step, self._seconds = now, step, self._seconds + lasted
+        row = {
+            "step": step,
+            "epoch": round(step * self.batch / self.frames, 4),
+            "seconds": round(self._seconds, 3),
+            "frames_per_s": round(count * self.batch / lasted, 2),
+        } | {name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}
+        new = not self.path.exists()
+        with open(self.path, "a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        return row
+
+    @contextmanager
+    def pause(self):
+        """What happens in the block is no training time."""
+        began = time.perf_counter()
+        yield
+        self._began += time.perf_counter() - began
+
+    def _cut_back(self, step: int) -> float:
+        """Drop the rows after `step`, which will be made again, and return the seconds trained up to it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if step == 0:
+            self.path.unlink(missing_ok=True)
+        if not self.path.exists():
+            return 0.0
+        with open(self.path, newline="") as file:
+            reader = csv.DictReader(file)
+            names, rows = reader.fieldnames, [row for row in reader if int(row["step"]) <= step]
+        partial = self.path.with_suffix(".csv.part")
+        with open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(self.path)
+        return float(rows[-1]["seconds"]) if rows else 0.0

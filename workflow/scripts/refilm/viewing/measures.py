@@ -1,0 +1,61 @@
+"""How near a rebuilt frame is to the film's, in numbers that need no network and no download."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
+_WINDOW, _SIGMA = 11, 1.5  # of Wang et al. 2004
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def psnr(film: Tensor, rebuilt: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each frame in dB, over all its pixels and channels: uint8 (N, H, W, 3) -> (N,)."""
+    squared = (film.double() - rebuilt.double()).square().mean(dim=(1, 2, 3))
+    return 10 * torch.log10(255.0**2 / squared.clamp_min(1e-10))
+
+
+def ssim(film: Tensor, rebuilt: Tensor) -> Tensor:
+    """Structural similarity of each frame, a mean over channels (Wang et al. 2004: Gaussian window of 11 pixels, whole
+    windows only): uint8 (N, H, W, 3) -> (N,)."""
+    x, y = (frames.permute(0, 3, 1, 2).double() for frames in (film, rebuilt))
+    blurred = [_blur(z) for z in (x, y, x * x, y * y, x * y)]
+    mean_x, mean_y, square_x, square_y, product = blurred
+    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
+    covariance = product - mean_x * mean_y
+    likeness = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
+    return (likeness / ((mean_x**2 + mean_y**2 + _C1) * (variance_x + variance_y + _C2))).mean(dim=(1, 2, 3))
+
+
+def contrast(frames: Tensor) -> Tensor:
+    """Standard deviation of the luma in grey levels: (N, H, W, 3) -> (N,)."""
+    return _luma(frames).std(dim=(1, 2), correction=0)
+
+
+def sharpness(frames: Tensor) -> Tensor:
+    """Mean absolute gradient of the luma, in grey levels a pixel: (N, H, W, 3) -> (N,)."""
+    luma = _luma(frames)
+    return (luma.diff(dim=1).abs().mean(dim=(1, 2)) + luma.diff(dim=2).abs().mean(dim=(1, 2))) / 2
+
+
+def motion(frames: Tensor) -> Tensor:
+    """Mean absolute difference of each frame from the one before, in grey levels: (N, H, W, 3) -> (N - 1,)."""
+    return frames.double().diff(dim=0).abs().mean(dim=(1, 2, 3))
+
+
+def temporal_error(film: Tensor, rebuilt: Tensor) -> Tensor:
+    """Mean absolute difference between the film's change from frame to frame and the rebuilt film's, in grey levels: what
+    flickers, or fails to move: (N, H, W, 3) -> (N - 1,)."""
+    return (film.double().diff(dim=0) - rebuilt.double().diff(dim=0)).abs().mean(dim=(1, 2, 3))
+
+
+def _luma(frames: Tensor) -> Tensor:
+    return frames.double() @ torch.tensor(_LUMA, dtype=torch.float64)
+
+
+def _blur(x: Tensor) -> Tensor:
+    at = torch.arange(_WINDOW, dtype=x.dtype) - _WINDOW // 2
+    taps = torch.exp(-(at**2) / (2 * _SIGMA**2))
+    taps = (taps / taps.sum()).expand(x.shape[1], 1, 1, _WINDOW)
+    across = F.conv2d(x, taps, groups=x.shape[1])
+    return F.conv2d(across, taps.transpose(2, 3), groups=x.shape[1])
