@@ -1,6 +1,7 @@
 """Frames train a model: a VAE/GAN, or its plain relatives. Killed at any moment, the same command continues.
 
-    python -m refilm.train_model --frames results/frames/256x144/bikes.h5 --recipe '{...}' --model results/models/bikes/model.safetensors
+    python -m refilm.train_model --frames results/frames/256x144/bikes.h5 --recipe "$(cat results/models/bikes/recipe.json)"
+        --model results/models/bikes/model.safetensors
 
 Beside the model: training.csv, training.png, previews/, recipe.json, and state/, from which a killed run continues.
 """

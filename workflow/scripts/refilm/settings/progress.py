@@ -31,5 +31,5 @@ def progress_bar(what: str, total: int | None, unit: str, initial: int = 0) -> t
         mininterval=0.2 if terminal else _LINE_SECONDS,
         maxinterval=_LINE_SECONDS,
         dynamic_ncols=terminal,
-        bar_format="{desc}: " + percent + "{n_fmt}/{total_fmt} {rate_fmt} ETA {remaining}{postfix}",
+        bar_format="{desc}: " + percent + "{n_fmt}/{total_fmt}, {rate_noinv_fmt}, ETA {remaining}{postfix}",
     )

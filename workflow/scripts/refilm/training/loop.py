@@ -67,7 +67,7 @@ class Trainer:
             rate = learning_rate(self.recipe.learning_rate, self.recipe.warmup, self.step, total)
             group["lr"] = rate * group["rate"]
             for weight, gradient in zip(group["params"], grads, strict=True):
-                weight.grad = gradient
+                weight.grad = in_layout_of(weight, gradient)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self._update_average()
@@ -102,12 +102,21 @@ class Trainer:
             parts[part][rest] = tensor
         self.networks.load_state_dict(parts["networks"])
         self.average.load_state_dict(parts["average"])
+        weights = [weight for group in self.optimiser.param_groups for weight in group["params"]]
         moments: dict[int, dict] = {}
         for name, tensor in parts["optimiser"].items():
             index, _, moment = name.partition(".")
-            moments.setdefault(int(index), {})[moment] = tensor
+            moments.setdefault(int(index), {})[moment] = in_layout_of(weights[int(index)], tensor)
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.step = step
+
+
+def in_layout_of(weight: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor with its elements in memory in the weight's order. Fused Adam goes through weight, gradient and moments
+    by memory and asks no questions: in another order it would silently mix up the elements."""
+    if tensor.shape != weight.shape or tensor.stride() == weight.stride():
+        return tensor
+    return torch.empty_like(weight).copy_(tensor)
 
 
 def train(
@@ -145,7 +154,7 @@ def train(
                     row = log.write(trainer.step, sums)  # the one host-device sync
                     _check_finite(row, states)
                     sums = {}
-                    bar.set_postfix_str(f" {row['frames_per_s']:.0f} frames/s, PSNR {row['psnr']:.1f} dB")
+                    bar.set_postfix_str(f" {row['frames_per_s']:.0f} frames/s, PSNR {row['psnr']:.1f} dB", refresh=False)
                 bar.update(1)
 
                 # show

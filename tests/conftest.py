@@ -1,0 +1,116 @@
+"""What the tests share: films made with ffmpeg, a small recipe, and the commands as a user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refilm.media.ffmpeg import executable
+from refilm.settings.config import Config
+from refilm.settings.recipe import Recipe
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def ffmpeg(*arguments) -> str:
+    """Run the project's ffmpeg; its stderr."""
+    command = [executable(), "-hide_banner", "-nostdin", "-y", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def make_film(
+    path,
+    seconds=2,
+    fps="24",
+    size="64x48",
+    sound=True,
+    picture="testsrc2",
+    codec=("-c:v", "libx264", "-preset", "ultrafast"),
+) -> Path:
+    """A film of a test picture that changes with every frame, with a tone."""
+    tone = ["-f", "lavfi", "-i", f"sine=440:sample_rate=44100:duration={seconds}"] if sound else []
+    source = f"{picture}=size={size}:rate={fps}:duration={seconds}"
+    ffmpeg("-f", "lavfi", "-i", source, *tone, "-pix_fmt", "yuv420p", *codec, path)
+    return Path(path)
+
+
+def decoded(path, size: tuple[int, int], filters: str = "null") -> np.ndarray:
+    """All frames of a video as ffmpeg decodes them: uint8 (N, H, W, 3)."""
+    command = [executable(), "-v", "error", "-i", str(path), "-map", "0:v:0", "-vf", filters, "-fps_mode", "passthrough"]
+    raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, size[1], size[0], 3)
+
+
+def heard(path, rate: int = 8000) -> np.ndarray:
+    """The first soundtrack as mono float samples, -1 to 1."""
+    command = [executable(), "-v", "error", "-i", str(path), "-map", "0:a:0", "-ac", "1", "-ar", str(rate)]
+    raw = subprocess.run([*command, "-f", "s16le", "-"], capture_output=True, check=True).stdout
+    return np.frombuffer(raw, "<i2") / 32768
+
+
+def described(path) -> str:
+    """What ffmpeg says of a file."""
+    return subprocess.run([executable(), "-hide_banner", "-i", str(path)], capture_output=True, text=True).stderr
+
+
+def command(module: str, *arguments, cwd=None, environment=None) -> subprocess.CompletedProcess:
+    """`python -m refilm.<module>` as the rules run it."""
+    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")} | (environment or {})
+    words = [sys.executable, "-m", f"refilm.{module}", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environ)
+
+
+def refused(done: subprocess.CompletedProcess) -> str:
+    """The one line that a failed command ends with; asserts that it is one line and no traceback."""
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("refilm: ")]
+    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    return lines[0]
+
+
+def config(**sections) -> Config:
+    """A checked configuration of one film and one model, with sections replaced or added."""
+    raw = {"films": {"bikes": {"source": "films/bikes.mp4"}}, "models": {"bikes": {"films": ["bikes"]}}}
+    return Config(raw | sections, SCHEMA)
+
+
+def small_recipe(**values) -> Recipe:
+    """A recipe that trains in seconds: the defaults with narrow networks for small frames."""
+    default = json.loads(config().recipe("bikes").to_json())
+    length = {"epochs": None, "steps": 6} if "epochs" not in values else {"steps": None}
+    small = {"frame_size": "64x48", "width": 8, "latent": 16, "batch": 4, "precision": "float32"}
+    return Recipe.from_json(json.dumps(default | small | length | values))
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    """Two seconds of a test picture at 24 frames/s with a tone."""
+    return make_film(tmp_path / "film.mp4")
+
+
+@pytest.fixture(scope="session")
+def frames_file(tmp_path_factory) -> Path:
+    """The frames of such a film, 64x48."""
+    folder = tmp_path_factory.mktemp("frames")
+    made = make_film(folder / "film.mp4")
+    done = command("extract_frames", f"--source={made}", f"--frames={folder / 'film.h5'}", "--size=64x48")
+    assert done.returncode == 0, done.stderr
+    return folder / "film.h5"
+
+
+@pytest.fixture(scope="session")
+def real_films() -> Path | None:
+    """The folder of real films named by REFILM_TEST_FILMS, or None where there is none."""
+    folder = os.environ.get("REFILM_TEST_FILMS")
+    return Path(folder) if folder else None
+
+
+RATES = [Fraction(24), Fraction(25), Fraction(30000, 1001)]

@@ -1,0 +1,91 @@
+"""The networks' shapes, and what must not depend on a frame's neighbours."""
+
+import pytest
+import torch
+
+from refilm.networks.vaegan import Decoder, Networks, to_frames, to_network
+from tests.conftest import small_recipe
+
+PAPER_SIZE = {"frame_size": "256x144", "width": 16, "latent": 200}
+
+
+def networks(**values) -> Networks:
+    torch.manual_seed(0)
+    return Networks(small_recipe(**values)).eval()
+
+
+def test_shapes_at_256x144():
+    nets = networks(**PAPER_SIZE)
+    frames = torch.rand(2, 3, 144, 256) * 2 - 1
+    mean, log_variance = nets.encoder(frames)
+    assert mean.shape == log_variance.shape == (2, 200)
+    assert nets.decoder(mean).shape == (2, 3, 144, 256)
+    logits, features = nets.discriminator(frames)
+    assert logits.shape == (2,)
+    assert [tuple(f.shape[1:]) for f in features] == [(16, 72, 128), (32, 36, 64), (64, 18, 32), (128, 9, 16)]
+
+
+@pytest.mark.parametrize("name", ["vae", "autoencoder"])
+def test_pixel_recipes_have_no_discriminator(name):
+    assert set(networks(recipe=name).parts()) == {"encoder", "decoder"}
+
+
+def test_no_pooling_and_no_batch_norm():
+    kinds = {type(module).__name__ for module in networks().modules()}
+    assert not any("Pool" in kind or "BatchNorm" in kind for kind in kinds)
+
+
+def test_a_frame_does_not_depend_on_its_neighbours_or_their_number():
+    nets = networks().double()
+    frames = torch.rand(7, 3, 48, 64, dtype=torch.float64) * 2 - 1
+    together = nets.decoder(nets.encoder(frames)[0])
+    for n in range(7):
+        alone = nets.decoder(nets.encoder(frames[n : n + 1])[0])
+        torch.testing.assert_close(alone[0], together[n], rtol=0, atol=1e-6)  # tanh is in float32
+    features = nets.discriminator(frames)[0]
+    torch.testing.assert_close(nets.discriminator(frames[3:4])[0][0], features[3], rtol=0, atol=1e-6)
+
+
+def test_every_pixel_weighs_the_same_in_the_first_convolution():
+    """A kernel that is no multiple of its stride counts some pixels more often: the checkerboard."""
+    for part in (networks().encoder.layers[0], networks().discriminator.layers[0]):
+        with torch.no_grad():
+            part.weight.fill_(1.0)
+        frames = torch.zeros(1, 3, 48, 64, requires_grad=True)
+        (counts,) = torch.autograd.grad(part(frames).sum(), frames)
+        inside = counts[:, :, 1:-1, 1:-1]
+        assert inside.min() == inside.max() > 0
+
+
+def test_an_untrained_decoder_draws_no_grid():
+    """Each 2x2 square of an even area has one colour: the four pixels begin with the same weights."""
+    torch.manual_seed(0)
+    decoder = Decoder((64, 48), 8, 16)
+    even = torch.ones(1, 8, 24, 32)
+    picture = decoder.layers[-1](even)[0, :, 2:-2, 2:-2]
+    assert (picture.amax((1, 2)) - picture.amin((1, 2))).max() < 1e-5
+    widened = decoder.layers[2](torch.ones(1, 64, 3, 4))[0, :, 1:-1, 1:-1]
+    assert (widened.amax((1, 2)) - widened.amin((1, 2))).max() < 1e-5
+
+
+def test_frames_survive_the_way_to_the_network_and_back():
+    frames = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 16, 16, 3)
+    assert torch.equal(to_frames(to_network(frames)), frames)
+    assert to_network(frames).is_contiguous(memory_format=torch.channels_last)
+    assert to_network(frames).min() == -1 and to_network(frames).max() == 1
+
+
+def test_the_whole_of_the_grey_scale_is_within_reach():
+    """The decoder's last function has -1 and 1 for limits, so black is black."""
+    nets = networks()
+    with torch.no_grad():
+        nets.decoder.layers[-1][0].bias.fill_(-9.0)
+        assert to_frames(nets.decoder(torch.zeros(1, 16))).max() == 0
+
+
+def test_a_posterior_too_wide_is_held_at_a_finite_width():
+    nets = networks()
+    with torch.no_grad():
+        nets.encoder.head.bias.fill_(1000.0)
+        _, log_variance = nets.encoder(torch.zeros(1, 3, 48, 64))
+    assert log_variance.exp().isfinite().all()

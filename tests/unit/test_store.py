@@ -1,0 +1,97 @@
+"""The frame store: what is written is read, whole, in any order, and by any HDF5 library."""
+
+import errno
+
+import h5py
+import numpy as np
+import pytest
+
+from refilm.frames.store import DATA_OFFSET, FrameStore, check_space, write_frames, write_frames_from
+from refilm.settings.errors import RefilmError
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (37, 48, 64, 3), dtype=np.uint8)
+ATTRIBUTES = {"fps": "24000/1001", "source": "a film.mkv", "start_time": "1/3"}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    path = tmp_path / "film.h5"
+    write_frames_from(path, 64, 48, ATTRIBUTES, (FRAMES[i : i + 5] for i in range(0, 37, 5)))
+    return path
+
+
+def test_any_hdf5_library_reads_it(stored):
+    with h5py.File(stored) as file:
+        assert file["frames"].dtype == np.uint8 and file["frames"].shape == FRAMES.shape
+        assert file["frames"].chunks is None and file["frames"].compression is None
+        assert file["frames"].id.get_offset() == DATA_OFFSET
+        assert np.array_equal(file["frames"][:], FRAMES)
+        assert dict(file.attrs) == ATTRIBUTES | {"schema": 1}
+
+
+def test_it_reads_as_a_sequence(stored):
+    with FrameStore(stored) as film:
+        assert (len(film), film.width, film.height) == (37, 64, 48)
+        assert str(film.fps) == "24000/1001"
+        assert np.array_equal(film[5], FRAMES[5]) and np.array_equal(film[-1], FRAMES[-1])
+        assert np.array_equal(film[30:99], FRAMES[30:]) and np.array_equal(film[1:9:3], FRAMES[1:9:3])
+        order = [36, 0, 17, 17, 3]
+        assert np.array_equal(film.read(order), FRAMES[order])
+        with pytest.raises(IndexError):
+            film[37]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_smallest_films(tmp_path, count):
+    tiny = FRAMES[:count, :32, :32]
+    write_frames_from(tmp_path / "tiny.h5", 32, 32, ATTRIBUTES, [tiny])
+    with FrameStore(tmp_path / "tiny.h5") as film:
+        assert np.array_equal(film[:], tiny)
+
+
+def test_a_film_cut_off_is_an_error_and_never_a_repeated_frame(stored):
+    whole = stored.read_bytes()
+    with FrameStore(stored) as film:
+        stored.write_bytes(whole[:-100])
+        with pytest.raises(RefilmError, match="ends inside frame 36"):
+            film[36]
+
+
+def test_a_wrong_count_leaves_no_file(tmp_path):
+    with pytest.raises(RefilmError, match="bytes were written"):
+        write_frames(tmp_path / "film.h5", 64, 48, ATTRIBUTES, lambda file: file.write(FRAMES[0].data) and 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_what_was_there(stored):
+    before = stored.read_bytes()
+
+    def fill_the_disk(file):
+        file.write(FRAMES[0].data)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_frames(stored, 64, 48, ATTRIBUTES, fill_the_disk)
+    assert stored.read_bytes() == before and len(list(stored.parent.iterdir())) == 1
+
+
+def test_room_is_asked_for_before_work_begins(tmp_path):
+    with pytest.raises(RefilmError, match=r"no space left .* needs 1000000000.0 GB"):
+        check_space(tmp_path / "film.h5", 10**18)
+    check_space(tmp_path / "film.h5", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5" * 100])
+def test_another_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "film.h5"
+    path.write_bytes(content)
+    with pytest.raises(RefilmError, match="not a frames file"):
+        FrameStore(path)
+
+
+def test_a_chunked_file_is_refused(tmp_path):
+    with h5py.File(tmp_path / "film.h5", "w") as file:
+        file.create_dataset("frames", data=FRAMES, chunks=(1, 48, 64, 3))
+        file.attrs["fps"] = "24"
+    with pytest.raises(RefilmError, match="not a frames file"):
+        FrameStore(tmp_path / "film.h5")

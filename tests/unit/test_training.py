@@ -1,0 +1,319 @@
+"""Training: what is drawn when, and that being killed changes nothing."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from refilm.frames.store import FrameStore, write_frames_from
+from refilm.settings.errors import RefilmError
+from refilm.settings.recipe import Recipe
+from refilm.training import loop
+from refilm.training.loop import Trainer, train
+from refilm.training.schedule import Footage, ahead, learning_rate, preview_steps
+from tests.conftest import ROOT, command, refused, small_recipe
+
+CPU = torch.device("cpu")
+
+
+def store_of(path, count):
+    random = np.random.default_rng(count)
+    frames = random.integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
+    write_frames_from(path, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    return path
+
+
+@pytest.fixture
+def films(tmp_path):
+    return [store_of(tmp_path / "one.h5", 13), store_of(tmp_path / "two.h5", 9)]
+
+
+def ignore(preview):
+    pass
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in trainer.state().items()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# --- what a step takes in
+
+
+def test_an_epoch_shows_every_frame_of_every_film_once(films):
+    with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
+        footage = Footage([one, two], 4, 16, seed=0)
+        drawn = np.concatenate([footage.indices(step) for step in range(33)])  # 132 frames: six epochs of 22
+        assert len(footage) == 22
+        for epoch in range(6):
+            assert sorted(drawn[22 * epoch : 22 * (epoch + 1)]) == list(range(22))
+        assert Counter(drawn) == dict.fromkeys(range(22), 6)
+        assert not np.array_equal(drawn[:22], drawn[22:44]) and not np.array_equal(drawn[:22], np.arange(22))
+
+
+def test_a_batch_holds_the_frames_that_its_numbers_say(films):
+    with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
+        footage = Footage([one, two], 8, 16, seed=3)
+        both = np.concatenate([one[:], two[:]])
+        for step in range(4):
+            assert np.array_equal(footage.load(step).frames.numpy(), both[footage.indices(step)])
+
+
+def test_a_step_is_a_function_of_seed_and_step_alone(films):
+    with FrameStore(films[0]) as film:
+        one, again, other = (Footage([film], 4, 16, seed=seed) for seed in (0, 0, 1))
+        again.load(7)
+        a, b, c, d = one.load(5), again.load(5), other.load(5), one.load(6)
+    assert all(torch.equal(getattr(a, part), getattr(b, part)) for part in ("frames", "noise", "prior"))
+    assert not torch.equal(a.noise, c.noise) and not torch.equal(a.noise, d.noise) and not torch.equal(a.noise, a.prior)
+
+
+def test_reading_ahead_keeps_the_order_and_passes_errors_on():
+    assert [step for step, _ in ahead(lambda step: step, 3, 20)] == list(range(3, 20))
+    assert all(step == value for step, value in ahead(lambda step: step, 0, 9))
+
+    def broken(step):
+        if step == 5:
+            raise RefilmError("the disk is gone")
+        return step
+
+    with pytest.raises(RefilmError, match="the disk is gone"):
+        list(ahead(broken, 0, 9))
+
+
+def test_six_epochs_of_a_feature_film_are_84240_steps():
+    assert small_recipe(epochs=6, batch=12).total_steps(168_480) == 84_240
+    assert small_recipe(epochs=0.5, batch=12).total_steps(25) == 2
+
+
+def test_learning_rate_rises_then_falls_to_a_hundredth():
+    rates = [learning_rate(1.0, 0.1, step, 1000) for step in range(1000)]
+    assert rates[0] < 0.02 and max(rates) == pytest.approx(1.0, abs=0.01) and 90 <= rates.index(max(rates)) <= 110
+    assert rates[-1] == pytest.approx(0.01, abs=1e-4) and rates[110:] == sorted(rates[110:], reverse=True)
+
+
+def test_previews_come_densely_first_and_at_the_end():
+    steps = sorted(preview_steps(84_240))
+    assert steps[-1] == 84_240 and len(steps) == 40 and steps[1] - steps[0] < steps[-1] - steps[-2]
+    assert preview_steps(1) == {1}
+
+
+# --- what training does
+
+
+@pytest.mark.parametrize("name", ["larsen2015", "vae", "autoencoder"])
+def test_every_parameter_of_every_network_learns(films, tmp_path, name):
+    recipe = small_recipe(recipe=name, steps=3)
+    before = Trainer(recipe, CPU).networks.state_dict()
+    after = train(recipe, films, tmp_path / "model", CPU, ignore).networks.state_dict()
+    still = [key for key in before if torch.equal(before[key], after[key])]
+    assert still == []
+
+
+def test_it_learns_the_film(tmp_path):
+    """A film of four pictures is soon rebuilt better than by its mean, by every recipe."""
+    pictures = np.random.default_rng(1).integers(0, 256, (4, 6, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    write_frames_from(tmp_path / "four.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [pictures])
+    blind = np.square(pictures - pictures.mean(0)).mean()
+    for name in ("larsen2015", "vae", "autoencoder"):
+        recipe = small_recipe(recipe=name, steps=150, learning_rate=0.003, width=16)
+        rebuilt = train(recipe, [tmp_path / "four.h5"], tmp_path / name, CPU, ignore).rebuild(pictures)
+        assert np.square(rebuilt.astype(float) - pictures).mean() < 0.35 * blind, name
+
+
+def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeypatch):
+    recipe = small_recipe(steps=12)
+    whole = weights(train(recipe, films, tmp_path / "whole", CPU, ignore))
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "_REPORT_STEPS", 2)
+    real_step = Trainer.train_step
+
+    for killed_before in (1, 2, 5, 6, 11):
+        folder = tmp_path / f"killed-{killed_before}"
+
+        def dying(self, batch, total, limit=killed_before):
+            if self.step == limit:
+                raise MemoryError("killed")
+            return real_step(self, batch, total)
+
+        monkeypatch.setattr(Trainer, "train_step", dying)
+        with pytest.raises(MemoryError):
+            train(recipe, films, folder, CPU, ignore)
+        monkeypatch.setattr(Trainer, "train_step", real_step)
+        assert same(weights(train(recipe, films, folder, CPU, ignore)), whole), killed_before
+        with open(folder / "training.csv") as file:
+            assert [int(row["step"]) for row in csv.DictReader(file)] == [2, 4, 6, 8, 10, 12]
+
+
+def test_prolonging_continues_and_does_not_start_over(films, tmp_path, capsys):
+    train(small_recipe(steps=4), films, tmp_path / "model", CPU, ignore)
+    longer = train(small_recipe(steps=6), films, tmp_path / "model", CPU, ignore)
+    assert longer.step == 6 and "continues after step 4 of 6" in capsys.readouterr().out
+
+
+def test_another_recipe_never_mixes_states(films, tmp_path, capsys):
+    folder = tmp_path / "model"
+    train(small_recipe(steps=4), films, folder, CPU, ignore)
+    kept = sorted(file.name for file in (folder / "state").glob("step-*"))
+    other = small_recipe(steps=4, learning_rate=0.123)
+    fresh = weights(train(other, films, tmp_path / "fresh", CPU, ignore))
+    assert same(weights(train(other, films, folder, CPU, ignore)), fresh)
+    (aside,) = folder.glob("state-*")
+    assert sorted(file.name for file in aside.glob("step-*")) == kept and str(aside) in capsys.readouterr().out
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "_REPORT_STEPS", 2)
+    recipe, folder = small_recipe(steps=6), tmp_path / "model"
+    whole = weights(train(recipe, films, folder, CPU, ignore))
+    latest = max((folder / "state").glob("step-*"))
+    latest.write_bytes(latest.read_bytes()[:1000])
+    assert same(weights(train(recipe, films, folder, CPU, ignore)), whole)
+
+
+def test_no_two_processes_train_one_model(films, tmp_path):
+    recipe, folder = small_recipe(), tmp_path / "model"
+    with loop.StateFolder(folder / "state", recipe).locked(), pytest.raises(RefilmError, match="another process"):
+        train(recipe, films, folder, CPU, ignore)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "_REPORT_STEPS", 2)
+    real_step = Trainer.train_step
+
+    def breaking(self, batch, total):
+        if self.step == 5:
+            with torch.no_grad():
+                self.networks.encoder.head.bias.fill_(float("nan"))
+        return real_step(self, batch, total)
+
+    monkeypatch.setattr(Trainer, "train_step", breaking)
+    with pytest.raises(RefilmError, match=r"not finite at step 6.*lower learning_rate"):
+        train(small_recipe(steps=20), films, tmp_path / "model", CPU, ignore)
+    state = load_file(max((tmp_path / "model" / "state").glob("step-*")))
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_the_average_is_the_model_and_lags_behind_the_weights(films, tmp_path):
+    trainer = train(small_recipe(steps=5, ema=0.9), films, tmp_path / "model", CPU, ignore)
+    average, last = trainer.average.state_dict(), trainer.networks.state_dict()
+    assert not any(torch.equal(average[name], last[name]) for name in average)
+    trainer = train(small_recipe(steps=5, ema=0), films, tmp_path / "last", CPU, ignore)
+    average, last = trainer.average.state_dict(), trainer.networks.state_dict()
+    assert all(torch.equal(average[name], last[name]) for name in average)
+
+
+def test_previews_show_the_same_frames_every_time(films, tmp_path):
+    shown = []
+    train(small_recipe(steps=8), films, tmp_path / "model", CPU, shown.append)
+    assert [preview.step for preview in shown] == sorted(preview_steps(8)) and shown[-1].total == 8
+    assert all(np.array_equal(preview.originals, shown[0].originals) for preview in shown)
+    assert all(preview.rebuilt.shape == preview.originals.shape for preview in shown)
+
+
+def test_frames_of_another_size_are_refused(films, tmp_path):
+    with pytest.raises(RefilmError, match=r"64x48 and the recipe's 64x32"):
+        train(small_recipe(frame_size="64x32"), films, tmp_path / "model", CPU, ignore)
+
+
+def test_the_optimiser_meets_every_tensor_in_the_weights_own_order(films, tmp_path):
+    """Fused Adam pairs elements by their place in memory: a moment or gradient in another order is another element's."""
+    weight = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
+    other = torch.randn(4, 3, 2, 2)
+    assert loop.in_layout_of(weight, other).stride() == weight.stride()
+    assert torch.equal(loop.in_layout_of(weight, other), other)
+    trainer = train(small_recipe(steps=2), films, tmp_path / "model", CPU, ignore)
+    again = Trainer(small_recipe(steps=2), CPU)
+    again.restore(2, trainer.state())
+    for weight, moments in again.optimiser.state.items():
+        assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == weight.stride()
+
+
+# --- the command
+
+
+def start_training(films, folder, recipe: Recipe) -> subprocess.Popen:
+    words = [sys.executable, "-m", "refilm.train_model", "--frames", *map(str, films), f"--recipe={recipe.to_json()}"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    words += [f"--model={folder / 'model.safetensors'}", "--device=cpu"]
+    return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_is_stopped_continues(films, tmp_path, sign):
+    recipe, folder = small_recipe(steps=120), tmp_path / "model"
+    process = start_training(films, folder, recipe)
+    wait_for(lambda: (folder / "training.csv").exists())
+    process.send_signal(sign)
+    _, said = process.communicate()
+    if sign == signal.SIGKILL:
+        assert process.returncode == -9
+    else:
+        assert process.returncode == 75 and "the same command continues" in said
+        assert list((folder / "state").glob("step-*"))
+    assert not (folder / "model.safetensors").exists()
+    process = start_training(films, folder, recipe)
+    out, said = process.communicate()
+    assert process.returncode == 0, said
+    assert sign == signal.SIGKILL or "continues after step" in out
+    assert same(load_file(folder / "model.safetensors"), unkilled(films, recipe))
+
+
+def unkilled(films, recipe):
+    folder = films[0].parent / "unkilled"
+    process = start_training(films, folder, recipe)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return load_file(folder / "model.safetensors")
+
+
+def test_the_model_holds_its_recipe_and_no_code(films, tmp_path):
+    recipe, folder = small_recipe(steps=2), tmp_path / "model"
+    assert start_training(films, folder, recipe).wait() == 0
+    header = (folder / "model.safetensors").read_bytes()
+    size = int.from_bytes(header[:8], "little")
+    metadata = json.loads(header[8 : 8 + size])["__metadata__"]
+    assert Recipe.from_json(metadata["recipe"]) == recipe and metadata["steps"] == "2"
+    assert json.loads((folder / "recipe.json").read_text()) == json.loads(recipe.to_json())
+    assert (folder / "training.png").stat().st_size > 1000
+    assert {file.name for file in (folder / "previews").iterdir()} == {"step-000000001.png", "step-000000002.png"}
+
+
+def test_bad_recipes_are_refused_in_one_line(films, tmp_path):
+    values = json.loads(small_recipe().to_json())
+    for change, words in (
+        ({"learnin_rate": 1}, "did you mean 'learning_rate'"),
+        ({"frame_size": "64x50"}, "nearest is 64x48"),
+    ):
+        done = command(
+            "train_model",
+            "--frames",
+            *films,
+            f"--recipe={json.dumps(values | change)}",
+            f"--model={tmp_path / 'm.safetensors'}",
+        )
+        assert words in refused(done)
