@@ -1,7 +1,7 @@
 # make demo    the main job on films that come along: trains, rebuilds, compares; says what to open
 # make test    unit tests, plans, and a tiny real run of the whole chain
 # make lint    style of the code and of the workflow
-# make bench   the figures of benchmarks/README.md, measured here
+# make bench   the figures of benchmarks/README.md, measured here; FILM=path for a film of your own
 # Each sets up what it needs in .venv first. Needs Python 3.11 or newer, and make.
 
 SHELL := /bin/bash
@@ -32,7 +32,7 @@ lint: .venv/dev
 	snakemake --lint
 
 bench: .venv/dev
-	python -m benchmarks
+	python -m benchmarks $(FILM)
 
 clean-demo:
 	rm -rf results/demo results/*/demo-*.mp4 results/models/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.*

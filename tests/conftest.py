@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
+
+# The networks of the tests are so small that a second thread costs more than it does.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
@@ -111,6 +113,3 @@ def real_films() -> Path | None:
     """The folder of real films named by REFILM_TEST_FILMS, or None where there is none."""
     folder = os.environ.get("REFILM_TEST_FILMS")
     return Path(folder) if folder else None
-
-
-RATES = [Fraction(24), Fraction(25), Fraction(30000, 1001)]

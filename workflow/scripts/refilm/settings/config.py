@@ -74,6 +74,10 @@ class Config:
     def _check_sense(self) -> None:
         for name, film in self.films.items():
             _check_span(film, f"films.{name}")
+            if "://" in film["source"]:
+                raise RefilmError(
+                    f"config: films.{name}.source: {film['source']} is an address: download the film, give its path"
+                )
         for name, model in self.models.items():
             for film in model["films"]:
                 if film not in self.films:

@@ -51,14 +51,15 @@ def draw_curves(log: Path, picture: Path, name: str) -> None:
         figure, axes = plt.subplots(lines, 2, figsize=(11, 2.9 * lines), sharex=True, squeeze=False, layout="constrained")
         figure.suptitle(f"{name}: {rows['step'].iloc[-1]:,} steps, {rows['seconds'].iloc[-1] / 60:,.0f} min", fontsize=12)
         for axis, (title, series, logarithmic, healthy) in zip(axes.flat, panels, strict=False):
-            for colour, (column, label) in zip(SERIES, series.items(), strict=False):
+            shown = {column: label for column, label in series.items() if column in rows}
+            for colour, (column, label) in zip(SERIES, shown.items(), strict=False):
                 axis.plot(rows["step"], rows[column], color=colour, linewidth=1.2, label=label)
             axis.set_title(title, loc="left", fontsize=10)
             axis.set_title(f"healthy: {healthy}", loc="right", fontsize=8, color=grey)
             axis.spines[["top", "right"]].set_visible(False)
             if logarithmic:
                 axis.set_yscale("log")
-            if len(series) > 1:
+            if len(shown) > 1:
                 axis.legend(frameon=False, fontsize=8)
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)

@@ -1,0 +1,28 @@
+"""All figures of benchmarks/README.md, measured here: `make bench`, or `make bench FILM=path` for a film of yours."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import extraction, reconstruction, training_step
+from refilm.media.ffmpeg import executable, run_ffmpeg
+
+
+def main(film: str | None) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        extraction.main(film or str(_made_film(Path(scratch, "film.mp4"))))
+    training_step.main()
+    reconstruction.main()
+
+
+def _made_film(path: Path) -> Path:
+    """Four minutes of 720p with grain, which costs a decoder about what a film costs it."""
+    picture = "mandelbrot=size=1280x720:rate=24:maxiter=300,noise=alls=12:allf=t"
+    run_ffmpeg(
+        [executable(), "-v", "error", "-f", "lavfi", "-i", picture, "-t", "240", "-pix_fmt", "yuv420p", str(path)], "film"
+    )
+    return path
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else None)

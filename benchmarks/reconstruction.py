@@ -1,0 +1,63 @@
+"""Claim: a film is rebuilt at 85 % of the rate of the bare forward passes of the same networks.
+
+    python -m benchmarks.reconstruction [WIDTH] [FRAMES] [ROUNDS]
+
+In turn in one process: the whole of reconstruct_film's loop, reading, converting, rebuilding, writing latents and
+frames; and encoder and decoder alone, on one batch in memory, as often.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.settings import recipe
+from refilm.frames.store import FrameStore, write_frames_from
+from refilm.networks.device import autocast, choose_device, compute_type
+from refilm.networks.rebuild import BATCH, rebuild_film
+from refilm.networks.vaegan import Networks, to_network
+
+
+def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
+    settings = recipe(width=width)
+    device = choose_device("cpu")
+    networks = Networks(settings).to(device).eval().requires_grad_(False)
+    with tempfile.TemporaryDirectory() as scratch:
+        film_file = Path(scratch, "film.h5")
+        random = np.random.default_rng(0)
+        attributes = {"fps": "24", "source": "none", "start_time": "0"}
+        batches = (random.integers(0, 256, (BATCH, 144, 256, 3), dtype=np.uint8) for _ in range(count // BATCH))
+        write_frames_from(film_file, 256, 144, attributes, batches)
+        with FrameStore(film_file) as film:
+            whole = lambda: write_frames_from(  # noqa: E731
+                Path(scratch, "out.h5"), 256, 144, attributes, (part[2] for part in rebuild_film(networks, settings, film))
+            )
+            batch = to_network(torch.from_numpy(film[:BATCH]))
+
+            @torch.no_grad()
+            def bare():
+                for _ in range(count // BATCH):
+                    with autocast(device, compute_type(device, "auto")):
+                        networks.decoder(networks.encoder(batch)[0])
+
+            pairs = [(_seconds(whole), _seconds(bare)) for _ in range(rounds + 1)][1:]
+    share = statistics.median(b / a for a, b in pairs)
+    print(f"reconstruction: {count / min(a for a, _ in pairs):.0f} frames/s, bare {count / min(b for _, b in pairs):.0f}")
+    print(
+        f"reconstruction: {share:.1%} of the bare rate (median of {rounds} pairs), goal 85 %; width {width}, {count} frames"
+    )
+    return share
+
+
+def _seconds(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,210 @@
+"""config.yaml: what it means, and the one line for each thing that is wrong with it."""
+
+import copy
+import dataclasses
+import json
+
+import pytest
+import yaml
+
+from refilm.settings.config import Config
+from refilm.settings.errors import RefilmError
+from refilm.settings.recipe import Recipe, parse_size
+from refilm.settings.times import clock, parse_time
+from tests.conftest import ROOT, SCHEMA, config
+
+SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+def changed(path: str, value) -> dict:
+    """The shipped configuration with one key set, or taken out where the value is ...; path as 'films.bikes.start'."""
+    raw = copy.deepcopy(SHIPPED)
+    *folders, key = path.split(".")
+    place = raw
+    for folder in folders:
+        place = place.setdefault(folder, {})
+    if value is ...:
+        del place[key]
+    else:
+        place[key] = value
+    return raw
+
+
+WRONG = [
+    ("trainig", {}, "trainig: unknown key; did you mean 'training'?"),
+    ("training.epoch", 6, "training.epoch: unknown key; did you mean 'epochs'?"),
+    ("films.bladerunner.sorce", "x", "films.bladerunner.sorce: unknown key; did you mean 'source'?"),
+    ("films.bladerunner.source", ..., "films.bladerunner: 'source' is missing"),
+    ("training.recipe", "larsen2016", "'larsen2016' is none of larsen2015, vae, autoencoder; did you mean 'larsen2015'?"),
+    ("training.batch", 0, "training.batch: 0 will not do: frames of one step"),
+    ("training.learning_rate", "2e-4", "training.learning_rate: '2e-4' will not do: .*written 0.0005 or 5.0e-4"),
+    ("training.frame_size", "250x144", "training.frame_size: 250x144 cannot be halved .* the nearest is 256x144"),
+    ("models.bladerunner.frame_size", "256x140", "models.bladerunner.frame_size: 256x140 cannot .* 256x144"),
+    ("training.frame_size", "big", "training.frame_size: 'big' will not do: WIDTHxHEIGHT"),
+    (
+        "models.bladerunner.films",
+        ["bladeruner"],
+        "models.bladerunner.films: unknown film 'bladeruner'; did you mean 'bladerunner'",
+    ),
+    ("models.bladerunner.films", [], "models.bladerunner.films: .* a list of the films"),
+    ("reconstructions", ["koyaanisqatsi_by_bladerunn"], "unknown model 'bladerunn'; did you mean 'bladerunner'?"),
+    ("reconstructions", ["koyaanisqatsi-bladerunner"], "reconstructions.0: .* FILM_by_MODEL"),
+    ("comparisons.trailer.film", "trailer", "comparisons.trailer: unknown film 'trailer'"),
+    ("comparisons.trailer.models", ["x"], "comparisons.trailer: unknown model 'x'"),
+    ("films.koyaanisqatsi.start", "00:10:00", None),
+    ("films.koyaanisqatsi.start", "ten", "films.koyaanisqatsi.start: 'ten' is no time"),
+    ("comparisons.first-ten-minutes.start", "00:10:00", "end 00:10:00 is not after start 00:10:00"),
+    ("films.Blade_Runner", {"source": "x"}, "films: 'Blade_Runner' cannot be a name"),
+    ("films.-x", {"source": "x"}, "films: '-x' cannot be a name"),
+    ("films.bladerunner.crop", "10:10", "films.bladerunner.crop: '10:10' will not do: auto takes the black bars away"),
+    ("films.bladerunner.fit", "croop", "films.bladerunner.fit: 'croop' is none of crop, pad, stretch; did you mean 'crop'"),
+    ("films.bladerunner.source", "https://example.org/film.mp4", "films.bladerunner.source: .* download the film"),
+    ("device", "gpu", "device: 'gpu' is none of auto, cuda, mps, cpu"),
+    ("films", ["bladerunner"], "films: .* the films, by name"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), WRONG)
+def test_what_is_wrong_is_one_line_that_names_the_place(path, value, words):
+    if words is None:
+        Config(changed(path, value), SCHEMA)
+        return
+    with pytest.raises(RefilmError, match=words) as error:
+        Config(changed(path, value), SCHEMA)
+    assert "\n" not in str(error.value) and str(error.value).startswith("config: ")
+
+
+def test_a_model_has_steps_or_epochs():
+    raw = changed("models.bladerunner.steps", 100)
+    assert (recipe := Config(raw, SCHEMA).recipe("bladerunner")).steps == 100 and recipe.epochs is None
+    raw["models"]["bladerunner"]["epochs"] = 2
+    with pytest.raises(RefilmError, match="both steps and epochs"):
+        Config(raw, SCHEMA)
+
+
+def test_yaml_names_that_are_numbers_are_names():
+    read = config(films={2001: {"source": "2001.mkv"}}, models={2001: {"films": ["2001"]}})
+    assert read.film("2001")["source"] == "2001.mkv" and read.recipe("2001").films == {
+        "2001": {"crop": "auto", "fit": "crop"}
+    }
+    with pytest.raises(RefilmError, match=r"False cannot be a name: .* in quotes"):
+        config(films={False: {"source": "no.mkv"}})
+
+
+def test_an_overlay_takes_an_entry_out():
+    read = Config(changed("comparisons.trailer", None), SCHEMA)
+    assert set(read.comparisons) == {"first-ten-minutes"}
+
+
+def test_the_shipped_configuration_is_the_work_of_2016():
+    read = Config(SHIPPED, SCHEMA)
+    recipe = read.recipe("bladerunner")
+    assert (recipe.recipe, recipe.size, recipe.latent, recipe.batch, recipe.epochs) == ("larsen2015", (256, 144), 200, 12, 6)
+    assert set(read.reconstructions) == {
+        "bladerunner_by_bladerunner",
+        "koyaanisqatsi_by_bladerunner",
+        "apple-1984_by_bladerunner",
+        "matrix-iii_by_bladerunner",
+        "scannerdarkly_by_scannerdarkly",
+        "bladerunner-trailer_by_scannerdarkly",
+        "koyaanisqatsi_by_scannerdarkly",
+    }
+    assert set(read.comparisons) == {"trailer", "first-ten-minutes"}
+
+
+@pytest.mark.parametrize("overlay", ["demo.yaml", "open-films.yaml"])
+def test_the_overlays_are_right_too(overlay):
+    raw = copy.deepcopy(SHIPPED)
+    for section, entries in yaml.safe_load((ROOT / "config" / overlay).read_text()).items():
+        raw[section] |= entries
+    Config(raw, SCHEMA)
+
+
+def test_a_recipe_is_one_string_of_just_what_changes_the_weights():
+    base = Config(SHIPPED, SCHEMA).recipe("bladerunner").to_json()
+    harmless = [
+        ("films.another", {"source": "x.mkv"}),
+        ("films.bladerunner.title", "Another title"),
+        ("films.bladerunner.source", "elsewhere/bladerunner.mkv"),
+        ("models.another", {"films": ["koyaanisqatsi"]}),
+        ("comparisons.trailer.height", 720),
+        ("video", {"crf": 20}),
+        ("device", "cpu"),
+        ("training.learning_rate", 0.0005),
+        ("training", dict(reversed(SHIPPED["training"].items()))),
+    ]
+    for path, value in harmless:
+        assert Config(changed(path, value), SCHEMA).recipe("bladerunner").to_json() == base, path
+    telling = [
+        ("training.learning_rate", 0.001),
+        ("training.epochs", 7),
+        ("training.seed", 1),
+        ("models.bladerunner.width", 64),
+        ("films.bladerunner.start", 60),
+        ("films.bladerunner.crop", "none"),
+        ("models.bladerunner.films", ["bladerunner", "koyaanisqatsi"]),
+    ]
+    strings = {Config(changed(path, value), SCHEMA).recipe("bladerunner").to_json() for path, value in telling}
+    assert base not in strings and len(strings) == len(telling)
+    assert Recipe.from_json(base).to_json() == base
+
+
+def test_swapped_values_are_another_recipe():
+    one = config(training={"latent": 8, "batch": 16}).recipe("bikes").to_json()
+    other = config(training={"latent": 16, "batch": 8}).recipe("bikes").to_json()
+    assert one != other
+
+
+def test_the_length_of_training_is_no_part_of_the_states_key():
+    short, long, other = (
+        config(training=training).recipe("bikes") for training in ({"epochs": 6}, {"steps": 9}, {"latent": 7})
+    )
+    assert short.state_key() == long.state_key() != other.state_key()
+
+
+def test_schema_recipe_and_manual_name_the_same_keys():
+    schema = yaml.safe_load(SCHEMA.read_text())["$defs"]
+    fields = {field.name for field in dataclasses.fields(Recipe)} - {"films"}
+    assert set(schema["training"]["properties"]) == fields
+    assert set(schema["model"]["properties"]) == fields | {"films", "title"}
+    manual = (ROOT / "config" / "README.md").read_text()
+    for section in ("film", "training", "comparison"):
+        for key, value in schema[section]["properties"].items():
+            assert f"`{key}`" in manual, f"config/README.md does not tell of {section}.{key}"
+            if section == "training" and value["default"] is not None:
+                written = value["default"] if isinstance(value["default"], str) else json.dumps(value["default"])
+                (row,) = [line for line in manual.splitlines() if line.startswith(f"| `{key}` |")]
+                assert f"| {float(written):g} |" in row if _number(written) else f"| {written} |" in row, row
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), (90, 90), (1.5, 1.5), ("01:30", 90), ("1:02:03", 3723), ("00:00:01.25", 1.25), (4350, 4350)],
+)
+def test_times(text, seconds):
+    assert parse_time(text, "here") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:2:3:4", "-5", "1:100:00", "nan"])
+def test_what_is_no_time(text):
+    with pytest.raises(RefilmError, match=r"here: .* is no time"):
+        parse_time(text, "here")
+
+
+def test_clock_reads_as_people_write():
+    assert [clock(seconds) for seconds in (0, 59.6, 61, 3723)] == ["0:00", "1:00", "1:01", "1:02:03"]
+
+
+def test_sizes():
+    assert parse_size("256x144", "here") == (256, 144)
+    for wrong in ("256", "0x16", "256x-144", "256 x 144", "8x8"):
+        with pytest.raises(RefilmError, match="here: "):
+            parse_size(wrong, "here")

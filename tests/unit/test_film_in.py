@@ -1,0 +1,242 @@
+"""Films become frames: every one, in order, in the right colours, cut where it should be; or one line says why not."""
+
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from refilm.frames.store import FrameStore
+from refilm.media.bars import Box, fill_box, picture_box
+from refilm.media.probe import frame_rate, probe_picture
+from tests.conftest import command, decoded, ffmpeg, make_film, refused
+
+
+def extract(film, folder, size="64x48", name="frames", **options):
+    """The frames of a film and the file's attributes."""
+    path = folder / f"{name}.h5"
+    words = [f"--{key}={value}" for key, value in options.items()]
+    done = command("extract_frames", f"--source={film}", f"--frames={path}", f"--size={size}", *words)
+    assert done.returncode == 0, done.stderr
+    with FrameStore(path) as store:
+        return store[:], store.attributes
+
+
+# --- counts and rates
+
+
+@pytest.mark.parametrize("fps", ["24", "25", "24000/1001", "30000/1001", "50", "10"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_every_frame_of_a_constant_rate_film_in_order(tmp_path, fps, suffix):
+    film = make_film(tmp_path / f"film{suffix}", seconds=3, fps=fps, codec=("-c:v", "libx264", "-g", "30", "-bf", "2"))
+    expected = decoded(film, (64, 48))
+    frames, attributes = extract(film, tmp_path, crop="none")
+    assert len(frames) == len(expected) == round(3 * Fraction(fps)) and attributes["fps"] == str(Fraction(fps))
+    nearest = [np.abs(expected.astype(int) - frame).mean((1, 2, 3)).argmin() for frame in frames[::7]]
+    assert nearest == list(range(0, len(frames), 7))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "count"),
+    [("1", "2", 24, 24), ("0.5", None, 12, 60), (None, "0.25", 0, 6), ("00:00:01.02", "99", 25, 47), ("2.99", None, 72, 0)],
+)
+def test_start_and_end_are_exact_to_the_frame(tmp_path, start, end, first, count):
+    film = make_film(tmp_path / "film.mkv", seconds=3, codec=("-c:v", "libx264", "-g", "30", "-bf", "2"))
+    options = {key: value for key, value in (("start", start), ("end", end)) if value}
+    if count == 0:
+        words = [f"--{key}={value}" for key, value in options.items()]
+        done = command("extract_frames", f"--source={film}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48", *words)
+        assert "lies after the end of the film" in refused(done)
+        return
+    whole, _ = extract(film, tmp_path, name="whole")
+    part, attributes = extract(film, tmp_path, name="part", **options)
+    assert len(part) == count and np.array_equal(part, whole[first : first + count])
+    assert float(Fraction(attributes["start_time"])) == pytest.approx(first / 24, abs=0.003)
+
+
+def test_a_film_that_begins_late_on_its_own_clock_keeps_all_frames(tmp_path):
+    film = make_film(tmp_path / "plain.mkv", seconds=2)
+    ffmpeg("-i", film, "-c", "copy", "-output_ts_offset", "7.5", tmp_path / "late.ts")
+    frames, attributes = extract(tmp_path / "late.ts", tmp_path)
+    assert len(frames) == 48 and float(Fraction(attributes["start_time"])) > 7
+
+
+def test_a_variable_rate_film_becomes_constant_at_its_own_rate(tmp_path):
+    """One second at 24, one at 12, one at 24 frames a second: 60 pictures are 72 frames, each shown at its time."""
+    film = tmp_path / "vfr.mp4"
+    keep = "select='lt(t,1)+gte(t,2)+not(mod(n,2))'"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=3", "-vf", keep, "-fps_mode", "vfr", film)
+    picture = probe_picture(film)
+    assert not picture.constant and picture.fps == 24
+    frames, _ = extract(film, tmp_path)
+    steady, _ = extract(make_film(tmp_path / "steady.mp4", seconds=3), tmp_path, name="steady")
+    assert len(frames) == 72
+    for n in (0, 10, 23, 26, 40, 50, 71):
+        assert np.abs(frames[n].astype(int) - steady[n]).mean() < 4, n
+
+
+@pytest.mark.parametrize("fps", [Fraction(24), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)])
+@pytest.mark.parametrize("tick", [Fraction(1, 1000), Fraction(1, 90000)])
+def test_the_rate_is_found_through_the_rounding_of_the_files_clock(fps, tick):
+    times = [round((n / fps + 3) / tick) for n in range(500)]
+    rate, constant, first = frame_rate(times, tick, Fraction(25))
+    assert (rate, constant) == (fps, True) and abs(first - 3) <= tick
+
+
+def test_a_hole_in_the_film_is_a_variable_rate():
+    times = [n for n in range(100) if n not in (40, 41, 42)]
+    assert frame_rate(times, Fraction(1, 24), Fraction(24))[:2] == (Fraction(24), False)
+
+
+# --- geometry
+
+
+@pytest.mark.parametrize("width,height,box", [(64, 36, None), (64, 48, Box(0, 6, 64, 36)), (96, 48, Box(16, 6, 64, 36))])
+def test_black_bars_are_found_and_taken_away(tmp_path, width, height, box):
+    film = tmp_path / "film.mp4"
+    picture = "testsrc2=size=64x36:rate=24:duration=2,drawbox=color=white:t=2"
+    ffmpeg("-f", "lavfi", "-i", f"{picture},pad={width}:{height}:(ow-iw)/2:(oh-ih)/2", "-crf", "10", film)
+    assert probe_picture(film).box == (box or Box(0, 0, 64, 36))
+
+
+def test_dark_scenes_titles_and_fades_do_not_move_the_bars():
+    whole = [(0, 639, 60, 299)] * 40
+    dark = [(200, 400, 150, 250)] * 30 + [(100, 300, 100, 299)] * 30
+    glitch = [(0, 639, 0, 359)] * 2
+    black = [(639, 0, 359, 0)] * 50
+    assert picture_box(whole + dark + glitch + black, 640, 360) == Box(0, 60, 640, 240)
+
+
+def test_a_film_all_black_keeps_its_whole_picture():
+    assert picture_box([(639, 0, 359, 0)] * 9, 640, 360) == Box(0, 0, 640, 360)
+
+
+@pytest.mark.parametrize(
+    ("box", "aspect", "size", "filled"),
+    [
+        (Box(0, 0, 640, 360), Fraction(1), (256, 144), Box(0, 0, 640, 360)),
+        (Box(0, 0, 640, 272), Fraction(1), (256, 144), Box(78, 0, 484, 272)),
+        (Box(0, 0, 480, 480), Fraction(1), (256, 144), Box(0, 106, 480, 270)),
+        (Box(0, 0, 720, 576), Fraction(64, 45), (256, 144), Box(0, 0, 720, 576)),
+        (Box(10, 20, 1, 1), Fraction(1), (256, 144), Box(10, 20, 1, 1)),
+    ],
+)
+def test_the_middle_of_the_picture_fills_the_frame(box, aspect, size, filled):
+    assert fill_box(box, aspect, *size) == filled
+
+
+def test_crop_pad_and_stretch(tmp_path):
+    """A white square picture in a frame twice as wide: cut, between black, or bent."""
+    film = tmp_path / "square.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=white:size=64x64:rate=24:duration=1", film)
+    grey = {fit: extract(film, tmp_path, "64x32", fit, fit=fit)[0][0].mean(2) for fit in ("crop", "pad", "stretch")}
+    assert grey["crop"].min() > 250 and grey["stretch"].min() > 250
+    assert grey["pad"][:, 17:47].min() > 250 and grey["pad"][:, :15].max() < 5 and grey["pad"][:, 49:].max() < 5
+
+
+def test_pixels_that_are_not_square_are_shown_as_meant(tmp_path):
+    """32x48 pixels twice as wide as high are a picture of 64x48: the whole of it fills a frame of that shape."""
+    film = tmp_path / "anamorphic.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=32x48:rate=24:duration=1", "-vf", "setsar=2", film)
+    _, attributes = extract(film, tmp_path, "64x48")
+    assert attributes["crop"] == "32:48:0:0"
+
+
+# --- colour
+
+
+@pytest.mark.parametrize("matrix,size", [("bt709", "1280x720"), ("smpte170m", "640x480")])
+@pytest.mark.parametrize("colour", ["0x808080", "0xC83232", "0x32C832", "0x3232C8", "0x101010", "0xF0F0F0"])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_colours_are_the_films(tmp_path, matrix, size, colour, tagged):
+    film = tmp_path / "film.mp4"
+    scale = (
+        f"scale=out_color_matrix={'bt709' if matrix == 'bt709' else 'bt601'}:out_range=tv:flags=accurate_rnd,format=yuv444p"
+    )
+    tags = f",setparams=colorspace={matrix}:range=tv" if tagged else ",setparams=colorspace=unknown:range=unknown"
+    source = f"color=c={colour}:size={size}:rate=24:duration=0.5,format=rgb24,{scale}{tags}"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "libx264", "-crf", "1", film)
+    frames, attributes = extract(film, tmp_path)
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (2, 4, 6)])
+    assert np.abs(frames.astype(int) - wanted).max() <= 2
+    assert attributes["matrix"] == ("bt709" if matrix == "bt709" else "bt601")
+
+
+def test_scaling_is_the_mean_of_the_area(tmp_path):
+    """Against an exact box average: 45 dB and no shift. ffmpeg's default flags are 1.25 grey levels off."""
+    film = tmp_path / "film.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=256x192:rate=24:duration=0.5", "-pix_fmt", "yuv444p", "-crf", "5", film)
+    exact = "scale=in_color_matrix=bt601:in_range=tv:flags=accurate_rnd+full_chroma_int,format=rgb24"
+    big = decoded(film, (256, 192), exact).astype(float)
+    expected = big.reshape(len(big), 48, 4, 64, 4, 3).mean((2, 4))
+    frames, _ = extract(film, tmp_path)
+    difference = frames - expected
+    assert 10 * np.log10(255**2 / np.square(difference).mean()) > 45 and abs(difference.mean()) < 0.1
+
+
+# --- what cannot be a film
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "there is no such file: put the film there"),
+        (lambda path: path.mkdir(), "this is not a file"),
+        (lambda path: path.write_bytes(b""), r"the file is empty \(0 bytes\)"),
+        (lambda path: path.write_bytes(b"no film at all" * 1000), "cannot be read as a film"),
+        (lambda path: ffmpeg("-f", "lavfi", "-i", "sine=duration=1", path), "there is no picture in this file"),
+    ],
+)
+def test_what_is_no_film_is_refused_in_one_line(tmp_path, make, words):
+    film = tmp_path / "film.mp4"
+    make(film)
+    done = command("extract_frames", f"--source={film}", f"--frames={tmp_path / 'out' / 'x.h5'}", "--size=64x48")
+    line = refused(done)
+    assert str(film) in line and re.search(words, line)
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_film_cut_off_is_refused_and_what_was_there_stays(tmp_path):
+    whole = make_film(
+        tmp_path / "whole.mp4", seconds=4, size="320x240", codec=("-c:v", "libx264", "-movflags", "+faststart")
+    )
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    frames = tmp_path / "frames.h5"
+    frames.write_bytes(b"what was there")
+    done = command("extract_frames", f"--source={cut}", f"--frames={frames}", "--size=64x48")
+    assert str(cut) in refused(done)
+    assert frames.read_bytes() == b"what was there" and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["-leading dash.mp4", 'it\'s "quoted".mp4', "Стачка 罷工 🎬.mp4", "a%d:b,c[0];d.mp4", "new\nline.mp4"]
+)
+def test_odd_names_are_only_names(tmp_path, name):
+    film = make_film(tmp_path / "film.mp4", seconds=1).rename(tmp_path / name)
+    frames, attributes = extract(film, tmp_path)
+    assert len(frames) == 24 and attributes["source"] == str(film)
+
+
+def test_a_playlist_opens_no_address(tmp_path):
+    """A film file that names others: through any protocol but `file` nothing is opened."""
+    playlist = tmp_path / "film.m3u8"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/segment.ts\n#EXT-X-ENDLIST\n")
+    done = command("extract_frames", f"--source={playlist}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+    assert "refilm: " in refused(done)
+
+
+def test_a_named_ffmpeg_that_is_none(tmp_path, film):
+    words = (f"--source={film}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+    done = command("extract_frames", *words, environment={"REFILM_FFMPEG": "no-such-ffmpeg"})
+    assert "REFILM_FFMPEG: 'no-such-ffmpeg' is no program" in refused(done)
+
+
+def test_real_films_give_all_their_frames(tmp_path, real_films):
+    """Films of the folder REFILM_TEST_FILMS, where there is one; every other test makes its own."""
+    expected = {"sintel_trailer_720p.mp4": (1253, "24"), "flower_timelapse_cc0.mp4": (150, "30000/1001")}
+    for name, (count, fps) in expected.items() if real_films else ():
+        frames, attributes = extract(real_films / name, tmp_path, "256x144", name)
+        assert (len(frames), attributes["fps"]) == (count, fps)
+    if real_films:
+        assert probe_picture(real_films / "sintel_trailer_720p.mp4").box == Box(0, 88, 1280, 544)

@@ -1,0 +1,138 @@
+"""Pictures for people: where things stand, and measures that agree with their definitions."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from refilm.settings.progress import progress_bar
+from refilm.viewing import measures
+from refilm.viewing.comparison import Arrangement, Label
+from refilm.viewing.curves import draw_curves
+from refilm.viewing.sheet import spread, write_sheet
+from refilm.viewing.style import BACKGROUND, font, shortened
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("layout", ["row", "column", "grid"])
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+@pytest.mark.parametrize("height", [48, 433])
+def test_pictures_and_labels_never_overlap_and_stay_on_the_canvas(layout, count, height):
+    arrangement = Arrangement(count, layout, 2 * (height // 2), height)
+    width, total_height = arrangement.size
+    assert width % 2 == total_height % 2 == 0
+    taken = np.zeros((total_height, width), int)
+    for n in range(count):
+        left, top = arrangement.place(n)
+        taken[top - arrangement.label_height : top + arrangement.tile_height, left : left + arrangement.tile_width] += 1
+    area = count * arrangement.tile_width * (arrangement.tile_height + arrangement.label_height)
+    assert taken.max() == 1 and taken.sum() == area
+
+
+def test_labels_stand_above_their_pictures_and_inside_their_width():
+    arrangement = Arrangement(2, "row", 300, 200)
+    labels = [Label("Короткое имя", "original"), Label("A very long title " * 20, "as remembered by nobody")]
+    canvas = np.asarray(arrangement.draw_background(labels)).astype(int)
+    written = np.abs(canvas - BACKGROUND).sum(2) > 60
+    for n in range(2):
+        left, top = arrangement.place(n)
+        assert written[top - arrangement.label_height : top, left : left + 300].sum() > 50
+        written[top - arrangement.label_height : top, left : left + 300] = False
+    assert not written.any()
+
+
+def test_what_is_too_long_ends_in_an_ellipsis():
+    face = font(14)
+    short = shortened("A Scanner Darkly", face, 60)
+    assert short.endswith("…") and face.getlength(short) <= 60 and shortened("1984", face, 60) == "1984"
+
+
+def test_a_sheet_shows_the_frames_untouched_one_above_the_other(tmp_path):
+    film, rebuilt = RANDOM.integers(0, 256, (2, 6, 48, 64, 3), dtype=np.uint8)
+    write_sheet(tmp_path / "sheet.png", {"film": film, "model": rebuilt}, "Title", times=[str(n) for n in range(6)])
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    for n in range(6):
+        top, left = found_at(sheet, film[n])
+        assert np.array_equal(sheet[top + 50 : top + 98, left : left + 64], rebuilt[n])
+
+
+def found_at(sheet: np.ndarray, frame: np.ndarray) -> tuple[int, int]:
+    rows, columns = np.nonzero((sheet == frame[0, 0]).all(2))
+    for row, column in zip(rows, columns, strict=True):
+        part = sheet[row : row + len(frame), column : column + frame.shape[1]]
+        if part.shape == frame.shape and np.array_equal(part, frame):
+            return row, column
+    raise AssertionError("the frame is not on the sheet")
+
+
+def test_frames_are_spread_over_the_whole_film():
+    assert spread(100, 4) == [12, 37, 62, 87] and spread(3, 16) == [0, 1, 2] and spread(1, 16) == [0]
+
+
+def frames(*shape):
+    return torch.from_numpy(RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8))
+
+
+def test_psnr_is_its_definition():
+    film = torch.full((2, 8, 8, 3), 100, dtype=torch.uint8)
+    rebuilt = film.clone()
+    rebuilt[1] += 10
+    found = measures.psnr(film, rebuilt)
+    assert found[0] >= 100 and found[1].item() == pytest.approx(20 * np.log10(255 / 10))
+
+
+def test_ssim_is_its_definition():
+    """Against the formula written out for one window, and its two ends."""
+    film, rebuilt = frames(1, 11, 11), frames(1, 11, 11)
+    at = np.arange(11) - 5
+    window = np.exp(-(at[:, None] ** 2 + at[None] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    expected = []
+    for channel in range(3):
+        x, y = (f[0, :, :, channel].numpy().astype(float) for f in (film, rebuilt))
+        mean_x, mean_y = (window * x).sum(), (window * y).sum()
+        variance_x, variance_y = (window * (x - mean_x) ** 2).sum(), (window * (y - mean_y) ** 2).sum()
+        covariance = (window * (x - mean_x) * (y - mean_y)).sum()
+        c1, c2 = 2.55**2, 7.65**2
+        top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+        expected.append(top / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)))
+    assert measures.ssim(film, rebuilt).item() == pytest.approx(np.mean(expected), rel=1e-9)
+    assert measures.ssim(film, film).item() == pytest.approx(1.0)
+
+
+def test_temporal_error_sees_flicker_and_not_a_steady_fault():
+    film = frames(5, 16, 16) // 2
+    steady = film + 40
+    flicker = film.clone()
+    flicker[1::2] += 20
+    assert measures.temporal_error(film, steady).max() == 0
+    assert measures.temporal_error(film, flicker).mean().item() == pytest.approx(20)
+    assert torch.allclose(measures.motion(film), (film[1:].double() - film[:-1].double()).abs().mean((1, 2, 3)))
+
+
+def test_sharpness_and_contrast():
+    stripes = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    stripes[:, :, 1::2] = 100
+    assert measures.sharpness(stripes).item() == pytest.approx(50)  # 100 across, 0 along
+    assert measures.contrast(stripes).item() == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    "columns", ["psnr,kl_bits,encoder_gradient,decoder_gradient", "psnr,likeness,d_real,d_rebuilt,d_imagined"]
+)
+def test_curves_are_drawn_for_every_recipe(tmp_path, columns):
+    names = ["step", "seconds", "frames_per_s", *columns.split(",")]
+    rows = [",".join(names)] + [",".join(str(n * (k + 1)) for k in range(len(names))) for n in range(1, 5)]
+    (tmp_path / "training.csv").write_text("\n".join(rows))
+    draw_curves(tmp_path / "training.csv", tmp_path / "training.png", "bikes")
+    assert Image.open(tmp_path / "training.png").width > 1000
+
+
+def test_a_log_has_lines_and_no_flood(capsys):
+    with progress_bar("extract bikes", 1000, " frames") as bar:
+        for _ in range(1000):
+            bar.update(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) <= 3 and "\r" not in "".join(lines)
+    assert "1000/1000" in lines[-1] and "frames/s" in lines[-1] and "ETA" in lines[-1]

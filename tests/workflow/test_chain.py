@@ -1,0 +1,184 @@
+"""The whole chain, really run on a tiny film: film to frames, model, reconstruction, video and comparison."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from refilm.frames.store import FrameStore
+from tests.conftest import ROOT, decoded, described, heard, make_film
+from tests.workflow.test_plan import plan, refusal, snakemake
+
+CONFIG = {
+    "films": {"one": {"title": "Number One", "source": "films/one film.mp4"}, "two": {"source": "films/two.mkv", "end": 1}},
+    "models": {"one": {"films": ["one"]}, "both": {"films": ["one", "two"], "recipe": "vae"}},
+    "training": {"frame_size": "64x48", "width": 8, "latent": 16, "batch": 4, "steps": 6},
+    "reconstructions": ["one_by_one", "two_by_one"],
+    "comparisons": {
+        "side-by-side": {"film": "two", "models": ["one", "both"], "layout": "grid", "height": 96, "start": 0.25}
+    },
+    "device": "cpu",
+}
+TARGETS = ("all", "results/metrics/two_by_one.csv", "results/reconstructions/one_by_one.h5")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder in which everything of CONFIG has been made, by one run."""
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "films").mkdir()
+    make_film(folder / "films" / "one film.mp4", seconds=2, fps="24000/1001", size="96x72")
+    make_film(folder / "films" / "two.mkv", seconds=2, fps="25", size="64x36")
+    done = snakemake(folder, *TARGETS, config=CONFIG)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def copied(made, tmp_path) -> Path:
+    """A copy of it, times and all, to change things in."""
+    subprocess.run(["cp", "-a", f"{made}/.", str(tmp_path)], check=True)
+    return tmp_path
+
+
+def test_as_many_frames_at_every_stage(made):
+    for film, count in (("one", 48), ("two", 25)):
+        with FrameStore(made / f"results/frames/64x48/{film}.h5") as frames:
+            assert len(frames) == count
+        with h5py.File(made / f"results/latents/{film}_by_one.h5") as latents:
+            assert latents["latents"].shape == (count, 16) and np.isfinite(latents["latents"][:]).all()
+        assert len(decoded(made / f"results/{film}_by_one.mp4", (64, 48))) == count
+    assert "23.98 fps" in described(made / "results/one_by_one.mp4")
+    assert len(heard(made / "results/one_by_one.mp4")) / 8000 == pytest.approx(48 * 1001 / 24000, abs=0.05)
+
+
+def test_what_was_asked_for_stays_and_what_was_not_is_cleared_away(made):
+    """Reconstructions are temporary: the one that was asked for is there, the others are not."""
+    assert [file.name for file in (made / "results/reconstructions").iterdir()] == ["one_by_one.h5"]
+    leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
+    assert [file for file in leftovers if ".snakemake" not in file.parts] == []
+
+
+def test_beside_the_model_is_how_it_came_to_be(made):
+    folder = made / "results/models/one"
+    assert {file.name for file in folder.iterdir()} == {
+        "model.safetensors", "training.csv", "training.png", "previews", "recipe.json", "state",
+    }  # fmt: skip
+    assert json.loads((folder / "recipe.json").read_text())["width"] == 8
+    rows = pd.read_csv(folder / "training.csv")
+    assert rows["step"].iloc[-1] == 6 and {"psnr", "kl_bits", "d_real", "frames_per_s"} <= set(rows.columns)
+    assert Image.open(folder / "previews/step-000000006.png").width > 4 * 64
+
+
+def test_pictures_and_clips(made):
+    assert Image.open(made / "results/stills/two_by_one.png").width > 4 * 64
+    assert len(pd.read_csv(made / "results/metrics/two_by_one.csv")) == 25
+    said = described(made / "results/comparisons/side-by-side.mp4")
+    assert "Audio" in said and "25 fps" in said and "00:00:00.7" in said  # from 0.25 s (frame 7) to the end: 18 frames
+
+
+def test_the_reconstruction_is_what_the_model_says(made):
+    """The frames of the video are those of the networks, not of something else of the same size."""
+    with FrameStore(made / "results/reconstructions/one_by_one.h5") as rebuilt:
+        kept = rebuilt[:].astype(int)
+        assert rebuilt.attributes["model"] == "results/models/one/model.safetensors"
+    exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int"
+    assert np.abs(decoded(made / "results/one_by_one.mp4", (64, 48), exact) - kept).mean() < 3
+
+
+def test_everything_made_nothing_is_to_be_done(made):
+    assert plan(made, *TARGETS, config=CONFIG) == {}
+
+
+HARMLESS = [
+    ("films.third", {"source": "films/third.mkv"}),
+    ("models.another", {"films": ["two"]}),
+    ("device", "auto"),
+    ("training", dict(reversed(CONFIG["training"].items()))),
+    ("training.learning_rate", 0.0005),
+]
+
+
+def edited(path, value):
+    config = copy.deepcopy(CONFIG)
+    *folders, key = path.split(".")
+    place = config
+    for folder in folders:
+        place = place[folder]
+    place[key] = value
+    return config
+
+
+@pytest.mark.parametrize(("path", "value"), HARMLESS)
+def test_a_harmless_edit_makes_nothing_again(made, path, value):
+    assert plan(made, *TARGETS, config=edited(path, value)) == {}
+
+
+def test_touched_films_frames_and_moved_films_train_nothing_again(copied):
+    now = time.time() + 5
+    os.utime(copied / "films" / "two.mkv", (now, now))
+    os.utime(copied / "results/frames/64x48/one.h5", (now, now))
+    assert plan(copied, *TARGETS, config=CONFIG) == {}
+    (copied / "films" / "one film.mp4").rename(copied / "films" / "elsewhere.mp4")
+    jobs = plan(copied, *TARGETS, config=edited("films.one.source", "films/elsewhere.mp4"))
+    assert "train_model" not in jobs
+
+
+def test_another_learning_rate_trains_that_model_and_no_other(made):
+    config = copy.deepcopy(CONFIG)
+    config["models"]["one"]["learning_rate"] = 0.002
+    jobs = plan(made, *TARGETS, config=config)
+    assert jobs["train_model"] == 1 and "extract_frames" not in jobs
+
+
+def test_without_the_film_what_is_made_stays_usable(copied):
+    """A film that was put away after its frames were made: stills can be made anew, its sound cannot."""
+    (copied / "films" / "two.mkv").unlink()
+    (copied / "results/stills/two_by_one.png").unlink()
+    assert plan(copied, "results/stills/two_by_one.png", config=CONFIG) == {"reconstruct_film": 1, "render_stills": 1}
+    (copied / "results/two_by_one.mp4").unlink()
+    assert "film 'two' is missing" in refusal(copied, "results/two_by_one.mp4", config=CONFIG)
+
+
+def test_a_run_that_is_killed_goes_on(copied):
+    """Killed with all its children while it trains: the next run needs no word from the user, and finishes."""
+    config = edited("models.one", {"films": ["one"], "steps": 400})
+    model = copied / "results/models/one"
+    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", copied, "--cores", "2"]
+    (copied / "config" / "config.yaml").write_text(json.dumps(config))
+    words = [*command, "--workflow-profile", ROOT / "profiles/default", "results/models/one/model.safetensors"]
+    before = len((model / "training.csv").read_text().splitlines())
+    process = subprocess.Popen(
+        [str(word) for word in words], cwd=copied, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    end = time.monotonic() + 90
+    while len((model / "training.csv").read_text().splitlines()) <= before + 1:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate()
+    assert list((model / "state").glob("step-*"))
+    done = snakemake(copied, "--unlock", config=config)
+    done = snakemake(copied, "results/models/one/model.safetensors", config=config)
+    assert done.returncode == 0, done.stderr
+    assert "continues after step" in done.stdout + done.stderr
+    assert pd.read_csv(model / "training.csv")["step"].iloc[-1] == 400
+
+
+def test_a_failing_step_shows_its_one_line(copied):
+    (copied / "films" / "two.mkv").write_bytes(b"not a film")
+    (copied / "results/frames/64x48/two.h5").unlink()
+    done = snakemake(copied, "results/frames/64x48/two.h5", config=CONFIG)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in said
+    assert "refilm: films/two.mkv: this file cannot be read as a film" in said

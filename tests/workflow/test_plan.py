@@ -1,0 +1,143 @@
+"""What Snakemake plans, without doing it: what is asked for, what is missing, and what a change makes again."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+JOBS = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
+
+
+def snakemake(folder: Path, *words, config: dict | None = None) -> subprocess.CompletedProcess:
+    """Snakemake in a folder of its own, with the project's Snakefile and profile."""
+    (folder / "config").mkdir(exist_ok=True)
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config or SHIPPED, sort_keys=False))
+    profile = ("--workflow-profile", ROOT / "profiles" / "default")
+    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", folder, *profile, "--cores", "2", *words]
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environ, cwd=folder)
+
+
+def plan(folder: Path, *targets, config: dict | None = None) -> dict[str, int]:
+    """How many jobs of each rule would run."""
+    done = snakemake(folder, "-n", *targets, config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = {rule: int(count) for rule, count in JOBS.findall(done.stdout + done.stderr) if rule != "total"}
+    assert jobs or "Nothing to be done" in done.stdout + done.stderr
+    return jobs
+
+
+def refusal(folder: Path, *targets, config: dict | None = None) -> str:
+    done = snakemake(folder, "-n", *targets, config=config)
+    assert done.returncode != 0 and "Traceback" not in done.stderr + done.stdout, done.stderr
+    (line,) = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("refilm: ")]
+    return line
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder in which all films of the shipped configuration lie, as empty files."""
+    for film in SHIPPED["films"].values():
+        (tmp_path / film["source"]).parent.mkdir(exist_ok=True)
+        (tmp_path / film["source"]).touch()
+    return tmp_path
+
+
+def test_the_sentence_of_the_readme(folder):
+    jobs = plan(folder, "results/koyaanisqatsi_by_bladerunner.mp4")
+    assert jobs == {"extract_frames": 2, "train_model": 1, "reconstruct_film": 1, "assemble_video": 1}
+
+
+def test_with_no_target_the_whole_work_is_made(folder):
+    jobs = plan(folder)
+    assert jobs == {
+        "all": 1,
+        "extract_frames": 6,
+        "train_model": 2,
+        "reconstruct_film": 8,  # the seven videos, and the trailer by Blade Runner for its comparison
+        "assemble_video": 7,
+        "render_stills": 7,
+        "render_comparison": 2,
+    }
+
+
+@pytest.mark.parametrize("missing", ["koyaanisqatsi", "bladerunner"])
+def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
+    (folder / "films" / f"{missing}.mkv").unlink()
+    line = refusal(folder, "results/koyaanisqatsi_by_bladerunner.mp4")
+    assert line.startswith(
+        f"refilm: film '{missing}' is missing: put it at films/{missing}.mkv, or set films.{missing}.source"
+    )
+    assert plan(folder, "results/scannerdarkly_by_scannerdarkly.mp4")["train_model"] == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("results/koyanisqatsi_by_bladerunner.mp4", "unknown film 'koyanisqatsi'; did you mean 'koyaanisqatsi'?"),
+        ("results/koyaanisqatsi_by_blade-runner.mp4", "unknown model 'blade-runner'; did you mean 'bladerunner'?"),
+        ("results/comparisons/trailr.mp4", "unknown comparison 'trailr'; did you mean 'trailer'?"),
+        ("results/models/bladeruner/model.safetensors", "unknown model 'bladeruner'; did you mean 'bladerunner'?"),
+        ("results/frames/256x144/x.h5", "unknown film 'x'; there are: apple-1984, bladerunner"),
+        ("results/stills/koyaanisqatsi_by_x.png", "unknown model 'x'"),
+        ("results/metrics/x_by_bladerunner.csv", "unknown film 'x'"),
+        ("results/frames/250x144/bladerunner.h5", "250x144 cannot be halved"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(folder, target, words):
+    assert words in refusal(folder, target)
+
+
+def test_a_fault_in_the_configuration_is_one_line(folder):
+    config = copy.deepcopy(SHIPPED)
+    config["training"]["epoch"] = 3
+    assert refusal(folder, config=config) == "refilm: config: training.epoch: unknown key; did you mean 'epochs'?"
+
+
+def test_an_overlay_makes_the_demo_without_any_film(tmp_path):
+    jobs = plan(tmp_path, "demo", "--configfile", ROOT / "config" / "demo.yaml")
+    assert jobs["train_model"] == 1 and jobs["fetch_demo_films"] == jobs["compose_whitney"] == 1
+    assert jobs["render_comparison"] == jobs["render_stills"] == jobs["assemble_video"] == 3
+
+
+def test_a_name_of_odd_characters_reaches_the_command_whole(tmp_path):
+    config = copy.deepcopy(SHIPPED)
+    source = 'films/it\'s a "film" $HOME.mkv'
+    config["films"]["bladerunner"]["source"] = source
+    (tmp_path / "films").mkdir()
+    (tmp_path / source).touch()
+    done = snakemake(tmp_path, "-n", "-p", "results/frames/256x144/bladerunner.h5", config=config)
+    assert done.returncode == 0 and "'films/it'\"'\"'s a \"film\" $HOME.mkv'" in done.stdout + done.stderr
+
+
+def test_every_rule_of_the_workflow_logs_and_has_an_environment():
+    for file in (ROOT / "workflow" / "rules").glob("*.smk"):
+        text = file.read_text()
+        for rule in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.MULTILINE | re.DOTALL):
+            if rule[0] != "demo":
+                assert "log:" in rule[1] and "envs/refilm.yaml" in rule[1], rule[0]
+        assert text.startswith('"""'), file
+
+
+def test_conda_and_pip_have_the_same_pins():
+    pins = {line for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
+    conda = yaml.safe_load((ROOT / "envs" / "refilm.yaml").read_text())
+    (with_pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
+    assert set(with_pip) == {pin for pin in pins if not pin.startswith("snakemake==")}
+
+
+def test_rooms_import_only_downwards():
+    rooms = ["settings", "media", "frames", "networks", "training", "viewing"]
+    package = ROOT / "workflow" / "scripts" / "refilm"
+    for file in package.glob("*/*.py"):
+        height = rooms.index(file.parent.name)
+        for room in re.findall(r"^from refilm\.(\w+)[. ]", file.read_text(), re.MULTILINE):
+            assert rooms.index(room) <= height, f"{file.name} of {file.parent.name}/ imports from {room}/"
