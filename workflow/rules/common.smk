@@ -13,6 +13,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from refilm.settings.config import SLUG, Config
 from refilm.settings.errors import RefilmError
+from refilm.settings.recipe import parse_size
 
 
 def plainly(function):
@@ -77,6 +78,8 @@ def get_source(wildcards):
         else wildcards.film
     )
     source = CONFIG.film(name)["source"]
+    if hasattr(wildcards, "size"):
+        parse_size(wildcards.size, f"results/frames/{wildcards.size}")
     made = (
         getattr(wildcards, "size", None)
         and Path(f"results/frames/{wildcards.size}/{name}.h5").exists()

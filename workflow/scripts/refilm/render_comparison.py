@@ -5,6 +5,7 @@ python -m refilm.render_comparison --frames results/frames/256x144/bikes.h5 --ti
     --clip results/comparisons/bikes.mp4
 """
 
+import tempfile
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -30,10 +31,9 @@ def main(args) -> None:
         tile_width = round(args.height * original.width / original.height / 2) * 2
         arrangement = Arrangement(len(films), args.layout, tile_width, args.height)
         labels = [Label(args.title, "original"), *(Label(args.title, f"as remembered by {by}") for by in args.by)]
-        background = Path(args.clip).with_suffix(".background.png")
-        background.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            arrangement.draw_background(labels).save(background)
+        with tempfile.TemporaryDirectory() as scratch:
+            drawn = Path(scratch, "labels.png")
+            arrangement.draw_labels(labels).save(drawn)
             encode_video(
                 args.clip,
                 _stacked(films, first, end),
@@ -43,10 +43,8 @@ def main(args) -> None:
                 args.crf,
                 sound,
                 f"compare {Path(args.clip).stem}",
-                arrangement.filter(background),
+                arrangement.filter(drawn),
             )
-        finally:
-            background.unlink(missing_ok=True)
     print(f"{args.clip}: {end - first} frames, {len(films)} pictures of {tile_width}x{args.height}")
 
 

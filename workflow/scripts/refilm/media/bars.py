@@ -49,8 +49,8 @@ def fill_box(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:
     shape = Fraction(width, height) / sample_aspect  # wanted width over height, in the film's own pixels
     fitted_width = min(box.width, _even(box.height * shape, box.width))
     fitted_height = min(box.height, _even(box.width / shape, box.height))
-    x = box.x + _even(Fraction(box.width - fitted_width, 2), box.width)
-    y = box.y + _even(Fraction(box.height - fitted_height, 2), box.height)
+    x = box.x + (box.width - fitted_width) // 4 * 2
+    y = box.y + (box.height - fitted_height) // 4 * 2
     return Box(x, y, fitted_width, fitted_height)
 
 

@@ -60,24 +60,32 @@ class Arrangement:
         width, height = last_column + self.tile_width + self.margin, last_row + self.tile_height + self.margin
         return width + width % 2, height + height % 2
 
-    def draw_background(self, labels: list[Label]) -> Image.Image:
-        """The canvas with the labels on it, empty where the pictures will be."""
-        canvas = Image.new("RGB", self.size, BACKGROUND)
+    def draw_labels(self, labels: list[Label]) -> Image.Image:
+        """The labels on a transparent canvas."""
+        canvas = Image.new("RGBA", self.size, (*BACKGROUND, 0))
         for n, label in enumerate(labels):
             left, top = self.place(n)
             draw_text(canvas, left, top - self.label_height, self.tile_width, self.type_size, label.title, label.remark)
         return canvas
 
-    def filter(self, background: Path):
-        """A function of the ffmpeg-python stream of frames stacked on each other; returns the stream of the clip."""
+    def filter(self, labels: Path):
+        """A function of the ffmpeg-python stream of frames stacked on each other; returns the stream of the clip.
+
+        labels: the file of `draw_labels`. The first picture is the one that the others are laid over: the clip has its
+        frames and its clock, and the still image adds none of its own.
+        """
 
         def arrange(stacked):
-            canvas, copies = ffmpeg.input(f"file:{background}"), stacked.filter_multi_output("split", self.count)
-            for n in range(self.count):
-                tile = copies.stream(n).filter_("crop", "iw", f"ih/{self.count}", 0, f"{n}*ih/{self.count}")
-                tile = tile.filter_("scale", self.tile_width, self.tile_height, flags=_UPSCALE)
-                left, top = self.place(n)
-                canvas = ffmpeg.filter_([canvas, tile], "overlay", left, top, format="gbrp", eof_action="repeat")
-            return canvas
+            copies = stacked.filter_multi_output("split", self.count)
+            colour = "0x{:02x}{:02x}{:02x}".format(*BACKGROUND)
+            canvas = self._tile(copies.stream(0), 0).filter_("pad", *self.size, *self.place(0), color=colour)
+            for n in range(1, self.count):
+                canvas = ffmpeg.filter_([canvas, self._tile(copies.stream(n), n)], "overlay", *self.place(n), format="gbrp")
+            still = ffmpeg.input(f"file:{labels}")
+            return ffmpeg.filter_([canvas, still], "overlay", 0, 0, format="gbrp", eof_action="repeat")
 
         return arrange
+
+    def _tile(self, stacked, n: int):
+        tile = stacked.filter_("crop", "iw", f"ih/{self.count}", 0, f"{n}*ih/{self.count}")
+        return tile.filter_("scale", self.tile_width, self.tile_height, flags=_UPSCALE)
