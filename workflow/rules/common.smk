@@ -3,6 +3,7 @@
 No rules here. The configuration is checked before anything is planned; what is wrong with it is one line.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -42,14 +43,21 @@ wildcard_constraints:
 
 
 # Every step is `python -m refilm.<rule>`: a change of code never retrains a model. A prefix replaces Snakemake's strict
-# mode, so it is repeated. Outside conda the Python is the one that Snakemake runs on, activated or not.
+# mode, so it is repeated. Outside conda the Python is the one that Snakemake runs on, activated or not. What a step says
+# goes to the terminal and to its log, through a tee that outlives the signals by which a training is told to stop: it
+# still has to be heard while it keeps its state.
+in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 shell.prefix(
-    "set -euo pipefail; export PYTHONPATH='{}'; ".format(SCRIPTS)
+    "set -euo pipefail; "
+    "export PYTHONPATH={}; ".format(shlex.quote(str(SCRIPTS)))
     + (
         ""
-        if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-        else "export PATH='{}':$PATH; ".format(Path(sys.executable).parent)
+        if in_conda
+        else "export PATH={}:$PATH; ".format(
+            shlex.quote(str(Path(sys.executable).parent))
+        )
     )
+    + "keep_log() {{ (trap '' INT TERM; exec tee -- \"$1\"); }}; "
 )
 
 

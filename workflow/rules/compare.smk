@@ -41,7 +41,7 @@ rule render_comparison:
         " --by {params.titles[by]:q}"
         " {params.options:q}"
         " --crf={params.crf}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"
 
 
 rule render_stills:
@@ -74,7 +74,7 @@ rule render_stills:
         " --title={params.title:q}"
         " --by={params.by:q}"
         " --sheet={output.sheet:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"
 
 
 rule measure_film:
@@ -98,4 +98,4 @@ rule measure_film:
         " --frames={input.frames:q}"
         " --reconstruction={input.reconstruction:q}"
         " --metrics={output.metrics:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"

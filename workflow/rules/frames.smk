@@ -29,4 +29,4 @@ rule extract_frames:
         " --frames={output.frames:q}"
         " --size={wildcards.size:q}"
         " {params.options:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"

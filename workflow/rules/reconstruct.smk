@@ -33,7 +33,7 @@ rule reconstruct_film:
         " --reconstruction={output.reconstruction:q}"
         " --latents={output.latents:q}"
         " --device={params.device:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"
 
 
 rule assemble_video:
@@ -65,4 +65,4 @@ rule assemble_video:
         " --source={input.source:q}"
         " --video={output.video:q}"
         " --crf={params.crf}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"

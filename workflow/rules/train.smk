@@ -33,4 +33,4 @@ rule train_model:
         " --recipe={params.recipe:q}"
         " --model={output.model:q}"
         " --device={params.device:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | keep_log {log:q}"

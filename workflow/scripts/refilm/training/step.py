@@ -168,6 +168,6 @@ def _non_saturating(on_frames: Tensor, logits: Tensor) -> Tensor:
 def _inverse_gamma(recipe: Recipe, likeness_gradient: Tensor, adversarial_gradient: Tensor) -> Tensor:
     """1/gamma: as given, or such that the adversarial gradient has `adversarial` times the norm of the likeness's."""
     if recipe.gamma != "auto":
-        return likeness_gradient.new_tensor(1.0 / float(recipe.gamma))
+        return torch.full((), 1.0 / float(recipe.gamma), device=likeness_gradient.device, dtype=likeness_gradient.dtype)
     ratio = likeness_gradient.norm() / (adversarial_gradient.norm() + 1e-12)
     return (recipe.adversarial * ratio).clamp_max(_LARGEST_RATIO)
