@@ -1,7 +1,12 @@
 """Films become frames: every one, in order, in the right colours, cut where it should be; or one line says why not."""
 
+import os
 import re
+import subprocess
+import sys
+import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +14,7 @@ import pytest
 from refilm.frames.store import FrameStore
 from refilm.media.bars import Box, fill_box, picture_box
 from refilm.media.probe import frame_rate, probe_picture
-from tests.conftest import command, decoded, ffmpeg, make_film, refused
+from tests.conftest import ROOT, command, decoded, ffmpeg, make_film, refused
 
 
 def extract(film, folder, size="64x48", name="frames", **options):
@@ -58,6 +63,80 @@ def test_a_film_that_begins_late_on_its_own_clock_keeps_all_frames(tmp_path):
     ffmpeg("-i", film, "-c", "copy", "-output_ts_offset", "7.5", tmp_path / "late.ts")
     frames, attributes = extract(tmp_path / "late.ts", tmp_path)
     assert len(frames) == 48 and float(Fraction(attributes["start_time"])) > 7
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+def test_a_part_of_a_broadcast_is_exact_too(tmp_path, suffix):
+    """Transport and program streams begin anywhere on their clock, and seeking in them lands late."""
+    film = tmp_path / f"film{suffix}"
+    codec = ("-c:v", "mpeg2video", "-q:v", "2", "-g", "25", "-bf", "2")
+    make_film(film, seconds=4, fps="25", codec=codec)
+    whole, attributes = extract(film, tmp_path, name="whole")
+    part, later = extract(film, tmp_path, name="part", start=1, end=3)
+    assert len(whole) == 100 and np.array_equal(part, whole[25:75])
+    assert float(Fraction(later["start_time"])) == pytest.approx(float(Fraction(attributes["start_time"])) + 1, abs=0.002)
+
+
+def test_a_recording_that_begins_inside_a_group_of_pictures(tmp_path):
+    """What no key frame came before cannot be decoded, and is no frame of the film."""
+    whole = make_film(tmp_path / "whole.ts", seconds=4, fps="25", codec=("-c:v", "mpeg2video", "-g", "25", "-bf", "2"))
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(whole.read_bytes()[188 * (whole.stat().st_size // 188 // 3) :])
+    frames, _ = extract(cut, tmp_path)
+    assert 40 < len(frames) < 75
+
+
+def test_recordings_joined_end_to_end_are_refused(tmp_path):
+    one = make_film(tmp_path / "one.ts", seconds=3).read_bytes()
+    (tmp_path / "both.ts").write_bytes(one + one)
+    done = command("extract_frames", f"--source={tmp_path / 'both.ts'}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+    assert "the file's clock starts anew after" in refused(done)
+
+
+def test_the_largest_picture_is_the_film(tmp_path):
+    film = tmp_path / "two.mp4"
+    sources = ("-f", "lavfi", "-i", "testsrc=size=64x48:duration=1", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=1")
+    ffmpeg(*sources, "-map", "0:v", "-map", "1:v", "-c:v", "libx264", film)
+    assert (probe_picture(film).width, probe_picture(film).stream) == (96, 1)
+
+
+@pytest.mark.parametrize("offset", ["0", "1.4"])
+@pytest.mark.parametrize("start", [None, 1])
+def test_a_variable_rate_film_that_begins_late_is_whole(tmp_path, offset, start):
+    film, late = tmp_path / "vfr.mkv", tmp_path / "late.mkv"
+    keep = "select='lt(t,1)+gte(t,2)+not(mod(n,2))'"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=3", "-vf", keep, "-fps_mode", "vfr", "-crf", "1", film)
+    ffmpeg("-i", film, "-c", "copy", "-output_ts_offset", offset, late)
+    steady, _ = extract(make_film(tmp_path / "steady.mp4", seconds=3), tmp_path, name="steady")
+    frames, _ = extract(late, tmp_path, **({"start": start} if start else {}))
+    first = 24 * (start or 0)
+    assert len(frames) == 72 - first
+    for n in (24, 40, 50, 71):
+        assert np.abs(frames[n - first].astype(int) - steady[n]).mean() < 4, n
+
+
+def test_one_lost_frame_does_not_change_the_rate():
+    for fps in (Fraction(60), Fraction(60000, 1001), Fraction(24), Fraction(24000, 1001)):
+        times = [round(1000 * n / fps) for n in range(360) if n != 100]
+        assert frame_rate(times, Fraction(1, 1000), fps)[:2] == (fps, False)
+
+
+def test_a_step_that_is_told_to_stop_leaves_nothing_behind(tmp_path):
+    film = make_film(tmp_path / "film.mkv", seconds=60, size="1280x720", fps="50")
+    words = [f"--source={film}", f"--frames={tmp_path / 'out' / 'film.h5'}", "--size=256x144"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    process = subprocess.Popen([sys.executable, "-m", "refilm.extract_frames", *words], env=environ, stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".film.part*")):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    ours = children.read_text().split() if children.exists() else []
+    process.terminate()
+    _, said = process.communicate()
+    assert process.returncode == 75 and b"nothing half-written was left" in said
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not any(Path(f"/proc/{child}").exists() for child in ours)
 
 
 def test_a_variable_rate_film_becomes_constant_at_its_own_rate(tmp_path):

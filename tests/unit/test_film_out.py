@@ -9,6 +9,7 @@ import pytest
 
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.encode import encode_video
+from refilm.media.probe import probe_picture
 from refilm.settings.errors import RefilmError
 from refilm.viewing.comparison import Arrangement
 from tests.conftest import command, decoded, described, ffmpeg, heard, make_film, refused
@@ -19,7 +20,7 @@ SIZE = (64, 48)
 def through(film, folder, *, extract=(), compare=()) -> tuple:
     """A film extracted, assembled and compared with itself, as if a model rebuilt it perfectly: (video, clip)."""
     frames, video, clip = folder / "frames.h5", folder / "video.mp4", folder / "clip.mp4"
-    titles = ("--title=T", "--by", "M")
+    titles = ("--title=T", "--by=M")
     for module, words in (
         ("extract_frames", (f"--source={film}", f"--frames={frames}", "--size=64x48", *extract)),
         ("assemble_video", (f"--reconstruction={frames}", f"--source={film}", f"--video={video}")),
@@ -38,6 +39,15 @@ def through(film, folder, *, extract=(), compare=()) -> tuple:
 
 
 # --- picture
+
+
+@pytest.mark.parametrize("fps", [Fraction(120000, 1001), Fraction(24000, 1001), Fraction(15), Fraction(25, 2)])
+def test_any_rate_is_kept_exactly(tmp_path, fps):
+    path, count = tmp_path / "rate.mp4", 240
+    frames = np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
+    encode_video(path, [frames], count, SIZE, fps, 30, None, "rate")
+    picture = probe_picture(path)
+    assert (picture.fps, picture.frames, picture.constant) == (fps, count, True)
 
 
 @pytest.mark.parametrize("fps", ["24", "25", "30000/1001", "24000/1001"])
@@ -138,6 +148,17 @@ def test_a_part_of_a_film_and_a_part_of_that_have_their_own_sound(tmp_path):
     assert len(decoded(clip, size)) == 180
 
 
+@pytest.mark.parametrize("suffix", [".mpg", ".ts"])
+def test_films_whose_clock_begins_anywhere_stay_in_step(tmp_path, suffix):
+    flash_and_beep(tmp_path / "film.mkv", 12, "25")
+    film = tmp_path / f"film{suffix}"
+    ffmpeg("-i", tmp_path / "film.mkv", "-c:v", "mpeg2video", "-q:v", "2", "-c:a", "mp2", film)
+    video, _ = through(film, tmp_path)
+    flashes, beeps = onsets(video, 25)
+    assert len(flashes) == len(beeps) == 3
+    assert all(abs(flash - beep) < 1 / 25 for flash, beep in zip(flashes, beeps, strict=True))
+
+
 def test_sound_lasts_as_long_as_the_picture(tmp_path):
     film = tmp_path / "film.mkv"
     tone, picture = "sine=440:duration=1", "testsrc2=size=64x48:rate=24:duration=3"
@@ -170,7 +191,7 @@ def test_a_comparison_shows_the_same_frame_of_every_film(tmp_path, film, layout,
         files.append(tmp_path / f"{n}.h5")
         write_frames_from(files[-1], 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
     clip = tmp_path / "clip.mp4"
-    words = (f"--frames={files[0]}", "--reconstructions", *files[1:], "--title=T", "--by", *("M" * (count - 1)))
+    words = (f"--frames={files[0]}", "--reconstructions", *files[1:], "--title=T", *["--by=M"] * (count - 1))
     words += (f"--source={film}", f"--clip={clip}", f"--layout={layout}", "--height=96", "--crf=1")
     assert (done := command("render_comparison", *words)).returncode == 0, done.stderr
     arrangement = Arrangement(count, layout, 128, 96)
@@ -184,7 +205,7 @@ def test_a_comparison_shows_the_same_frame_of_every_film(tmp_path, film, layout,
 
 
 def test_a_comparison_past_the_end_is_refused(tmp_path, frames_file, film):
-    words = (f"--frames={frames_file}", "--reconstructions", frames_file, "--title=T", "--by", "M", f"--source={film}")
+    words = (f"--frames={frames_file}", "--reconstructions", frames_file, "--title=T", "--by=M", f"--source={film}")
     done = command("render_comparison", *words, f"--clip={tmp_path / 'late.mp4'}", "--start=5")
     assert "comparison 'late': nothing lies between start 0:05 and end of the film: the film lasts 0:02" in refused(done)
 

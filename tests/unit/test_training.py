@@ -166,13 +166,33 @@ def test_prolonging_continues_and_does_not_start_over(films, tmp_path, capsys):
 
 def test_another_recipe_never_mixes_states(films, tmp_path, capsys):
     folder = tmp_path / "model"
-    train(small_recipe(steps=4), films, folder, CPU, ignore)
-    kept = sorted(file.name for file in (folder / "state").glob("step-*"))
-    other = small_recipe(steps=4, learning_rate=0.123)
+    recipe, other = small_recipe(steps=4), small_recipe(steps=4, learning_rate=0.123)
+    first = weights(train(recipe, films, folder, CPU, ignore))
     fresh = weights(train(other, films, tmp_path / "fresh", CPU, ignore))
     assert same(weights(train(other, films, folder, CPU, ignore)), fresh)
-    (aside,) = folder.glob("state-*")
-    assert sorted(file.name for file in aside.glob("step-*")) == kept and str(aside) in capsys.readouterr().out
+    assert f"states of other recipes are kept ({recipe.state_key()})" in capsys.readouterr().out
+    assert same(weights(train(recipe, films, folder, CPU, ignore)), first)  # back again: nothing was lost
+    assert "continues after step 4 of 4" in capsys.readouterr().out
+    with open(folder / "training.csv") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["4"]
+
+
+def test_a_shorter_training_is_no_part_of_a_longer(films, tmp_path):
+    train(small_recipe(steps=6), films, tmp_path / "model", CPU, ignore)
+    with pytest.raises(RefilmError, match="trained for 6 steps already, and its recipe now says 4"):
+        train(small_recipe(steps=4), films, tmp_path / "model", CPU, ignore)
+
+
+def test_without_its_log_a_training_still_ends(films, tmp_path):
+    train(small_recipe(steps=4), films, tmp_path / "model", CPU, ignore)
+    (tmp_path / "model" / "training.csv").write_text("")
+    train(small_recipe(steps=6), films, tmp_path / "model", CPU, ignore)
+    with open(tmp_path / "model" / "training.csv") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["4", "6"]
+
+
+def test_an_adversary_of_no_weight_trains_on(films, tmp_path):
+    assert train(small_recipe(adversarial=0, steps=20), films, tmp_path / "model", CPU, ignore).step == 20
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monkeypatch):
@@ -181,7 +201,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monk
     monkeypatch.setattr(loop, "_REPORT_STEPS", 2)
     recipe, folder = small_recipe(steps=6), tmp_path / "model"
     whole = weights(train(recipe, films, folder, CPU, ignore))
-    latest = max((folder / "state").glob("step-*"))
+    latest = max((folder / "state").rglob("step-*"))
     latest.write_bytes(latest.read_bytes()[:1000])
     assert same(weights(train(recipe, films, folder, CPU, ignore)), whole)
 
@@ -207,7 +227,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tm
     monkeypatch.setattr(Trainer, "train_step", breaking)
     with pytest.raises(RefilmError, match=r"not finite at step 6.*lower learning_rate"):
         train(small_recipe(steps=20), films, tmp_path / "model", CPU, ignore)
-    state = load_file(max((tmp_path / "model" / "state").glob("step-*")))
+    state = load_file(max((tmp_path / "model" / "state").rglob("step-*")))
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
@@ -274,7 +294,7 @@ def test_a_process_that_is_stopped_continues(films, tmp_path, sign):
         assert process.returncode == -9
     else:
         assert process.returncode == 75 and "the same command continues" in said
-        assert list((folder / "state").glob("step-*"))
+        assert list((folder / "state").rglob("step-*"))
     assert not (folder / "model.safetensors").exists()
     process = start_training(films, folder, recipe)
     out, said = process.communicate()

@@ -106,6 +106,10 @@ HARMLESS = [
     ("device", "auto"),
     ("training", dict(reversed(CONFIG["training"].items()))),
     ("training.learning_rate", 0.0005),
+    ("training.noise", 1.0),
+    ("training.batch", 4.0),
+    ("films.two.end", "00:00:01"),
+    ("models.both.gamma", 7),
 ]
 
 
@@ -127,8 +131,9 @@ def test_a_harmless_edit_makes_nothing_again(made, path, value):
 def test_touched_films_frames_and_moved_films_train_nothing_again(copied):
     now = time.time() + 5
     os.utime(copied / "films" / "two.mkv", (now, now))
-    os.utime(copied / "results/frames/64x48/one.h5", (now, now))
     assert plan(copied, *TARGETS, config=CONFIG) == {}
+    os.utime(copied / "results/frames/64x48/one.h5", (now, now))
+    assert "train_model" not in plan(copied, *TARGETS, config=CONFIG)
     (copied / "films" / "one film.mp4").rename(copied / "films" / "elsewhere.mp4")
     jobs = plan(copied, *TARGETS, config=edited("films.one.source", "films/elsewhere.mp4"))
     assert "train_model" not in jobs
@@ -139,6 +144,28 @@ def test_another_learning_rate_trains_that_model_and_no_other(made):
     config["models"]["one"]["learning_rate"] = 0.002
     jobs = plan(made, *TARGETS, config=config)
     assert jobs["train_model"] == 1 and "extract_frames" not in jobs
+
+
+def test_frames_deleted_and_film_put_away_the_model_still_rebuilds(copied):
+    (copied / "results/frames/64x48/one.h5").unlink()
+    assert "train_model" not in plan(copied, *TARGETS, config=CONFIG)
+    (copied / "films" / "one film.mp4").unlink()
+    assert plan(copied, "results/two_by_one.mp4", "--force", config=CONFIG)["assemble_video"] == 1
+
+
+def test_another_cut_of_a_film_remakes_all_that_shows_it(copied):
+    """In one run: its frames, and every result of it; the model that never watched it stays."""
+    config = edited("films.two", {"source": "films/two.mkv", "end": 0.8})
+    config["models"].pop("both")
+    config["comparisons"] = {}
+    assert plan(copied, "results/two_by_one.mp4", "results/metrics/two_by_one.csv", config=config) == {
+        "extract_frames": 1,
+        "reconstruct_film": 1,
+        "assemble_video": 1,
+        "measure_film": 1,
+    }
+    done = snakemake(copied, "results/two_by_one.mp4", config=config)
+    assert done.returncode == 0 and len(decoded(copied / "results/two_by_one.mp4", (64, 48))) == 20
 
 
 def test_without_the_film_what_is_made_stays_usable(copied):
@@ -167,7 +194,7 @@ def test_a_run_that_is_killed_goes_on(copied):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGTERM)
     process.communicate()
-    kept = max(int(file.stem.removeprefix("step-")) for file in (model / "state").glob("step-*"))
+    kept = max(int(file.stem.removeprefix("step-")) for file in (model / "state").rglob("step-*"))
     assert 6 < kept < 400  # 6 is where the run before had ended
     done = snakemake(copied, "--unlock", config=config)
     done = snakemake(copied, "results/models/one/model.safetensors", config=config)

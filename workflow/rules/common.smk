@@ -14,7 +14,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from refilm.settings.config import SLUG, Config
 from refilm.settings.errors import RefilmError
-from refilm.settings.recipe import parse_size
+from refilm.settings.recipe import parse_size, recipe_of_model
 
 
 def plainly(function):
@@ -85,7 +85,7 @@ def get_source(wildcards):
         if hasattr(wildcards, "comparison")
         else wildcards.film
     )
-    source = CONFIG.film(name)["source"]
+    source = str(Path(CONFIG.film(name)["source"]).expanduser())
     if hasattr(wildcards, "size"):
         parse_size(wildcards.size, f"results/frames/{wildcards.size}")
     made = (
@@ -96,7 +96,7 @@ def get_source(wildcards):
         raise RefilmError(
             f"film '{name}' is missing: put it at {source}, or set films.{name}.source in config/config.yaml"
         )
-    return ancient(source)
+    return ancient(source.replace("{", "{{").replace("}", "}}"))
 
 
 def comparison_film(wildcards):
@@ -115,12 +115,17 @@ def get_film_options(wildcards):
 
 @plainly
 def get_training_frames(wildcards):
-    return ancient(
-        [
-            frames_file(film, wildcards.model)
-            for film in CONFIG.model(wildcards.model)["films"]
-        ]
-    )
+    """The frames of the model's films; none where the model is there and its recipe is the one that is wanted. So
+    frames may be deleted, and films put away, once a model has watched them, and nothing but its recipe retrains it.
+    """
+    if recipe_of_model(
+        f"results/models/{wildcards.model}/model.safetensors"
+    ) == get_recipe(wildcards):
+        return []
+    return [
+        frames_file(film, wildcards.model)
+        for film in CONFIG.model(wildcards.model)["films"]
+    ]
 
 
 def get_recipe(wildcards):
@@ -137,9 +142,9 @@ def get_frames(wildcards):
     """The frames of a film at the size of the model that rebuilds it, or that are compared."""
     if hasattr(wildcards, "comparison"):
         comparison = CONFIG.comparison(wildcards.comparison)
-        return ancient(frames_file(comparison["film"], comparison["models"][0]))
+        return frames_file(comparison["film"], comparison["models"][0])
     CONFIG.film(wildcards.film)
-    return ancient(frames_file(wildcards.film, wildcards.model))
+    return frames_file(wildcards.film, wildcards.model)
 
 
 @plainly
@@ -151,20 +156,15 @@ def get_compared(wildcards):
 
 
 def get_comparison_options(wildcards):
+    """Options of render_comparison that decide what is shown: titles, the stretch of the film, the layout."""
     comparison = CONFIG.comparison(wildcards.comparison)
+    title = CONFIG.title("film", comparison["film"])
+    by = [f"--by={model_title(model)}" for model in comparison["models"]]
     keys = ("start", "end", "layout", "height")
-    return [
+    shown = [
         f"--{key}={comparison[key]}" for key in keys if comparison.get(key) is not None
     ]
-
-
-def get_comparison_titles(wildcards):
-    """The film's title, then one of each model."""
-    comparison = CONFIG.comparison(wildcards.comparison)
-    return {
-        "title": CONFIG.title("film", comparison["film"]),
-        "by": [model_title(model) for model in comparison["models"]],
-    }
+    return [f"--title={title}", *by, *shown]
 
 
 def get_final_output():

@@ -26,7 +26,6 @@ rule render_comparison:
         mem_mb=4000,
         runtime="4h",
     params:
-        titles=plainly(get_comparison_titles),
         options=plainly(get_comparison_options),
         crf=CONFIG.video["crf"],
     message:
@@ -37,8 +36,6 @@ rule render_comparison:
         " --reconstructions {input.reconstructions:q}"
         " --source={input.source:q}"
         " --clip={output.clip:q}"
-        " --title={params.titles[title]:q}"
-        " --by {params.titles[by]:q}"
         " {params.options:q}"
         " --crf={params.crf}"
         " 2>&1 | keep_log {log:q}"

@@ -1,7 +1,7 @@
 """Original and reconstructions in one picture: labelled, in step, with sound, from any moment to any other.
 
 python -m refilm.render_comparison --frames results/frames/256x144/bikes.h5 --title Bikes
-    --reconstructions results/reconstructions/bikes_by_bikes.h5 --by Bikes --source films/bikes.mp4
+    --reconstructions results/reconstructions/bikes_by_bikes.h5 --by=Bikes --source films/bikes.mp4
     --clip results/comparisons/bikes.mp4
 """
 
@@ -78,7 +78,7 @@ if __name__ == "__main__":
     parser.add_argument("--frames", required=True, help="frames file of the original")
     parser.add_argument("--reconstructions", required=True, nargs="+", help="frames files of its reconstructions")
     parser.add_argument("--title", required=True, help="the film's title")
-    parser.add_argument("--by", required=True, nargs="+", help="the title of each reconstruction's model")
+    parser.add_argument("--by", required=True, action="append", help="the title of a reconstruction's model; one for each")
     parser.add_argument("--source", required=True, help="the film file, for its sound")
     parser.add_argument("--clip", required=True, help="the MP4 to write")
     parser.add_argument("--start", help="first moment shown: seconds or HH:MM:SS of the rebuilt film")

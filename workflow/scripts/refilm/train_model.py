@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refilm.networks.device import choose_device
 from refilm.networks.model_file import save_model
-from refilm.settings.errors import command_parser, run_command
+from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.files import partial_file
 from refilm.settings.recipe import Recipe
 from refilm.training.loop import Preview, train
@@ -21,6 +21,8 @@ from refilm.viewing.sheet import write_sheet
 
 def main(args) -> None:
     recipe, model = Recipe.from_json(args.recipe), Path(args.model)
+    if not args.frames:
+        raise RefilmError(f"{model}: this model was trained already: the same command again restores it from its state")
     folder = model.parent
     folder.mkdir(parents=True, exist_ok=True)
     with partial_file(folder / "recipe.json") as partial:
@@ -32,14 +34,14 @@ def main(args) -> None:
         write_sheet(folder / "previews" / f"step-{preview.step:09}.png", rows, caption)
 
     trainer = train(recipe, [Path(file) for file in args.frames], folder, choose_device(args.device), show)
-    draw_curves(folder / "training.csv", folder / "training.png", folder.name)
     save_model(model, trainer.average, recipe, trainer.step)
+    draw_curves(folder / "training.csv", folder / "training.png", folder.name)
     print(f"{model}: trained for {trainer.step} steps")
 
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--frames", required=True, nargs="+", help="frames files of the films that the model watches")
+    parser.add_argument("--frames", required=True, nargs="*", help="frames files of the films that the model watches")
     parser.add_argument("--recipe", required=True, help="all that decides the weights, as JSON")
     parser.add_argument("--model", required=True, help="the model file to write; its folder keeps the rest")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])

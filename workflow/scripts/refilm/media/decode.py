@@ -20,6 +20,7 @@ from refilm.settings.times import clock
 # ffmpeg's default flags are 1.25 grey levels off and 20 dB from an exact box average; these are within 0.01 and 52 dB.
 SCALER = "area+accurate_rnd+full_chroma_int"
 
+_SEEK_SECONDS = 10  # how far before its first frame a part of a film is decoded
 _LOOK_SECONDS = 0.25  # how often the growing file is looked at
 _SILENT_SECONDS = 120  # an ffmpeg that writes no frame for so long hangs on a damaged file
 
@@ -70,8 +71,7 @@ def plan_cut(
     box = _chosen_box(picture, crop)
     if fit == "crop":
         box = fill_box(box, picture.sample_aspect, width, height)
-    chain = [] if picture.constant else [f"fps={picture.fps}:start_time={float(picture.first_time):.6f}"]
-    chain.append(f"crop={box}")
+    chain = [*_pick_frames(picture, first), f"crop={box}"]
     chain.append(_scale(picture, box, width, height, fit))
     chain.append("format=rgb24")
     return Cut(picture, width, height, first, last - first, box, ",".join(chain))
@@ -88,7 +88,7 @@ def decode_frames(path: Path | str, cut: Cut, into, what: str) -> int:
     with FfmpegProcess(_command(path, cut), str(path), stdout=into) as process:
         _watch(process, into, base, frame_bytes, cut.frames, f"{path}", what)
         said = process.finish()
-    count, rest = divmod(into.seek(0, 2) - base, frame_bytes)
+    count, rest = divmod(max(0, into.seek(0, os.SEEK_END) - base), frame_bytes)
     if rest or count == 0:
         raise RefilmError(f"{path}: ffmpeg stopped inside frame {count}: {last_words(said) or 'no more was written'}")
     if cut.picture.constant and count != cut.frames:
@@ -99,14 +99,23 @@ def decode_frames(path: Path | str, cut: Cut, into, what: str) -> int:
     return count
 
 
+def _pick_frames(picture: Picture, first: int) -> list[str]:
+    """The filters that make the rate constant and drop what lies before frame `first`, on the file's own clock."""
+    if not picture.constant:
+        picked = [f"fps={picture.fps}:start_time={float(picture.first_time):.6f}"]
+        return [*picked, f"trim=start_frame={first}"] if first else picked
+    # Half a frame early, so that rounding in the file's clock cannot lose the first frame.
+    early = picture.first_time + (first - Fraction(1, 2)) / picture.fps
+    return [f"trim=start={float(early):.6f}"] if first else []
+
+
 def _command(path, cut: Cut) -> list[str]:
     # Its own default leaves cores idle while the scaler works: three threads a core are 4 % faster on two cores.
     options = {"threads": min(16, 3 * (os.cpu_count() or 1))}
-    if cut.first:
-        # Half a frame early, so that rounding in the file's clock cannot lose the first frame; exact on decoded frames.
-        early = cut.start_time - 1 / (2 * cut.picture.fps)
-        options |= {"seek_timestamp": 1, "ss": f"{float(early):.6f}"}
-    source = film_input(path, **options)
+    if cut.first and cut.picture.constant:
+        # Only to save time: well before the start, since seeking may land late; the filter takes the exact frame.
+        options |= {"noaccurate_seek": None, "seek_timestamp": 1, "ss": f"{float(cut.start_time - _SEEK_SECONDS):.6f}"}
+    source = film_input(path, copyts=None, **options)
     output = ffmpeg.output(
         source[str(cut.picture.stream)],
         "pipe:1",

@@ -23,7 +23,7 @@ _SPEAKER = re.compile(r"\[[^\]]*@ 0x[0-9a-f]+\]\s*")
 _ECHO = re.compile(
     r"Conversion failed|Last message repeated|Task finished|Terminating thread|Error sending frames|Nothing was written"
     r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
-    r"|At least one output file|Guessed Channel Layout"
+    r"|too many threads|At least one output file|Guessed Channel Layout"
 )
 
 
@@ -53,9 +53,8 @@ def film_input(path: Path | str, **options):
 
 def raw_frames_input(width: int, height: int, fps, **options):
     """An ffmpeg-python input that takes (height, width, 3) uint8 RGB frames from the process's standard input."""
-    return ffmpeg.input(
-        "pipe:0", format="rawvideo", pixel_format="rgb24", video_size=(width, height), framerate=str(fps), **options
-    )
+    # -r and not -framerate, which takes 120000/1001 for 120
+    return ffmpeg.input("pipe:0", format="rawvideo", pixel_format="rgb24", video_size=(width, height), r=str(fps), **options)
 
 
 def command_line(output, *leading: str) -> list[str]:

@@ -17,13 +17,15 @@ from refilm.media.ffmpeg import FfmpegProcess, command_line, executable, film_in
 from refilm.settings.errors import RefilmError
 
 _STREAM = re.compile(r"^\s*Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.MULTILINE)
-_SIZE = re.compile(r"\b(\d+)x(\d+)\b")
+_SIZE = re.compile(r", ([1-9]\d*)x([1-9]\d*)\b")
 _FRAME = re.compile(r"\bn: *\d+ .*? sar:(\d+)/(\d+) s:(\d+)x(\d+) ")
 _COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+)")
 _EDGES = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
 
 _NO_TIME = -(2**63)  # AV_NOPTS_VALUE
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
+_STUCK_PACKETS = 24  # where a file's clock goes back, ffmpeg lets it stand still until it has caught up
+_SAMPLES = 200  # about so many frames are looked at for black bars
 _FEW_KEY_FRAMES = 24  # below this the key frames alone say too little about black bars
 
 # Rates that films have; a measured rate within a tick of the file's clock of one of these is that one.
@@ -68,8 +70,8 @@ def probe_picture(path: Path | str) -> Picture:
         raise RefilmError(f"{path}: the picture has no frames: the file is cut off or damaged")
     fps, constant, first_time = frame_rate(sorted(times), tick, _header_rate(path, stream))
     frames = len(times) if constant else round((max(times) - min(times)) * tick * fps) + 1
-    every = 1 if key_frames >= _FEW_KEY_FRAMES else max(1, len(times) // 200)
-    said = _sample_frames(path, stream, every, only_key_frames=key_frames >= _FEW_KEY_FRAMES)
+    sampled = key_frames if key_frames >= _FEW_KEY_FRAMES else len(times)
+    said = _sample_frames(path, stream, max(1, sampled // _SAMPLES), only_key_frames=key_frames >= _FEW_KEY_FRAMES)
     width, height, aspect = _size(said, path)
     matrix, full_range = _colour(said, width, height)
     edges = [tuple(map(int, found)) for found in _EDGES.findall(said)]
@@ -134,11 +136,12 @@ def _header_rate(path, stream: int) -> Fraction:
 def _packet_times(path, stream: int) -> tuple[array, Fraction, int]:
     """Presentation times of all shown packets, in ticks; seconds of a tick; how many packets are key frames.
 
-    Nothing is decoded. With a packet that has no time, the list holds the packets' numbers and the tick is 0.
+    Nothing is decoded. Packets in front of the first key frame cannot be, and do not count. A packet without a time has
+    _NO_TIME. Raises RefilmError if the file's clock starts anew midway, as in recordings joined end to end.
     """
     source = film_input(path, copyts=None)
     output = ffmpeg.output(source[str(stream)], "pipe:1", c="copy", copyinkf=None, format="framecrc")
-    times, tick, key_frames, timeless = array("q"), Fraction(0), 0, False
+    times, tick, key_frames, first_key, latest, stuck = array("q"), Fraction(0), 0, None, _NO_TIME, 0
     with FfmpegProcess(command_line(output), str(path)) as process:
         for line in process.stdout:
             fields = line.split(b",")
@@ -147,23 +150,33 @@ def _packet_times(path, stream: int) -> tuple[array, Fraction, int]:
             if line.startswith(b"#") or len(fields) < 6:
                 continue
             flags = next((int(f.split(b"=")[1], 16) for f in fields if b"F=" in f), 0x1)
-            if flags & _DISCARD:
+            time = int(fields[2])
+            stuck = stuck + 1 if time == latest != _NO_TIME else 0
+            latest = time
+            if stuck > _STUCK_PACKETS:
+                raise RefilmError(
+                    f"{path}: the file's clock starts anew after {float(latest * tick):.1f} s, as where recordings were "
+                    "joined end to end: give the parts as films of their own, or convert the file to one first"
+                )
+            if first_key is None and flags & 0x1:
+                first_key = time
+            if flags & _DISCARD or first_key is None or _NO_TIME < time < first_key:
                 continue
             key_frames += flags & 0x1
-            timeless |= int(fields[2]) == _NO_TIME
-            times.append(int(fields[2]))
+            times.append(time)
         process.finish()
-    return (array("q", range(len(times))), Fraction(0), key_frames) if timeless else (times, tick, key_frames)
+    return times, tick, key_frames
 
 
 def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool, Fraction]:
     """The rate of frames shown at `times` (ticks, ascending): (fps, constant, seconds of the first frame).
 
     Constant means that every frame lies within half a frame of its place at that rate, so that the frames can be taken
-    as they are and stay with the sound. Where frames have no times (tick 0) the header is all there is.
+    as they are and stay with the sound. Where frames have no times the header is all there is.
     """
-    if tick == 0:
-        return header_rate, True, Fraction(0)
+    if times[0] == _NO_TIME:
+        known = [time for time in times if time != _NO_TIME]
+        return header_rate, True, (known[0] if known else 0) * tick
     first, count = times[0], len(times)
     span = (times[-1] - first) * tick
     if count == 1 or span == 0:
@@ -178,10 +191,21 @@ def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple
     rate = min([*near, measured], key=lambda fps: (deviation(fps) > tick, fps == measured, deviation(fps)))
     if deviation(rate) < 1 / (2 * rate):
         return rate, True, first * tick
+    return _usual_rate(times, tick, header_rate), False, first * tick
+
+
+def _usual_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> Fraction:
+    """The rate of most of a variable-rate film: of all gaps within a tick of the commonest, the mean; the header's rate,
+    or the nearest that films have, where it lies within the rounding of the file's clock."""
     gaps = Counter(b - a for a, b in itertools.pairwise(times) if b > a)
-    usual = 1 / (gaps.most_common(1)[0][0] * tick)
-    snapped = min(STANDARD_RATES, key=lambda standard: abs(standard - usual))
-    return (snapped if abs(snapped - usual) < usual / 50 else usual), False, first * tick
+    commonest = gaps.most_common(1)[0][0]
+    alike = [(gap, count) for gap, count in gaps.items() if abs(gap - commonest) <= 1]
+    usual = Fraction(sum(count for _, count in alike), sum(gap * count for gap, count in alike)) / tick
+    near = [header_rate, *sorted(STANDARD_RATES, key=lambda rate: abs(rate - usual))[:1]]
+    for rate in near:
+        if abs(rate - usual) < usual / 200:
+            return rate
+    return usual
 
 
 def _sample_frames(path, stream: int, every: int, only_key_frames: bool) -> str:

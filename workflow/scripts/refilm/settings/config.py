@@ -15,6 +15,9 @@ from refilm.settings.times import parse_time
 
 SLUG = "[a-z0-9][a-z0-9-]*"
 _NAMED = ("films", "models", "comparisons")
+_ADVERSARIAL = frozenset({"pixel_weight", "likeness_layers", "gamma", "adversarial", "discriminator_rate"})
+# Keys that a recipe has no use for: what is written there is no part of it.
+_UNUSED = {"larsen2015": frozenset(), "vae": _ADVERSARIAL, "autoencoder": _ADVERSARIAL | {"noise", "kl_weight"}}
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what of a film decides which pixels a model sees
 
 
@@ -27,7 +30,8 @@ class Config:
         values = _with_text_names(copy.deepcopy(raw))
         _check_schema(values, schema)
         self._training_keys = schema["$defs"]["training"]["properties"].keys()
-        self.training = _defaults(schema["$defs"]["training"]) | values.get("training", {})
+        self._training_defaults = _defaults(schema["$defs"]["training"])
+        self.training = self._training_defaults | values.get("training", {})
         film_defaults = _defaults(schema["$defs"]["film"])
         comparison_defaults = _defaults(schema["$defs"]["comparison"])
         self.films = {name: film_defaults | film for name, film in values.get("films", {}).items()}
@@ -61,8 +65,17 @@ class Config:
             values |= {key: None for key in ("steps", "epochs") if key != given}
         elif values.get("steps") is not None:
             values["epochs"] = None
-        films = {name: {key: self.film(name)[key] for key in _PIXEL_KEYS if key in self.film(name)} for name in own["films"]}
+        unused = _UNUSED[values["recipe"]]
+        values |= {key: default for key, default in self._training_defaults.items() if key in unused}
+        films = {name: self._pixels(name) for name in own["films"]}
         return Recipe.from_json(json.dumps({**values, "films": films}))
+
+    def _pixels(self, film: str) -> dict:
+        """What decides which pixels of a film a model sees; a time is the same however it is written."""
+        settings = {key: self.film(film)[key] for key in _PIXEL_KEYS if self.film(film).get(key) is not None}
+        for key in settings.keys() & {"start", "end"}:
+            settings[key] = str(parse_time(settings[key], f"films.{film}.{key}"))
+        return settings
 
     def _named(self, kind: str, known: dict, name: str) -> dict:
         if name not in known:

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -38,6 +39,7 @@ def command_parser(description: str) -> argparse.ArgumentParser:
 def run_command(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     """Parse, call `main`, and end the process: 0 done, 1 with one line of error, 75 stopped with the work kept."""
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)  # what is open is closed and what is half-written removed, as after Ctrl-C
     try:
         main(args)
     except Interrupted as stop:
@@ -50,14 +52,18 @@ def run_command(main: Callable[[argparse.Namespace], None], parser: argparse.Arg
         _end(explain(error), 1)
 
 
+def _stop(_signal, _frame) -> None:
+    raise Interrupted("told to stop; nothing half-written was left")
+
+
 def explain(error: Exception) -> str:
     """The one line for any exception."""
     if isinstance(error, RefilmError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"no space left on the disk while writing {error.filename or 'a file'}: make room and run the same command again"
-        )
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or os.strerror(errno.ENOSPC) in str(error):
+        place = getattr(error, "filename", None) or "a file"
+        return f"no space left on the disk while writing {place}: make room and run the same command again"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {os.strerror(error.errno) if error.errno else error}"
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (run with --debug to see where)"

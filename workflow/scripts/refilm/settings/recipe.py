@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from pathlib import Path
 
 from refilm.settings.errors import RefilmError, nearest
 
@@ -58,7 +59,7 @@ class Recipe:
                 raise RefilmError(f"recipe: unknown key '{key}'{nearest(key, fields)}")
         if missing := fields - values.keys():
             raise RefilmError(f"recipe: missing {', '.join(sorted(missing))}")
-        return cls(**{**values, "likeness_layers": tuple(values["likeness_layers"])})
+        return cls(**{field.name: _as_declared(field.type, values[field.name]) for field in dataclasses.fields(cls)})
 
     def to_json(self) -> str:
         """One canonical string: the same settings give the same characters, in whatever order they were written."""
@@ -77,6 +78,28 @@ class Recipe:
     def size(self) -> tuple[int, int]:
         """(width, height) of a frame in pixels."""
         return parse_size(self.frame_size, "frame_size")
+
+
+def recipe_of_model(path: Path | str) -> str | None:
+    """The recipe in a model file's metadata, as `to_json` wrote it, or None if there is no such file or no recipe.
+
+    Reads the head of the file with nothing but the standard library, so that a plan costs no import of torch.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return header["__metadata__"]["recipe"]
+    except (OSError, ValueError, KeyError, OverflowError, MemoryError):
+        return None
+
+
+def _as_declared(kind, value):
+    """YAML's 1, 1.0 and true-to-size lists as the one type that the field has, so that spelling is no difference."""
+    if value is None or isinstance(value, (str, dict)):
+        return value
+    if isinstance(value, list):
+        return tuple(value)
+    return int(value) if kind in (int, int | None) else float(value)
 
 
 def parse_size(text: str, place: str) -> tuple[int, int]:

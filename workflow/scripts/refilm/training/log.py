@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from refilm.settings.files import partial_file
+
 
 class TrainingLog:
     """Writes rows of: step, epoch, seconds (of training, previews and checkpoints not counted), frames_per_s, measures."""
@@ -47,17 +49,16 @@ class TrainingLog:
     def _cut_back(self, step: int) -> float:
         """Drop the rows after `step`, which will be made again, and return the seconds trained up to it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if step == 0:
-            self.path.unlink(missing_ok=True)
         if not self.path.exists():
             return 0.0
         with open(self.path, newline="") as file:
             reader = csv.DictReader(file)
             names, rows = reader.fieldnames, [row for row in reader if int(row["step"]) <= step]
-        partial = self.path.with_suffix(".csv.part")
-        with open(partial, "w", newline="") as file:
+        if not rows:
+            self.path.unlink()
+            return 0.0
+        with partial_file(self.path) as partial, open(partial, "w", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(self.path)
-        return float(rows[-1]["seconds"]) if rows else 0.0
+        return float(rows[-1]["seconds"])

@@ -137,10 +137,11 @@ def train(
     total, name = recipe.total_steps(len(footage)), folder.name
     with StateFolder(folder / "state", recipe).locked() as states, _stop_signals() as stopped:
         trainer = Trainer(recipe, device)
-        if found := states.load():
+        log_file = folder / "training.csv"
+        if found := states.load(total, log_file):
             trainer.restore(*found)
             print(f"{name}: continues after step {trainer.step} of {total}", flush=True)
-        log = TrainingLog(folder / "training.csv", trainer.step, recipe.batch, len(footage))
+        log = TrainingLog(log_file, trainer.step, recipe.batch, len(footage))
         originals = footage.read(np.linspace(0, len(footage) - 1, _PREVIEWS, dtype=int))
         previews, sums, next_save = preview_steps(total), {}, time.monotonic() + _CHECKPOINT_SECONDS
 
@@ -166,7 +167,7 @@ def train(
                 if stopped or (time.monotonic() > next_save and not sums) or trainer.step == total:
                     began = time.monotonic()
                     with log.pause():
-                        states.save(trainer.step, trainer.state())
+                        states.save(trainer.step, trainer.state(), log_file)
                     cost = time.monotonic() - began
                     next_save = time.monotonic() + max(_CHECKPOINT_SECONDS, cost / _CHECKPOINT_SHARE)
                 if stopped and trainer.step < total:

@@ -91,7 +91,7 @@ def _larsen(networks: Networks, recipe: Recipe, frames: Tensor, noise: Tensor, p
             "d_real": real_logits.sigmoid().mean(),
             "d_rebuilt": rebuilt_logits.sigmoid().mean(),
             "d_imagined": imagined_logits.sigmoid().mean(),
-            "gamma": 1 / inverse_gamma,
+            "gamma": 1 / inverse_gamma.clamp_min(1e-9),
         }
     parts = {"encoder": of_encoder, "decoder": of_decoder, "discriminator": of_discriminator}
     return _step(parts, measures)
