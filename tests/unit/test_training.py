@@ -283,9 +283,23 @@ def wait_for(condition, seconds=60):
         time.sleep(0.05)
 
 
+UNKILLED = small_recipe(steps=60)
+
+
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory):
+    """The weights of a run that nobody stopped, on the same films."""
+    folder = tmp_path_factory.mktemp("unkilled")
+    films = [store_of(folder / "one.h5", 13), store_of(folder / "two.h5", 9)]
+    process = start_training(films, folder / "model", UNKILLED)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return load_file(folder / "model" / "model.safetensors")
+
+
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_process_that_is_stopped_continues(films, tmp_path, sign):
-    recipe, folder = small_recipe(steps=120), tmp_path / "model"
+def test_a_process_that_is_stopped_continues(films, tmp_path, sign, unkilled):
+    recipe, folder = UNKILLED, tmp_path / "model"
     process = start_training(films, folder, recipe)
     wait_for(lambda: (folder / "training.csv").exists())
     process.send_signal(sign)
@@ -300,15 +314,7 @@ def test_a_process_that_is_stopped_continues(films, tmp_path, sign):
     out, said = process.communicate()
     assert process.returncode == 0, said
     assert sign == signal.SIGKILL or "continues after step" in out
-    assert same(load_file(folder / "model.safetensors"), unkilled(films, recipe))
-
-
-def unkilled(films, recipe):
-    folder = films[0].parent / "unkilled"
-    process = start_training(films, folder, recipe)
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    return load_file(folder / "model.safetensors")
+    assert same(load_file(folder / "model.safetensors"), unkilled)
 
 
 def test_the_model_holds_its_recipe_and_no_code(films, tmp_path):

@@ -105,11 +105,9 @@ def comparison_film(wildcards):
 
 def get_film_options(wildcards):
     """Options of extract_frames that decide its pixels, always in the same order."""
-    film = CONFIG.film(wildcards.film)
     return [
-        f"--{key}={film[key]}"
-        for key in ("start", "end", "crop", "fit")
-        if film.get(key) is not None
+        f"--{key}={value}"
+        for key, value in sorted(CONFIG.film_pixels(wildcards.film).items())
     ]
 
 

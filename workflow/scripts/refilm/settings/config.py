@@ -67,14 +67,14 @@ class Config:
             values["epochs"] = None
         unused = _UNUSED[values["recipe"]]
         values |= {key: default for key, default in self._training_defaults.items() if key in unused}
-        films = {name: self._pixels(name) for name in own["films"]}
+        films = {name: self.film_pixels(name) for name in own["films"]}
         return Recipe.from_json(json.dumps({**values, "films": films}))
 
-    def _pixels(self, film: str) -> dict:
-        """What decides which pixels of a film a model sees; a time is the same however it is written."""
+    def film_pixels(self, film: str) -> dict[str, str]:
+        """What decides which pixels of a film are seen; times in seconds, the same however they were written."""
         settings = {key: self.film(film)[key] for key in _PIXEL_KEYS if self.film(film).get(key) is not None}
         for key in settings.keys() & {"start", "end"}:
-            settings[key] = str(parse_time(settings[key], f"films.{film}.{key}"))
+            settings[key] = f"{float(parse_time(settings[key], f'films.{film}.{key}')):.6f}".rstrip("0").rstrip(".")
         return settings
 
     def _named(self, kind: str, known: dict, name: str) -> dict:

@@ -16,12 +16,12 @@ from refilm.viewing.style import BACKGROUND, REMARK, SERIES, TITLE
 _PANELS = [
     ("Rebuilt frames, PSNR in dB", {"psnr": "PSNR"}, False, "rises, ever more slowly"),
     ("Latents, bits a frame", {"kl_bits": "KL"}, True, "settles well above 0"),
-    ("Likeness in the discriminator", {"likeness": "likeness"}, True, "falls, then wavers: the measure itself learns"),
+    ("Likeness in the discriminator", {"likeness": "likeness"}, True, "falls, then wavers"),
     (
-        "The discriminator believes it is film",
+        "Taken for film by the discriminator",
         {"d_real": "film", "d_rebuilt": "rebuilt", "d_imagined": "imagined"},
         False,
-        "film above the others, none stuck at 0 or 1",
+        "film highest, none stuck at 0 or 1",
     ),
     (
         "Gradient norms",

@@ -25,7 +25,7 @@ def text_height(size: int) -> int:
 
 def draw_text(image: Image.Image, left: int, top: int, width: int, size: int, title: str, remark: str = "") -> None:
     """A line of text that stays inside `width` pixels: the title, and a remark after it if there is room."""
-    draw, face, gap = ImageDraw.Draw(image), font(size), round(0.6 * size)
+    draw, face, gap = ImageDraw.Draw(image), font(size), round(0.6 * size) if title else 0
     remark_width = face.getlength(remark) + gap if remark else 0
     if remark and face.getlength(title) + remark_width <= width:
         draw.text((left + face.getlength(title) + gap, top), remark, REMARK, face)
