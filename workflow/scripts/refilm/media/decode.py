@@ -4,6 +4,7 @@ ffmpeg writes its frames straight into the file that keeps them: no frame passes
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -129,8 +130,13 @@ def _command(path, cut: Cut) -> list[str]:
 
 
 def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int, path: str, what: str) -> None:
+    """Show how the file grows, until ffmpeg ends; raise if it stops growing.
+
+    Meanwhile what is written goes to the disk, so that at the end there is little left to wait for.
+    """
     silent, done = 0.0, 0
-    with progress_bar(what, total, " frames") as bar:
+    with progress_bar(what, total, " frames") as bar, ThreadPoolExecutor(1) as disk:
+        written = disk.submit(os.fsync, into.fileno())
         while process.running(wait_seconds=_LOOK_SECONDS):
             now = (os.fstat(into.fileno()).st_size - base) // frame_bytes
             silent = 0.0 if now > done else silent + _LOOK_SECONDS
@@ -138,6 +144,8 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
             done = max(done, now)
             if silent > _SILENT_SECONDS:
                 raise RefilmError(f"{path}: ffmpeg has decoded nothing for {_SILENT_SECONDS} s after frame {done}")
+            if written.done():
+                written = disk.submit(os.fsync, into.fileno())
         bar.update(max(0, (os.fstat(into.fileno()).st_size - base) // frame_bytes - done))
 
 

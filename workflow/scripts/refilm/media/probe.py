@@ -6,6 +6,7 @@ import itertools
 import re
 from array import array
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -64,14 +65,20 @@ def probe_picture(path: Path | str) -> Picture:
 
     Raises RefilmError in one line if the file is missing, empty, unreadable, or has no picture.
     """
-    stream = best_picture_stream(path)
-    times, tick, key_frames = _packet_times(path, stream)
+    streams = _streams(path)
+    stream = _best_picture(streams, path)
+    with ThreadPoolExecutor(1) as sampler:
+        # While packets are counted, the key frames are looked at: most films have enough of them.
+        by_key_frames = sampler.submit(_sample_key_frames, path, stream)
+        times, tick, key_frames = _packet_times(path, stream)
     if not times:
         raise RefilmError(f"{path}: the picture has no frames: the file is cut off or damaged")
-    fps, constant, first_time = frame_rate(sorted(times), tick, _header_rate(path, stream))
+    fps, constant, first_time = frame_rate(sorted(times), tick, _header_rate(streams, stream))
     frames = len(times) if constant else round((max(times) - min(times)) * tick * fps) + 1
-    sampled = key_frames if key_frames >= _FEW_KEY_FRAMES else len(times)
-    said = _sample_frames(path, stream, max(1, sampled // _SAMPLES), only_key_frames=key_frames >= _FEW_KEY_FRAMES)
+    if key_frames >= _FEW_KEY_FRAMES:
+        said = by_key_frames.result()
+    else:
+        said = _describe_frames(path, stream, film_input(path), every=max(1, len(times) // _SAMPLES))
     width, height, aspect = _size(said, path)
     matrix, full_range = _colour(said, width, height)
     edges = [tuple(map(int, found)) for found in _EDGES.findall(said)]
@@ -79,17 +86,17 @@ def probe_picture(path: Path | str) -> Picture:
     return Picture(stream, width, height, aspect, matrix, full_range, box, fps, constant, frames, first_time)
 
 
-def best_picture_stream(path: Path | str) -> int:
+def _best_picture(streams: list[tuple[str, str, str]], path) -> int:
     """The number of the stream with the most pixels that is a moving picture; cover art is no film."""
-    streams = [(int(n), text) for n, kind, text in _streams(path) if kind == "Video" and "attached pic" not in text]
-    if not streams:
+    pictures = [(int(n), text) for n, kind, text in streams if kind == "Video" and "attached pic" not in text]
+    if not pictures:
         raise RefilmError(f"{path}: there is no picture in this file, only sound: give a film as its source")
 
     def pixels(stream):
         size = _SIZE.search(stream[1])
         return int(size[1]) * int(size[2]) if size else 0
 
-    return max(streams, key=pixels)[0]
+    return max(pictures, key=pixels)[0]
 
 
 def sound_stream(path: Path | str) -> int | None:
@@ -125,8 +132,8 @@ def _streams(path) -> list[tuple[str, str, str]]:
     return streams
 
 
-def _header_rate(path, stream: int) -> Fraction:
-    text = next(text for n, _kind, text in _streams(path) if int(n) == stream)
+def _header_rate(streams: list[tuple[str, str, str]], stream: int) -> Fraction:
+    text = next(text for n, _kind, text in streams if int(n) == stream)
     found = re.search(r"([\d.]+)(k?) (?:fps|tbr)", text)
     rate = Fraction(found[1]) * (1000 if found[2] else 1) if found else Fraction(25)
     near = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
@@ -208,17 +215,18 @@ def _usual_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> Frac
     return usual
 
 
-def _sample_frames(path, stream: int, every: int, only_key_frames: bool) -> str:
-    """What `cropdetect` and `showinfo` say of key frames, or of each `every`-th frame, of the whole film."""
-    # dropped by the demuxer already, the other packets cost nothing: five times faster than skipping them in the decoder
-    skipping = {"discard": "nokey", "skip_frame": "nokey"} if only_key_frames else {}
-    source = film_input(path, **skipping)
+def _sample_key_frames(path, stream: int) -> str:
+    # Dropped by the demuxer already, the other packets cost nothing: five times faster than skipping them in the decoder.
+    return _describe_frames(path, stream, film_input(path, discard="nokey", skip_frame="nokey"), every=1)
+
+
+def _describe_frames(path, stream: int, source, every: int) -> str:
+    """What `showinfo` and `cropdetect` say of each `every`-th frame of the film."""
     frames = source[str(stream)]
     if every > 1:
         frames = frames.filter("select", f"not(mod(n,{every}))")
     frames = frames.filter("showinfo", checksum=0).filter("cropdetect", limit=24 / 255, round=2, reset=1, skip=0)
-    output = ffmpeg.output(frames, "-", format="null", fps_mode="passthrough")
-    return run_ffmpeg(command_line(output), str(path))[1]
+    return run_ffmpeg(command_line(ffmpeg.output(frames, "-", format="null", fps_mode="passthrough")), str(path))[1]
 
 
 def _size(said: str, path) -> tuple[int, int, Fraction]:

@@ -1,0 +1,81 @@
+"""What a user is told when something goes wrong: one line, and nothing half-written."""
+
+import errno
+import os
+import stat
+
+import pytest
+from safetensors import SafetensorError
+
+from refilm.media.ffmpeg import last_words
+from refilm.settings.errors import RefilmError, explain, nearest
+from refilm.settings.files import partial_file
+from tests.conftest import command, refused
+
+
+def test_a_full_disk_is_told_in_plain_words_whoever_noticed_it():
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device", "results/x.h5"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ):
+        assert explain(error).startswith("no space left on the disk while writing ")
+        assert "make room and run the same command again" in explain(error)
+    assert "results/x.h5" in explain(OSError(errno.ENOSPC, "No space left on device", "results/x.h5"))
+
+
+def test_an_ffmpeg_that_finds_the_disk_full(tmp_path, film):
+    """A stand-in for ffmpeg that says what ffmpeg says then; what was there before stays."""
+    real = os.environ.get("REFILM_FFMPEG") or __import__("imageio_ffmpeg").get_ffmpeg_exe()
+    stand_in = tmp_path / "ffmpeg"
+    full = "echo 'av_interleaved_write_frame(): No space left on device' >&2; exit 228"
+    stand_in.write_text(f'#!/bin/sh\ncase "$*" in *rawvideo*) {full};; esac\nexec "{real}" "$@"\n')
+    stand_in.chmod(stand_in.stat().st_mode | stat.S_IXUSR)
+    frames = tmp_path / "out" / "film.h5"
+    frames.parent.mkdir()
+    frames.write_bytes(b"what was there")
+    words = (f"--source={film}", f"--frames={frames}", "--size=64x48")
+    done = command("extract_frames", *words, environment={"REFILM_FFMPEG": str(stand_in)})
+    assert "no space left on the disk" in refused(done)
+    assert frames.read_bytes() == b"what was there" and os.listdir(frames.parent) == ["film.h5"]
+
+
+def test_unexpected_errors_are_one_line_too_and_debug_shows_where():
+    assert explain(ValueError("two\nlines")) == "unexpected ValueError: two lines (run with --debug to see where)"
+    done = command("extract_frames", "--source=nowhere.mp4", "--frames=x.h5", "--size=64x48", "--debug")
+    assert done.returncode == 1 and "Traceback" in done.stderr and "there is no such file" in done.stderr
+
+
+def test_the_nearest_name():
+    assert nearest("bladeruner", ["bladerunner", "koyaanisqatsi"]) == "; did you mean 'bladerunner'?"
+    assert nearest("x", ["b", "a"]) == "; there are: a, b" and nearest("x", []) == ""
+
+
+def test_ffmpegs_words_are_the_cause_and_not_its_consequences():
+    said = """[libx264 @ 0x5615faef06c0] width not divisible by 2 (5x1)
+[fc#0 @ 0x55ca0878e980] Error sending frames to consumers: Generic error in an external library
+[vost#0:0/libx264 @ 0x55ca087cc900] Task finished with error code: -22 (Invalid argument)
+Conversion failed!
+"""
+    assert last_words(said) == "width not divisible by 2 (5x1)"
+    assert last_words("Conversion failed!\n") == "Conversion failed!" and last_words("") == ""
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "folder" / "file.txt"
+    with partial_file(path) as partial:
+        partial.write_text("first")
+        assert not path.exists()
+    assert path.read_text() == "first"
+    with pytest.raises(RefilmError), partial_file(path) as partial:
+        partial.write_text("half")
+        raise RefilmError("stopped")
+    assert path.read_text() == "first" and os.listdir(path.parent) == ["file.txt"]
+
+
+def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path):
+    (tmp_path / ".film[1].part123456.h5").write_text("half")
+    (tmp_path / ".film[1].part.other").write_text("somebody else's")
+    with partial_file(tmp_path / "film[1].h5") as partial:
+        partial.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == [".film[1].part.other", "film[1].h5"]
