@@ -185,6 +185,12 @@ def test_dark_scenes_titles_and_fades_do_not_move_the_bars():
     assert picture_box(whole + dark + glitch + black, 640, 360) == Box(0, 60, 640, 240)
 
 
+def test_what_is_drawn_on_black_has_no_bars():
+    """An abstract film reaches another distance from the border in every frame."""
+    edges = [(20 + n % 60, 620 - n % 70, 10 + n % 50, 350 - n % 45) for n in range(400)]
+    assert picture_box(edges, 640, 360) == Box(0, 0, 640, 360)
+
+
 def test_a_film_all_black_keeps_its_whole_picture():
     assert picture_box([(639, 0, 359, 0)] * 9, 640, 360) == Box(0, 0, 640, 360)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _SUPPORT = 0.05  # share of the frames that must agree on an edge: a glitch does not, a changed aspect ratio does
+_BAR = 0.2  # share of the frames that end at the edge of a bar; what is drawn on black ends somewhere else each time
 
 
 @dataclass(frozen=True)
@@ -24,24 +25,26 @@ def picture_box(edges: list[tuple[int, int, int, int]], width: int, height: int)
     """The picture without its bars, from the bright area (x1, x2, y1, y2; inclusive) of many frames.
 
     For each side the outermost edge on which a share of the frames agrees: scenes that are dark, credits and fades
-    have edges further in, and single glitches have no company. All-black frames say nothing and are left out.
+    have edges further in, and single glitches have no company. All-black frames say nothing and are left out. A side
+    on which too few frames end at that edge has no bar: an animation on black only seems to have one.
     """
     edges = [(x1, x2, y1, y2) for x1, x2, y1, y2 in edges if x2 - x1 >= width // 4 and y2 - y1 >= height // 4]
     if not edges:
         return Box(0, 0, width, height)
     x1s, x2s, y1s, y2s = zip(*edges, strict=True)
-    left, top = (_outermost(side, min) for side in (x1s, y1s))
-    right, bottom = (_outermost(side, max) for side in (x2s, y2s))
+    left, top = (_edge(side, min, 0) for side in (x1s, y1s))
+    right, bottom = _edge(x2s, max, width - 1), _edge(y2s, max, height - 1)
     # An edge of one pixel or two is blur at the border, not a bar; chroma is subsampled, so boxes lie on even pixels.
     left, top = left + left % 2, top + top % 2
     right, bottom = right + 1 - (right + 1) % 2, bottom + 1 - (bottom + 1) % 2
     return Box(left, top, right - left, bottom - top)
 
 
-def _outermost(side: tuple[int, ...], outer) -> int:
+def _edge(side: tuple[int, ...], outer, border: int) -> int:
     counts = Counter(side)
-    agreed = [edge for edge in counts if sum(counts[e] for e in (edge - 1, edge, edge + 1)) >= _SUPPORT * len(side)]
-    return outer(agreed) if agreed else outer(side)
+    support = {edge: sum(counts[e] for e in (edge - 1, edge, edge + 1)) / len(side) for edge in counts}
+    agreed = outer((edge for edge in counts if support[edge] >= _SUPPORT), default=border)
+    return agreed if agreed != border and support[agreed] >= _BAR else border
 
 
 def fill_box(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:
