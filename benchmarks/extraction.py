@@ -10,9 +10,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks.common import seconds
 from refilm.media.decode import plan_cut
 from refilm.media.ffmpeg import executable
 from refilm.media.probe import probe_picture
@@ -27,11 +27,11 @@ def main(film: str, rounds: int = 5) -> float:
         frames = Path(scratch, "film.h5")
         ours = [sys.executable, "-m", "refilm.extract_frames", f"--source={film}", f"--frames={frames}"]
         ours.append(f"--size={SIZE[0]}x{SIZE[1]}")
-        _seconds(bare)
+        _run(bare)
         pairs = []
         for _ in range(rounds):
             frames.unlink(missing_ok=True)
-            pairs.append((_seconds(ours), _seconds(bare)))
+            pairs.append((_run(ours), _run(bare)))
     ratio = statistics.median(a / b for a, b in pairs)
     print(f"extraction: {min(a for a, _ in pairs):.2f} s, bare {min(b for _, b in pairs):.2f} s (least of {rounds})")
     print(
@@ -41,10 +41,8 @@ def main(film: str, rounds: int = 5) -> float:
     return ratio
 
 
-def _seconds(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+def _run(command: list[str]) -> float:
+    return seconds(lambda: subprocess.run(command, check=True, capture_output=True))
 
 
 if __name__ == "__main__":

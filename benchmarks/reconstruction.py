@@ -9,13 +9,12 @@ frames; and encoder and decoder alone, on one batch in memory, as often.
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.settings import recipe
+from benchmarks.common import recipe, seconds
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.networks.device import autocast, choose_device, compute_type
 from refilm.networks.rebuild import BATCH, rebuild_film
@@ -44,19 +43,13 @@ def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
                     with autocast(device, compute_type(device, "auto")):
                         networks.decoder(networks.encoder(batch)[0])
 
-            pairs = [(_seconds(whole), _seconds(bare)) for _ in range(rounds + 1)][1:]
+            pairs = [(seconds(whole), seconds(bare)) for _ in range(rounds + 1)][1:]
     share = statistics.median(b / a for a, b in pairs)
     print(f"reconstruction: {count / min(a for a, _ in pairs):.0f} frames/s, bare {count / min(b for _, b in pairs):.0f}")
     print(
         f"reconstruction: {share:.1%} of the bare rate (median of {rounds} pairs), goal 85 %; width {width}, {count} frames"
     )
     return share
-
-
-def _seconds(work) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ step of the optimiser and the running average, the naive one only its gradients.
 
 import statistics
 import sys
-import time
 
 import numpy as np
 import torch
 
+from benchmarks.common import recipe, seconds
 from benchmarks.naive_step import naive_gradients
-from benchmarks.settings import recipe
 from refilm.networks.device import choose_device, compute_type
 from refilm.networks.vaegan import Networks, to_network
 from refilm.settings.recipe import Recipe
@@ -30,8 +29,8 @@ def main(width: int = 80, rounds: int = 5) -> float:
     frames = to_network(batch.frames).contiguous()
     pairs = []
     for _ in range(rounds + 1):
-        ours = _seconds(lambda: trainer.train_step(batch, 1000))
-        naive = _seconds(lambda: naive_gradients(naive_networks, settings, frames, batch.noise, batch.prior))
+        ours = seconds(lambda: trainer.train_step(batch, 1000))
+        naive = seconds(lambda: naive_gradients(naive_networks, settings, frames, batch.noise, batch.prior))
         pairs.append((ours, naive))
     pairs = pairs[1:]  # the first round warms up
     ratio = statistics.median(naive / ours for ours, naive in pairs)
@@ -51,12 +50,6 @@ def _batch(settings: Recipe) -> Batch:
     frames = np.random.default_rng(0).integers(0, 256, (settings.batch, height, width, 3), dtype=np.uint8)
     noise, prior = torch.randn(2, settings.batch, settings.latent)
     return Batch(torch.from_numpy(frames), noise, prior)
-
-
-def _seconds(work) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from refilm.frames.store import FrameStore
 from refilm.media.encode import encode_video, film_sound
 from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.times import clock, parse_time
+from refilm.settings.times import clock, first_frame, parse_time
 from refilm.viewing.comparison import Arrangement, Label
 
 _CHUNK = 16  # frames of each film handed to ffmpeg at once
@@ -57,8 +57,8 @@ def _stacked(films: list[FrameStore], first: int, end: int):
 def _stretch(film: FrameStore, args) -> tuple[int, int]:
     """(first frame, frame after the last) between start and end, in seconds of the film as rebuilt."""
     start, end = (parse_time(value, key) if value else None for value, key in ((args.start, "start"), (args.end, "end")))
-    first = int(-(-(start or 0) * film.fps // 1))
-    last = len(film) if end is None else min(len(film), int(-(-end * film.fps // 1)))
+    first = first_frame(start or Fraction(0), film.fps)
+    last = len(film) if end is None else min(len(film), first_frame(end, film.fps))
     if first >= last:
         raise RefilmError(
             f"comparison '{Path(args.clip).stem}': nothing lies between start {clock(start or 0)} and end "

@@ -16,7 +16,7 @@ from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input, last_wo
 from refilm.media.probe import Picture
 from refilm.settings.errors import RefilmError
 from refilm.settings.progress import progress_bar
-from refilm.settings.times import clock
+from refilm.settings.times import clock, first_frame
 
 # ffmpeg's default flags are 1.25 grey levels off and 20 dB from an exact box average; these are within 0.01 and 52 dB.
 SCALER = "area+accurate_rnd+full_chroma_int"
@@ -63,8 +63,8 @@ def plan_cut(
     cuts what is over, 'pad' shows all and fills with black, 'stretch' bends it to the frame's shape.
     Raises RefilmError for a start past the end of the film and a crop that leaves it.
     """
-    first = _ceil((start or 0) * picture.fps)
-    last = picture.frames if end is None else min(picture.frames, _ceil(end * picture.fps))
+    first = first_frame(start or Fraction(0), picture.fps)
+    last = picture.frames if end is None else min(picture.frames, first_frame(end, picture.fps))
     if first >= picture.frames:
         raise RefilmError(f"start {clock(start)} lies after the end of the film, which lasts {clock(picture.seconds)}")
     if last <= first:
@@ -173,7 +173,3 @@ def _scale(picture: Picture, box: Box, width: int, height: int, fit: str) -> str
         f"scale={inner_width}:{inner_height}:flags={SCALER}:{colour},format=rgb24,"
         f"pad={width}:{height}:(ow-iw)/2:(oh-ih)/2:black"
     )
-
-
-def _ceil(value: Fraction) -> int:
-    return -int(-value // 1)

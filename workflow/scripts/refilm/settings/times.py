@@ -1,5 +1,6 @@
 """Times as people write them."""
 
+import math
 import re
 from fractions import Fraction
 
@@ -18,6 +19,11 @@ def parse_time(value: str | int | float, place: str) -> Fraction:
         raise RefilmError(f'{place}: {value!r} is no time: write seconds, or "HH:MM:SS" in quotes')
     hours, minutes, seconds = match.groups(default="0")
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+
+
+def first_frame(seconds: Fraction, fps: Fraction) -> int:
+    """Number of the first frame that is not before a moment."""
+    return math.ceil(seconds * fps)
 
 
 def clock(seconds: float | Fraction) -> str:
