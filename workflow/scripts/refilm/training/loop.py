@@ -6,6 +6,7 @@ Nothing in a step waits for the device; measures are summed there and fetched wh
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,11 +132,15 @@ def train(
     folder: where training.csv and the state/ folder live; show: called with a Preview every so often.
     Raises Interrupted after SIGTERM or SIGINT, with the state kept, and RefilmError for a loss that is not finite.
     """
-    stores = [FrameStore(file) for file in frame_files]
-    _check_sizes(recipe, stores)
-    footage = Footage(stores, recipe.batch, recipe.latent, recipe.seed, pinned=device.type == "cuda")
-    total, name = recipe.total_steps(len(footage)), folder.name
-    with StateFolder(folder / "state", recipe).locked() as states, _stop_signals() as stopped:
+    with (
+        ExitStack() as films,
+        StateFolder(folder / "state", recipe).locked() as states,
+        _stop_signals() as stop_signals,
+    ):
+        stores = [films.enter_context(FrameStore(file)) for file in frame_files]
+        _check_sizes(recipe, stores)
+        footage = Footage(stores, recipe.batch, recipe.latent, recipe.seed, pinned=device.type == "cuda")
+        total, name = recipe.total_steps(len(footage)), folder.name
         trainer = Trainer(recipe, device)
         log_file = folder / "training.csv"
         if found := states.load(total, log_file):
@@ -149,6 +154,8 @@ def train(
             for _step, batch in ahead(footage.load, trainer.step, total):
                 for key, value in trainer.train_step(batch, total).items():
                     sums[key] = sums[key] + value if key in sums else value
+
+                stopped = bool(stop_signals)  # asked once a step: a state is kept only after its measures were checked
 
                 # report
                 if trainer.step % _REPORT_STEPS == 0 or trainer.step == total or stopped:
@@ -172,8 +179,6 @@ def train(
                     next_save = time.monotonic() + max(_CHECKPOINT_SECONDS, cost / _CHECKPOINT_SHARE)
                 if stopped and trainer.step < total:
                     raise Interrupted(f"{name}: stopped after step {trainer.step} of {total}; the same command continues")
-    for store in stores:
-        store.__exit__()
     return trainer
 
 
