@@ -69,14 +69,6 @@ def reconstruction_file(film, model):
     return "results/reconstructions/{}_by_{}.h5".format(film, model)
 
 
-def model_title(model):
-    """A model without a title of its own is called by the films that it watched."""
-    own = CONFIG.model(model)
-    return own.get("title") or " + ".join(
-        CONFIG.title("film", film) for film in own["films"]
-    )
-
-
 @plainly
 def get_source(wildcards):
     """The film file. One that is missing is named, with where to put it; one under results/ is made by a rule."""
@@ -156,8 +148,8 @@ def get_compared(wildcards):
 def get_comparison_options(wildcards):
     """Options of render_comparison that decide what is shown: titles, the stretch of the film, the layout."""
     comparison = CONFIG.comparison(wildcards.comparison)
-    title = CONFIG.title("film", comparison["film"])
-    by = [f"--by={model_title(model)}" for model in comparison["models"]]
+    title = CONFIG.film_title(comparison["film"])
+    by = [f"--by={CONFIG.model_title(model)}" for model in comparison["models"]]
     keys = ("start", "end", "layout", "height")
     shown = [
         f"--{key}={comparison[key]}" for key in keys if comparison.get(key) is not None

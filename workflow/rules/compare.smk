@@ -60,8 +60,8 @@ rule render_stills:
         mem_mb=1000,
         runtime="10m",
     params:
-        title=plainly(lambda wildcards: CONFIG.title("film", wildcards.film)),
-        by=plainly(lambda wildcards: model_title(wildcards.model)),
+        title=plainly(lambda wildcards: CONFIG.film_title(wildcards.film)),
+        by=plainly(lambda wildcards: CONFIG.model_title(wildcards.model)),
     message:
         "{wildcards.film} by {wildcards.model}: contact sheet"
     shell:

@@ -145,7 +145,9 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
             if silent > _SILENT_SECONDS:
                 raise RefilmError(f"{path}: ffmpeg has decoded nothing for {_SILENT_SECONDS} s after frame {done}")
             if written.done():
+                written.result()  # a disk that fails says so once, to whoever asks first
                 written = disk.submit(os.fsync, into.fileno())
+        written.result()
         bar.update(max(0, (os.fstat(into.fileno()).st_size - base) // frame_bytes - done))
 
 

@@ -52,9 +52,14 @@ class Config:
     def comparison(self, name: str) -> dict:
         return self._named("comparison", self.comparisons, name)
 
-    def title(self, kind: str, name: str) -> str:
-        """How a film or model is called in pictures: its `title`, else its name."""
-        return getattr(self, kind)(name).get("title") or name
+    def film_title(self, name: str) -> str:
+        """How a film is called in pictures: its title, else its name."""
+        return self.film(name).get("title") or name
+
+    def model_title(self, name: str) -> str:
+        """How a model is called in pictures: its title, else by the films that it watched."""
+        own = self.model(name)
+        return own.get("title") or " + ".join(self.film_title(film) for film in own["films"])
 
     def recipe(self, model: str) -> Recipe:
         """Everything that decides the weights of a model."""
