@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.common import default_recipe, machine
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.networks.device import choose_device, own_stream
-from refilm.networks.networks import Networks
+from refilm.networks.networks import Networks, to_network
 from refilm.settings.recipe import Recipe
 from refilm.training.loop import load_reel
 from refilm.training.schedule import Footage, ahead
@@ -44,6 +44,8 @@ def main(args) -> dict:
     operations = operations_per_frame(default_recipe(**small, steps=1))
     figures["gflop_per_frame"] = operations / 1e9
     rows = [("bf16 matrix product", f"{rate:.0f} TFLOP/s", "")]
+    figures["gradient_error"] = gradient_error(device, compiled=not args.dry)
+    rows.append(("gradients in float32, error against float64 on the CPU", f"{figures['gradient_error']:.1e}", "1e-04"))
 
     with tempfile.TemporaryDirectory() as scratch:
         film = _made_film(Path(scratch, "film.h5"), frames, default_recipe(**small, steps=1))
@@ -99,6 +101,24 @@ def operations_per_frame(recipe: Recipe, batch: int = 2) -> float:
     with FlopCounterMode(display=False) as counter:
         gradients(networks, recipe, *inputs)
     return counter.get_total_flops() / batch
+
+
+def gradient_error(device: torch.device, compiled: bool) -> float:
+    """Largest relative error of a network's gradient on the device, in float32, against the CPU's in float64."""
+    recipe = default_recipe(width=16, frame_size="64x48", latent=16, batch=4, precision="float32", steps=1)
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (4, 48, 64, 3), generator=generator, dtype=torch.uint8)
+    noise, prior = torch.randn(2, 4, 16, generator=generator).unbind()
+    trainer, reference = Trainer(recipe, device, compiled), Networks(recipe).double()
+    reference.load_state_dict(trainer.networks.state_dict())
+    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    ours = trainer.gradients_of(frames.to(device), noise.to(device), prior.to(device)).gradients
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
+    exact = gradients(reference, recipe, to_network(frames).double(), noise.double(), prior.double()).gradients
+    flat = {name: torch.cat([tensor.cpu().double().flatten() for tensor in found]) for name, found in ours.items()}
+    right = {name: torch.cat([tensor.flatten() for tensor in found]) for name, found in exact.items()}
+    return max(((flat[name] - right[name]).norm() / right[name].norm()).item() for name in right)
 
 
 def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: int, compiled: bool, resident: bool) -> float:

@@ -82,8 +82,10 @@ class HalvePicture(Halve):
         super().__init__(3, out)
 
     def forward(self, frames: Tensor) -> Tensor:
-        if not frames.is_cuda:
-            return super().forward(frames)
+        return self.by_squares(frames) if frames.is_cuda else super().forward(frames)
+
+    def by_squares(self, frames: Tensor) -> Tensor:
+        """The same from 2x2 squares: (B, 3, H, W) -> (B, out, H/2, W/2)."""
         kernel = F.pad(self.weight, (1, 1, 1, 1)).unflatten(3, (3, 2)).unflatten(2, (3, 2))  # (out, 3, y, dy, x, dx)
         kernel = kernel.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
         squares = F.pixel_unshuffle(frames, 2).contiguous(memory_format=torch.channels_last)

@@ -98,7 +98,7 @@ class Trainer:
         """All of a step that happens on the device."""
         if self.reel is not None:
             frames = self.reel.index_select(0, frames)
-        step = self._gradients_of(frames, noise, prior)
+        step = self.gradients_of(frames, noise, prior)
         found = {name: optimiser.in_layout(step.gradients[name]) for name, optimiser in self.optimisers.items()}
         self.processes.average_gradients(found)
         for name, optimiser in self.optimisers.items():
@@ -106,7 +106,8 @@ class Trainer:
         self._follow()
         self._measure(step.measures)
 
-    def _gradients_of(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
+    def gradients_of(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
+        """The gradients of a batch on the device, frames uint8 (B, H, W, 3); compiled at the first call if so wished."""
         if self._gradients is None:
             self._gradients = self._eager_gradients
             if self._compiled:
