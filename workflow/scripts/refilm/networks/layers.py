@@ -88,6 +88,7 @@ class HalvePicture(Halve):
     def as_product(self, frames: Tensor) -> Tensor:
         """The same as one matrix product: (B, 3, H, W) -> (B, out, H/2, W/2), channels_last."""
         rows, columns = frames.shape[2] // 2, frames.shape[3] // 2
+        frames = frames.to(_computing_in(frames, self.weight))  # now, and not when there are four times as many
         padded = F.pad(frames.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         squares = padded.unflatten(2, (columns + 1, 2)).unflatten(1, (rows + 1, 2)).transpose(2, 3).flatten(3)
         under = [squares[:, y : y + rows, x : x + columns] for y in (0, 1) for x in (0, 1)]  # the kernel's four squares
@@ -142,6 +143,12 @@ class Linear32(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.to(self.weight.dtype))
+
+
+def _computing_in(x: Tensor, weight: Tensor) -> torch.dtype:
+    """What autocast would cast to, or the weight's own."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
 def smallest_size(frame_size: str) -> tuple[int, int]:
