@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import recipe, seconds
+from benchmarks.common import default_recipe, seconds
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.networks.device import autocast, choose_device, compute_type
 from refilm.networks.rebuild import BATCH, rebuild_film
@@ -22,7 +22,7 @@ from refilm.networks.vaegan import Networks, to_network
 
 
 def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
-    settings = recipe(width=width)
+    settings = default_recipe(width=width)
     device = choose_device("cpu")
     networks = Networks(settings).to(device).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as scratch:

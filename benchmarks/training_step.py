@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import torch
 
-from benchmarks.common import recipe, seconds
+from benchmarks.common import default_recipe, seconds
 from benchmarks.naive_step import naive_gradients
 from refilm.networks.device import choose_device, compute_type
 from refilm.networks.vaegan import Networks, to_network
@@ -22,7 +22,7 @@ from refilm.training.schedule import Batch
 
 
 def main(width: int = 80, rounds: int = 5) -> float:
-    settings = recipe(width=width, gamma=500.0)  # a number: choosing it would cost the naive step a pass more
+    settings = default_recipe(width=width, gamma=500.0)  # a number: choosing it would cost the naive step a pass more
     device = choose_device("cpu")
     trainer, batch = Trainer(settings, device), _batch(settings)
     naive_networks = Networks(settings).to(memory_format=torch.contiguous_format)
