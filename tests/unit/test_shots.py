@@ -1,0 +1,108 @@
+"""Shots: where a film cuts, what only looks like a cut, and what is held out."""
+
+import numpy as np
+import pytest
+
+from refilm.frames.shots import find_shots, hold_out
+from refilm.frames.store import FrameStore, write_frames_from
+from tests.conftest import command
+
+RANDOM = np.random.default_rng(7)
+
+
+def shot(count: int, contrast: float = 60.0, speed: int = 2) -> np.ndarray:
+    """A scene of broad random patches through which the camera pans, with grain."""
+    patches = np.kron(RANDOM.normal(128, contrast, (8, 16 + count * speed // 24 + 2, 3)), np.ones((12, 24, 1)))
+    views = np.stack([patches[:96, n * speed : n * speed + 128] for n in range(count)])
+    return np.clip(views + RANDOM.normal(0, 4, views.shape), 0, 255).astype(np.uint8)
+
+
+def faded(frames: np.ndarray, begin: int, end: int) -> np.ndarray:
+    """Fading in over `begin` frames and out over `end`."""
+    strength = np.ones(len(frames))
+    strength[:begin] = np.linspace(0, 1, begin, endpoint=False)
+    strength[len(frames) - end :] = np.linspace(1, 0, end, endpoint=False)
+    return (frames * strength[:, None, None, None]).astype(np.uint8)
+
+
+def starts(tmp_path, frames: np.ndarray) -> list[int]:
+    """The first frame of every shot found; checks that the shots are the film without a gap."""
+    count, height, width, _ = frames.shape
+    write_frames_from(tmp_path / "f.h5", width, height, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    with FrameStore(tmp_path / "f.h5") as store:
+        shots = find_shots(store)
+        assert shots == find_shots(store)
+    assert [number for one in shots for number in one] == list(range(count))
+    return [one.start for one in shots]
+
+
+def test_every_cut_is_found_to_the_frame(tmp_path):
+    lengths = [40, 5, 90, 12, 64, 33, 7, 130]
+    film = np.concatenate([shot(n, contrast=contrast) for n, contrast in zip(lengths, [60, 60, 15] * 3, strict=False)])
+    assert starts(tmp_path, film) == [0, *np.cumsum(lengths)[:-1]]
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_flash_is_no_cut(tmp_path, length):
+    film = shot(120)
+    film[40 : 40 + length] = 250
+    film[90 : 90 + length] = film[90 : 90 + length] // 8
+    assert starts(tmp_path, film) == [0]
+
+
+def test_fast_motion_and_a_change_of_light_are_no_cuts(tmp_path):
+    assert starts(tmp_path, shot(80, speed=20)) == [0]
+    light = 0.55 + 0.45 * np.sin(np.arange(100) / 3)[:, None, None, None]
+    assert starts(tmp_path, (shot(100) * light).astype(np.uint8)) == [0]
+
+
+def test_a_fade_through_black_is_one_cut_in_the_black(tmp_path):
+    black = np.zeros((11, 96, 128, 3), np.uint8)
+    film = np.concatenate([faded(shot(60), 12, 12), black, faded(shot(60), 12, 12)])
+    first, second = starts(tmp_path, film)
+    assert first == 0 and 60 <= second <= 71
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_the_shortest_films_are_one_shot(tmp_path, count):
+    assert starts(tmp_path, shot(count)) == [0]
+
+
+def test_a_black_film_is_one_shot(tmp_path):
+    assert starts(tmp_path, np.zeros((70, 96, 128, 3), np.uint8)) == [0]
+
+
+def test_the_cuts_of_a_real_film(tmp_path, real_films):
+    """As read off its frames by eye."""
+    if real_films is None:
+        pytest.skip("REFILM_TEST_FILMS is not set")
+    source = real_films / "cosmos_laundromat_clip_sdr_640x268.mp4"
+    done = command("extract_frames", f"--source={source}", f"--frames={tmp_path / 'f.h5'}", "--size=256x144")
+    assert done.returncode == 0, done.stderr
+    with FrameStore(tmp_path / "f.h5") as store:
+        found = [one.start for one in find_shots(store)]
+    assert found == [0, 20, 143, 208, 259, 318, 644, 761, 913, 1188]
+
+
+def film_of(*lengths: int) -> list[range]:
+    ends = np.cumsum(lengths)
+    return [range(int(end - length), int(end)) for end, length in zip(ends, lengths, strict=True)]
+
+
+def test_whole_shots_are_held_out_near_to_the_share():
+    shots = film_of(*np.random.default_rng(1).integers(10, 300, 150).tolist())
+    total = shots[-1].stop
+    for share in (0.02, 0.1, 0.3):
+        held = hold_out(shots, share, seed=3)
+        assert abs(len(held) - share * total) <= 20 and np.array_equal(held, np.unique(held))
+        chosen = set(held.tolist())
+        assert all(set(one) <= chosen or not chosen & set(one) for one in shots)
+        assert np.array_equal(held, hold_out(shots, share, seed=3))
+        assert not np.array_equal(held, hold_out(shots, share, seed=4))
+
+
+def test_a_film_is_never_held_out_whole():
+    assert len(hold_out(film_of(500), 0.1, 0)) == 0 == len(hold_out(film_of(500), 0.9, 0))
+    assert len(hold_out(film_of(100, 500), 0.1, 0)) == 100  # 100 of 600 is nearer to 60 than none
+    assert len(hold_out(film_of(200, 500), 0.1, 0)) == 0
+    assert len(hold_out(film_of(30, 30, 30), 0.0, 0)) == 0
