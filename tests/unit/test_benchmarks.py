@@ -1,16 +1,34 @@
 """What the benchmarks stand on, in tiny: the figures themselves are made by `make bench`."""
 
 import json
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 from benchmarks.common import default_recipe
+from benchmarks.quality.frames import Part, measured
+from benchmarks.quality.linear import LinearCode
+from benchmarks.quality.measure import measure
+from refilm.frames.store import FrameStore, write_frames_from
+from refilm.settings.errors import RefilmError
+from refilm.viewing.st_lpips import StLpips
 from tests.conftest import ROOT, SCHEMA, config
 
+CPU = torch.device("cpu")
+
 BARE = ["yaml", "jsonschema", "ffmpeg", "imageio_ffmpeg", "snakemake"]  # what a bare GPU machine does not have
+BARE_START = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({BARE}))  # importing any of them raises ImportError
+sys.argv = ["{{module}}", *{{words}}]
+runpy.run_module("{{module}}", run_name="__main__", alter_sys=True)
+"""
 
 
 def test_the_benchmarks_defaults_are_those_of_the_schema():
@@ -26,14 +44,117 @@ def test_a_benchmarks_recipe_is_what_the_configuration_makes_of_it(training):
     assert default_recipe(**training) == made
 
 
-def test_a_recipe_needs_no_more_than_a_bare_machine_has():
-    code = f"""
-import sys
-sys.modules.update(dict.fromkeys({BARE}))  # importing any of them raises ImportError
-from benchmarks.common import default_recipe
-import refilm.training.loop
-print(default_recipe(width=8).width)
-"""
-    paths = f"{ROOT / 'workflow' / 'scripts'}:{ROOT}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": paths})
-    assert done.stdout.strip() == "8", done.stderr
+# --- quality
+
+
+def rank(count: int, values: int) -> np.ndarray:
+    """Frames (n, 48, 64, 3) that lie near to a subspace whose dimensions fade slowly."""
+    random = np.random.default_rng(0)
+    strengths = 400 / np.sqrt(1 + np.arange(values))
+    flat = 128 + (random.normal(size=(count, values)) * strengths) @ random.normal(size=(values, 48 * 64 * 3)) / 90
+    return np.clip(np.round(flat), 0, 255).astype(np.uint8).reshape(count, 48, 64, 3)
+
+
+def test_the_linear_code_is_the_best_there_is(tmp_path):
+    """Against the exact singular value decomposition: no other code of 20 numbers has less squared error."""
+    frames = rank(300, 80)
+    write_frames_from(tmp_path / "f.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    with FrameStore(tmp_path / "f.h5") as film:
+        code = LinearCode(film, 20, CPU)
+        rebuilt = np.concatenate(list(code.rebuild(film, 32)))
+    assert torch.allclose(code.components.T @ code.components, torch.eye(20), atol=1e-4)
+    flat = frames.reshape(300, -1).astype(np.float64)
+    centred = flat - flat.mean(0)
+    found = centred @ code.components.double().numpy()
+    least = np.square(np.linalg.svd(centred, compute_uv=False)[20:]).sum()
+    assert np.square(centred).sum() - np.square(found).sum() == pytest.approx(least, rel=1e-3)
+    exact = np.clip(np.round(found @ code.components.double().numpy().T + flat.mean(0)), 0, 255).reshape(frames.shape)
+    assert np.abs(rebuilt.astype(int) - exact.astype(int)).max() <= 1
+
+
+def test_a_short_film_has_no_more_components_than_frames(tmp_path):
+    frames = rank(5, 80)
+    write_frames_from(tmp_path / "f.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    with FrameStore(tmp_path / "f.h5") as film:
+        code = LinearCode(film, 200, CPU)
+        assert code.components.shape[1] == 4 and np.array_equal(next(code.rebuild(film, 5)), frames)
+
+
+def test_frames_are_measured_in_stretches_over_the_whole_film():
+    numbers = np.arange(1000) + 5
+    assert np.array_equal(measured(numbers, 1000), numbers)
+    some = measured(numbers, 300)
+    assert len(some) == 256 and some[0] < 150 and some[-1] > 850 and np.isin(some, numbers).all()
+    assert (np.diff(some) == 1).sum() == 252
+
+
+def part(tmp_path, frames: np.ndarray, continuous=None) -> Part:
+    write_frames_from(tmp_path / "p.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    joined = np.ones(len(frames) - 1, bool) if continuous is None else continuous
+    return Part(tmp_path / "p.h5", np.arange(len(frames)), joined)
+
+
+def test_the_measures_are_their_definitions(tmp_path):
+    random = np.random.default_rng(1)
+    film = random.integers(20, 200, (70, 48, 64, 3), dtype=np.uint8)
+    rebuilt = film + 10
+    rebuilt[32:] += 20  # jumps where the second batch of 32 begins
+    cut = np.ones(69, bool)
+    found = measure(part(tmp_path, film, cut), np.split(rebuilt, [32, 64]), None, CPU)
+    errors = np.where(np.arange(70) < 32, 10.0, 30.0)
+    psnr = 20 * np.log10(255 / errors)
+    assert found["psnr"] == pytest.approx(psnr.mean(), abs=1e-3) and found["psnr_worst"] == pytest.approx(psnr[-1], abs=1e-3)
+    assert found["psnr_pooled"] == pytest.approx(10 * np.log10(255**2 / (errors**2).mean()), abs=1e-3)
+    assert found["sharpness"] == pytest.approx(1, abs=1e-4) and found["colour"] == pytest.approx(errors.mean(), abs=1e-3)
+    assert found["temporal"] == pytest.approx(20 / 69, abs=1e-3) and found["frames"] == 70 and found["st_lpips"] is None
+    cut[31] = False  # a cut there: the jump is none of motion
+    assert measure(part(tmp_path, film, cut), np.split(rebuilt, [32, 64]), None, CPU)["temporal"] == 0
+
+
+def test_flicker_between_batches_shows_in_the_boundary_ratio(tmp_path):
+    film = np.zeros((128, 48, 64, 3), np.uint8)
+    rebuilt = film + np.arange(128, dtype=np.uint8)[:, None, None, None] % 2  # 1 grey level from frame to frame
+    rebuilt[32:64] += 5
+    found = measure(part(tmp_path, film), np.split(rebuilt, 4), None, CPU)
+    assert found["boundary"] == pytest.approx((4 + 6 + 1) / 3, abs=0.01)
+
+
+def test_st_lpips_is_what_its_authors_package_gives():
+    """The reference value is that of stlpips_pytorch 0.0.2's own code on these two pictures."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (1, 9, 16, 3), dtype=np.uint8)
+    film = torch.from_numpy(np.kron(coarse, np.ones((1, 8, 8, 1), np.uint8)))
+    noisy = (film.float() + torch.from_numpy(random.normal(0, 20, film.shape)).float()).round().clamp(0, 255).byte()
+    unlike = StLpips(CPU)
+    assert unlike(film, noisy).item() == pytest.approx(0.01495, rel=1e-3) and unlike(film, film).item() == 0
+
+
+def test_a_missing_package_for_st_lpips_is_one_line(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(RefilmError, match=r"pip install stlpips-pytorch"):
+        StLpips(CPU)
+
+
+def benchmark(module: str, *arguments) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'workflow' / 'scripts'}:{ROOT}"}
+    command = [sys.executable, "-c", BARE_START.format(module=module, words=list(map(str, arguments)))]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_quality_runs_on_a_bare_machine_and_says_how_near_each_recipe_is(tmp_path):
+    done = benchmark("benchmarks.quality", "--dry", "--recipes", "larsen2015", "vae:noise=0.5", "--out", tmp_path / "q")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "q" / "quality.json").read_text())
+    assert list(results["models"]) == ["larsen2015", "vae:noise=0.5", "pca"]
+    assert results["models"]["vae:noise=0.5"]["recipe"]["noise"] == 0.5
+    for model in results["models"].values():
+        assert set(model["parts"]) == {"seen", "held out", "never seen: other"}
+        assert all(part["psnr"] > 0 and part["st_lpips"] is not None for part in model["parts"].values())
+    assert results["models"]["pca"]["parts"]["seen"]["psnr"] > 25  # 16 components of 72 simple frames
+    assert results["film"]["held_out"] == results["models"]["pca"]["parts"]["held out"]["frames"] == 24
+    latents = results["models"]["larsen2015"]["bits_per_pixel"]["latents"]
+    assert latents == pytest.approx(32 * 16 / (64 * 48), abs=1e-3)
+    assert "| `larsen2015` |" in done.stdout and "**never seen: other** (96 frames)" in done.stdout
+    assert Image.open(tmp_path / "q" / "quality.png").width > 4 * 64
+    again = benchmark("benchmarks.quality", "--table", tmp_path / "q" / "quality.json")
+    assert again.stdout == done.stdout

@@ -1,4 +1,4 @@
-"""How near a rebuilt frame is to the film's, in numbers that need no network and no download."""
+"""How near a rebuilt frame is to the film's, in numbers that need no network and no download; on the frames' device."""
 
 import functools
 
@@ -51,21 +51,21 @@ def temporal_error(film: Tensor, rebuilt: Tensor) -> Tensor:
 
 
 def _luma(frames: Tensor) -> Tensor:
-    return frames.double() @ torch.tensor(_LUMA, dtype=torch.float64)
+    return frames.double() @ torch.tensor(_LUMA, dtype=torch.float64, device=frames.device)
 
 
 def _blur(x: Tensor) -> Tensor:
     """Gaussian blur, whole windows only: (..., H, W) -> (..., H - 10, W - 10). As two products with banded matrices,
     which are several times as fast in float64 as convolutions of single channels."""
-    return _window_matrix(x.shape[-2]).T @ x @ _window_matrix(x.shape[-1])
+    return _window_matrix(x.shape[-2], x.device).T @ x @ _window_matrix(x.shape[-1], x.device)
 
 
 @functools.cache
-def _window_matrix(length: int) -> Tensor:
+def _window_matrix(length: int, device: torch.device) -> Tensor:
     """(length, length - 10): column k weighs the pixels of the window that begins at k."""
     at = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
     taps = torch.exp(-(at**2) / (2 * _SIGMA**2))
     matrix = torch.zeros(length, length - _WINDOW + 1, dtype=torch.float64)
     for k in range(matrix.shape[1]):
         matrix[k : k + _WINDOW, k] = taps / taps.sum()
-    return matrix
+    return matrix.to(device)

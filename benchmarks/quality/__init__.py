@@ -1,0 +1,1 @@
+"""How well each recipe remembers a film, at the same cost: docs/quality.md."""

@@ -1,0 +1,256 @@
+"""How well each recipe remembers a film, at the same cost; and what the best linear code of the same size makes of it.
+
+    python -m benchmarks.quality --film results/frames/256x144/bigbuckbunny.h5 --seconds 300 --out results/quality
+        --others results/frames/256x144/sintel-trailer.h5
+    python -m benchmarks.quality --dry                            # a made film, a few steps: does it run here?
+    python -m benchmarks.quality --table results/quality          # the table and the picture of a run made elsewhere
+
+One run: whole shots of the film are held out, each recipe is trained on the rest for the same seconds (or steps), and every
+model is measured on frames that it saw, on those held out, and on other films. A recipe may bring settings of its own:
+`larsen2015:adversarial=0.2,width=40`. Needs frames files, and of a machine no more than torch, numpy, h5py, pillow,
+safetensors and tqdm; for ST-LPIPS the wheel stlpips-pytorch, or the path of its weights.
+
+Writes quality.json, quality.npz and quality.png; docs/quality.md says how each measure is to be read.
+"""
+
+import argparse
+import csv
+import json
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.common import default_recipe, machine
+from benchmarks.quality.frames import Part, measured, part_of, shots_of
+from benchmarks.quality.linear import LinearCode
+from benchmarks.quality.measure import measure
+from benchmarks.quality.report import draw, table, write_results
+from refilm.frames.shots import hold_out
+from refilm.frames.store import FrameStore, write_frames_from
+from refilm.networks.device import choose_device
+from refilm.networks.rebuild import BATCH, rebuild_film
+from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.recipe import Recipe
+from refilm.settings.times import clock
+from refilm.training.loop import Trainer, train
+from refilm.viewing.st_lpips import StLpips
+
+_RECIPES = ["broad2016", "larsen2015", "vae", "autoencoder"]
+_PROBE = 100  # steps by which a recipe's speed is found
+_SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; of each other film one
+_NUMBER_BITS = 32  # as model.safetensors and latents files keep them
+_DRY = {"width": 8, "latent": 16, "batch": 8, "precision": "float32"}
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.table:
+        return _show(args.table)
+    if not (args.film or args.dry):
+        raise RefilmError("--film is missing: a frames file, or --dry for a film made on the spot")
+    with tempfile.TemporaryDirectory() as scratch:
+        if args.dry:
+            args.film, args.others = str(_made_film(Path(scratch, "made.h5"), 0)), [_made_film(Path(scratch, "other.h5"), 1)]
+            args.steps, args.holdout = args.steps or 4, 0.25
+        run(args, Path(args.work or scratch))
+    return _show(args.out)
+
+
+def run(args: argparse.Namespace, work: Path) -> None:
+    """Train, measure and write; the files are written anew after every model, so that what is done is never lost."""
+    device = choose_device(args.device)
+    st_lpips = _st_lpips(args, device if device.type == "cuda" else torch.device("cpu"))
+    with FrameStore(args.film) as film:
+        count, size = len(film), f"{film.width}x{film.height}"
+        seen, parts = _parts(args, film, work)
+    settings = {"frame_size": size, "seed": args.seed} | (_DRY if args.dry else {}) | _settings(args.set)
+    results = {
+        "film": {"name": Path(args.film).stem, "frames": count, "size": size, "held_out": count - len(seen.numbers)},
+        "budget": f"{args.steps:,} steps" if args.steps else f"{args.seconds:,.0f} seconds of training",
+        "machine": machine(device),
+        "torch": torch.__version__,
+        "seed": args.seed,
+        "command": shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]]),
+        "models": {},
+    }
+    shown, captions = _originals(parts)
+    for spec in [*args.recipes, "pca"]:
+        model, rebuild = _fit(spec, settings, seen, work, device, args)
+        model["bits_per_pixel"] = _bits_per_pixel(model, count, size)
+        model["parts"] = {name: measure(part, rebuild(part), st_lpips, _measuring(device)) for name, part in parts.items()}
+        shown[spec] = np.concatenate([_at(rebuild(part), _places(name, part)) for name, part in parts.items()])
+        results["models"][spec] = model
+        write_results(Path(args.out), results, shown, captions)
+
+
+def _parts(args, film: FrameStore, work: Path) -> tuple[Part, dict[str, Part]]:
+    """The frames that are trained on, and those that are measured: of the film seen and held out, and of others."""
+    shots = shots_of(film.path)
+    held = np.loadtxt(args.held_out, int, ndmin=1) if args.held_out else hold_out(shots, args.holdout, args.seed)
+    if len(held) and not 0 <= held.min() <= held.max() < len(film):
+        raise RefilmError(f"{args.held_out}: frame numbers {held.min()} to {held.max()} of a film of {len(film)} frames")
+    kept = np.setdiff1d(np.arange(len(film)), held)
+    seen = part_of(film, kept, shots, work / "seen.h5")
+    parts = {"seen": part_of(film, measured(kept, args.frames), shots, work / "measured-seen.h5")}
+    if len(held):
+        parts["held out"] = part_of(film, measured(held, args.frames), shots, work / "measured-held-out.h5")
+    for path in map(Path, args.others):
+        with FrameStore(path) as other:
+            if (other.width, other.height) != (film.width, film.height):
+                raise RefilmError(f"{path}: frames are {other.width}x{other.height}, not {film.width}x{film.height}")
+            numbers = measured(np.arange(len(other)), args.frames)
+            parts[f"never seen: {path.stem}"] = part_of(other, numbers, shots_of(path), work / f"measured-{path.name}")
+    return seen, parts
+
+
+def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device, args) -> tuple[dict, Callable]:
+    """(what it cost, a function that rebuilds a part) of one recipe, or of `pca`."""
+    if spec == "pca":
+        with FrameStore(seen.path) as film:
+            began = time.perf_counter()
+            code = LinearCode(film, default_recipe(**settings).latent, device)
+            seconds = time.perf_counter() - began
+        values, latents = code.components.numel() + code.mean.numel(), code.components.shape[1]
+        cost = {"seconds": round(seconds, 1), "steps": None, "frames_per_s": None, "values": values, "latent": latents}
+        return cost, lambda part: _opened(part, lambda film: code.rebuild(film, BATCH))
+    name, _, own = spec.partition(":")
+    settings = {**settings, **_settings(own.split(",") if own else []), "recipe": name}
+    steps = args.steps or _steps_for(args.seconds, settings, seen, work / "probe" / spec, device)
+    recipe = default_recipe(**settings, steps=steps)
+    trainer, last = _train(recipe, seen, work / spec, device)
+    networks = trainer.average.eval()
+    cost = {
+        "recipe": json.loads(recipe.to_json()),
+        "seconds": float(last["seconds"]),
+        "steps": steps,
+        "frames_per_s": round(steps * recipe.batch / float(last["seconds"]), 1),
+        "values": sum(weight.numel() for weight in networks.decoder.parameters()),
+        "latent": recipe.latent,
+    }
+    return cost, lambda part: _opened(part, lambda film: (frames for *_, frames in rebuild_film(networks, recipe, film)))
+
+
+def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device: torch.device) -> int:
+    """How many steps a recipe takes in that time, by the last rows of a short training: its first ones warm up."""
+    recipe = default_recipe(**settings, steps=_PROBE)
+    _, last = _train(recipe, seen, folder, device)
+    return max(1, round(seconds * float(last["frames_per_s"]) / recipe.batch))
+
+
+def _train(recipe: Recipe, seen: Part, folder: Path, device: torch.device) -> tuple[Trainer, dict]:
+    """The trainer, and the last row of its training.csv."""
+    trainer = train(recipe, [seen.path], folder, device, lambda _preview: None)
+    with open(folder / "training.csv", newline="") as file:
+        return trainer, list(csv.DictReader(file))[-1]
+
+
+def _opened(part: Part, rebuild: Callable[[FrameStore], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    with FrameStore(part.path) as film:
+        yield from rebuild(film)
+
+
+def _bits_per_pixel(model: dict, frames: int, size: str) -> dict[str, float]:
+    """What a film costs as a decoder and latents, by pixel of all its frames."""
+    width, height = map(int, size.split("x"))
+    weights = _NUMBER_BITS * model["values"] / (frames * width * height)
+    return {"weights": round(weights, 4), "latents": round(_NUMBER_BITS * model["latent"] / (width * height), 4)}
+
+
+def _originals(parts: dict[str, Part]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """({'film': the frames that the picture shows}, what is said of each)."""
+    frames, captions = [], []
+    for name, part in parts.items():
+        with FrameStore(part.path) as film:
+            places = _places(name, part)
+            frames.append(film.read(places))
+            captions += [f"{name}, {clock(part.numbers[place] / film.fps)}" for place in places]
+    return {"film": np.concatenate(frames)}, captions
+
+
+def _places(name: str, part: Part) -> list[int]:
+    wanted = min(_SHOWN.get(name, 1), len(part.numbers))
+    return [(2 * n + 1) * len(part.numbers) // (2 * wanted) for n in range(wanted)]
+
+
+def _at(batches: Iterator[np.ndarray], places: list[int]) -> np.ndarray:
+    found, start = [], 0
+    for batch in batches:
+        found += [batch[place - start] for place in places if start <= place < start + len(batch)]
+        start += len(batch)
+    return np.stack(found)
+
+
+def _settings(words: list[str]) -> dict:
+    """key=value as JSON reads the value, or else as text."""
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise RefilmError(f"{word}: write key=value")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _measuring(device: torch.device) -> torch.device:
+    return device if device.type == "cuda" else torch.device("cpu")  # MPS has no float64
+
+
+def _st_lpips(args, device: torch.device) -> StLpips | None:
+    return None if args.st_lpips == "none" else StLpips(device, args.st_lpips)
+
+
+def _made_film(path: Path, seed: int) -> Path:
+    """Four shots of a square that moves over a wall."""
+    random = np.random.default_rng(seed)
+    frames = []
+    for _ in range(4):
+        wall = np.kron(random.integers(0, 256, (3, 4, 3)), np.ones((16, 16, 1), int)).astype(np.uint8)
+        for n in range(24):
+            frames.append(wall.copy())
+            frames[-1][16:32, n : n + 16] = 255 - wall[16:32, n : n + 16]
+    write_frames_from(path, 64, 48, {"fps": "24", "source": "made", "start_time": "0"}, [np.stack(frames)])
+    return path
+
+
+def _show(out: str) -> None:
+    folder = Path(out).parent if out.endswith(".json") else Path(out)
+    try:
+        results = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RefilmError(f"{folder}: no results of a run: {error}") from error
+    print(table(results))
+    try:
+        print(f"\n{draw(folder, results['film']['name'])}")
+    except ImportError as error:
+        print(f"\nthe picture is not drawn here ({error}): elsewhere, python -m benchmarks.quality --table {folder}")
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--film", help="frames file of the film that is watched")
+    parser.add_argument("--others", nargs="*", default=[], help="frames files of films never seen")
+    parser.add_argument("--recipes", nargs="*", default=_RECIPES, help="recipes, each NAME or NAME:key=value,key=value")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every recipe")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--seconds", type=float, default=300, help="training time of each recipe (300)")
+    budget.add_argument("--steps", type=int, help="steps of each recipe instead")
+    shots = parser.add_mutually_exclusive_group()
+    shots.add_argument("--holdout", type=float, default=0.1, help="share of the frames held out, in whole shots (0.1)")
+    shots.add_argument("--held-out", help="a text file of the numbers of the frames to hold out, from 0")
+    parser.add_argument("--frames", type=int, default=2048, help="most frames of each part that are measured (2048)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--st-lpips", help="the weights of ST-LPIPS where the wheel is not installed; none leaves it out")
+    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    parser.add_argument("--out", default="results/quality", help="folder of the results")
+    parser.add_argument("--work", help="folder of trainings, to go on from if they are cut off; else a temporary one")
+    parser.add_argument("--table", metavar="OUT", help="only print the table and draw the picture of such results")
+    parser.add_argument("--dry", action="store_true", help="a made film, tiny networks, a few steps")
+    run_command(main, parser)

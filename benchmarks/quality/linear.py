@@ -1,0 +1,72 @@
+"""The best linear code of a given size: principal components of all frames, from a stream of them.
+
+Randomised subspace iteration (Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithm 4.4): a random subspace a
+little larger than wanted is multiplied by the frames' covariance again and again, which turns it into that of the largest
+components, and within it they are then found exactly. Memory: a few subspaces and one batch of frames.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refilm.frames.store import FrameStore
+
+_BATCH = 128
+_SPARE = 56  # dimensions more than wanted while the subspace turns
+_TURNS = 4
+
+
+class LinearCode:
+    """mean: (D,); components: (D, count), orthonormal; D = height * width * 3. As `rebuild_film`, for PCA."""
+
+    def __init__(self, film: FrameStore, count: int, device: torch.device, turns: int = _TURNS):
+        """Fit to all frames of `film`; `count` is cut to what a film so short can hold."""
+        values = film.height * film.width * 3
+        self.device, self.mean = device, torch.zeros(values, device=device)
+        count = min(count, len(film) - 1, values)
+        with _full_float32():
+            for frames in _streamed(film, device):
+                self.mean += frames.sum(0) / len(film)
+            generator = torch.Generator(device).manual_seed(0)
+            basis = torch.randn(values, min(count + _SPARE, values), generator=generator, device=device)
+            for _ in range(turns):
+                basis = torch.linalg.qr(self._times_covariance(film, basis))[0]
+            inner = sum(coordinates.T @ coordinates for _, coordinates in self._coordinates(film, basis))
+            self.components = basis @ torch.linalg.eigh(inner.double())[1].flip(1)[:, :count].float()
+
+    def rebuild(self, film: FrameStore, batch: int) -> Iterator[np.ndarray]:
+        """Consecutive batches of rebuilt frames, uint8 (n, H, W, 3)."""
+        with _full_float32():
+            for frames in _streamed(film, self.device, batch):
+                found = (frames - self.mean) @ self.components @ self.components.T + self.mean
+                yield found.round_().clamp_(0, 255).byte().unflatten(1, (film.height, film.width, 3)).cpu().numpy()
+
+    def _times_covariance(self, film: FrameStore, basis: Tensor) -> Tensor:
+        found = torch.zeros_like(basis)
+        for frames, coordinates in self._coordinates(film, basis):
+            found.addmm_(frames.T, coordinates)
+        return found
+
+    def _coordinates(self, film: FrameStore, basis: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for frames in _streamed(film, self.device):
+            frames -= self.mean
+            yield frames, frames @ basis
+
+
+def _streamed(film: FrameStore, device: torch.device, batch: int = _BATCH) -> Iterator[Tensor]:
+    """Batches of frames as grey levels: float32 (n, D)."""
+    for start in range(0, len(film), batch):
+        yield torch.from_numpy(film[start : start + batch]).to(device).float().flatten(1)
+
+
+class _full_float32:
+    """Within the block a GPU multiplies float32 as float32, and not in TF32's ten bits."""
+
+    def __enter__(self) -> None:
+        self._before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+    def __exit__(self, *_exception) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = self._before

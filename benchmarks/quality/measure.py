@@ -1,0 +1,63 @@
+"""All measures of docs/quality.md for one rebuilt part of a film."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from benchmarks.quality.frames import Part
+from refilm.frames.store import FrameStore
+from refilm.networks.rebuild import BATCH
+from refilm.viewing import measures
+from refilm.viewing.st_lpips import StLpips
+
+
+def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None, device: torch.device) -> dict[str, float]:
+    """rebuilt: the part's frames in consecutive batches, uint8 (n, H, W, 3) each.
+
+    psnr, psnr_worst (5 % quantile), psnr_pooled in dB; ssim; st_lpips; sharpness: mean gradient over the film's; colour:
+    difference of a frame's mean colour, temporal: of its change from the frame before, in grey levels; boundary: temporal
+    across the borders of batches over that inside them (None where no border lies in a shot); frames: how many.
+    """
+    rows: dict[str, list] = {}
+    with FrameStore(part.path) as film:
+        start, before = 0, None
+        for batch in rebuilt:
+            x, y = (torch.from_numpy(frames).to(device) for frames in (film[start : start + len(batch)], batch))
+            found = _of_frames(x, y, st_lpips)
+            first = (x[:1], y[:1]) if before is None else before
+            found["temporal"] = measures.temporal_error(*(torch.cat([a, b]) for a, b in zip(first, (x, y), strict=True)))
+            for name, values in found.items():
+                rows.setdefault(name, []).append(values.double().cpu().numpy())
+            start, before = start + len(batch), (x[-1:], y[-1:])
+    return _summary({name: np.concatenate(values) for name, values in rows.items()}, part.continuous)
+
+
+def _of_frames(x, y, st_lpips: StLpips | None) -> dict[str, torch.Tensor]:
+    found = {
+        "psnr": measures.psnr(x, y),
+        "ssim": measures.ssim(x, y),
+        "film_sharpness": measures.sharpness(x),
+        "rebuilt_sharpness": measures.sharpness(y),
+        "colour": (x.double().mean(dim=(1, 2)) - y.double().mean(dim=(1, 2))).abs().mean(dim=1),
+    }
+    return found | ({"st_lpips": st_lpips(x, y)} if st_lpips else {})
+
+
+def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray) -> dict[str, float | None]:
+    across = np.arange(1, len(continuous) + 1) % BATCH == 0
+    temporal = rows["temporal"][1:]
+    inside, borders = temporal[continuous & ~across], temporal[continuous & across]
+    values = {
+        "psnr": rows["psnr"].mean(),
+        "psnr_worst": np.quantile(rows["psnr"], 0.05),
+        "psnr_pooled": -10 * np.log10(np.mean(10 ** (-rows["psnr"] / 10))),
+        "ssim": rows["ssim"].mean(),
+        "st_lpips": rows["st_lpips"].mean() if "st_lpips" in rows else None,
+        "sharpness": rows["rebuilt_sharpness"].sum() / max(1e-9, rows["film_sharpness"].sum()),
+        "colour": rows["colour"].mean(),
+        "temporal": temporal[continuous].mean() if continuous.any() else None,
+        "boundary": borders.mean() / inside.mean() if len(borders) and inside.sum() > 0 else None,
+    }
+    found = {name: None if value is None else round(float(value), 4) for name, value in values.items()}
+    return found | {"frames": len(rows["psnr"])}
