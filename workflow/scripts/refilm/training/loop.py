@@ -20,7 +20,7 @@ from refilm.settings.errors import Interrupted, RefilmError
 from refilm.settings.progress import progress_bar
 from refilm.settings.recipe import Recipe
 from refilm.training.checkpoint import StateFolder
-from refilm.training.log import TrainingLog
+from refilm.training.log import TrainingLog, in_short
 from refilm.training.schedule import Footage, ahead, learning_rate, preview_steps, seeded
 from refilm.training.step import gradients
 
@@ -126,10 +126,12 @@ def train(
     folder: Path,
     device: torch.device,
     show: Callable[[Preview], None],
+    watch: Callable[[dict], None] = lambda row: None,
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
-    folder: where training.csv and the state/ folder live; show: called with a Preview every so often.
+    folder: where training.csv and the state/ folder live; show: called with a Preview every so often;
+    watch: called with every row of training.csv, once it is written there.
     Raises Interrupted after SIGTERM or SIGINT, with the state kept, and RefilmError for a loss that is not finite.
     """
     with (
@@ -147,7 +149,8 @@ def train(
             trainer.restore(*found)
             print(f"{name}: continues after step {trainer.step} of {total}", flush=True)
         log = TrainingLog(log_file, trainer.step, recipe.batch, len(footage))
-        originals = footage.read(np.linspace(0, len(footage) - 1, _PREVIEWS, dtype=int))
+        # the middles of as many stretches: films begin and end in black
+        originals = footage.read(np.linspace(0, len(footage) - 1, 2 * _PREVIEWS + 1, dtype=int)[1::2])
         previews, sums, next_save = preview_steps(total), {}, time.monotonic() + _CHECKPOINT_SECONDS
 
         with progress_bar(f"train {name}", total, " steps", trainer.step) as bar:
@@ -162,7 +165,8 @@ def train(
                     row = log.write(trainer.step, sums)  # the one host-device sync
                     _check_finite(row, states)
                     sums = {}
-                    bar.set_postfix_str(f" {row['frames_per_s']:.0f} frames/s, PSNR {row['psnr']:.1f} dB", refresh=False)
+                    watch(row)
+                    bar.set_postfix_str(f" {in_short(row)}", refresh=False)
                 bar.update(1)
 
                 # show
