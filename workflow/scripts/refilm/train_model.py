@@ -11,13 +11,15 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
+import pandas as pd
+
 from refilm.networks.device import choose_device
 from refilm.networks.model_file import save_model
 from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.files import partial_file
 from refilm.settings.recipe import Recipe
 from refilm.training.loop import Preview, train
-from refilm.viewing.curves import draw_curves
+from refilm.viewing.curves import amiss, draw_curves
 from refilm.viewing.previews import move_others_aside, write_preview
 from refilm.viewing.tensorboard import Events
 
@@ -50,6 +52,8 @@ def main(args) -> None:
     save_model(model, trainer.average, recipe, trainer.step)
     draw_curves(folder / "training.csv", folder / "training.png", folder.name)
     print(f"{model}: trained for {trainer.step} steps")
+    for title, said in amiss(pd.read_csv(folder / "training.csv")).items():
+        print(f"{folder / 'training.png'}: {title}: {said}")
 
 
 if __name__ == "__main__":
