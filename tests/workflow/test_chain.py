@@ -95,7 +95,7 @@ def test_pictures_and_clips(made):
 
 def test_the_reconstruction_is_what_the_model_says(made):
     """The frames of the video are those of the networks, not of something else of the same size."""
-    with FrameStore(made / "results/reconstructions/one_by_one.h5", "results/models/one/training.mp4") as rebuilt:
+    with FrameStore(made / "results/reconstructions/one_by_one.h5") as rebuilt:
         kept = rebuilt[:].astype(int)
         assert rebuilt.attributes["model"] == "results/models/one/model.safetensors"
     exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int"

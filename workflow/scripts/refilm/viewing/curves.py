@@ -123,7 +123,7 @@ def amiss(rows: pd.DataFrame) -> dict[str, str]:
     """What of a training does not look healthy, by the title of its panel: what is seen and what can be done."""
     smooth, found = _smoothed(rows), {}
     for panel in _PANELS:
-        if len(rows) >= _FEWEST and set(panel.series) <= set(rows.columns) and (said := panel.judge(smooth)):
+        if len(rows) >= _FEWEST and set(panel.series) & set(rows.columns) and (said := panel.judge(smooth)):
             found[panel.title] = said
     return found
 
