@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from refilm.settings.recipe import Recipe
+from refilm.settings.recipe import PRESETS, Recipe
 
 # The defaults of the schema as plain JSON, so that a benchmark needs neither YAML nor a validator; a test holds them equal.
 _DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
@@ -18,6 +18,7 @@ _DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
 def default_recipe(**values) -> Recipe:
     """The recipe of a model of one film with nothing set but what a benchmark sets; `steps` takes the place of epochs."""
     settings = json.loads(_DEFAULTS.read_text(encoding="utf-8")) | {"films": {"film": {"crop": "auto", "fit": "crop"}}}
+    settings |= PRESETS.get(values.get("recipe"), {})
     if values.get("steps") is not None:
         settings["epochs"] = None
     return Recipe.from_json(json.dumps(settings | values))

@@ -6,9 +6,10 @@ What training/step.py must equal, to rounding, and what it is timed against. Slo
 import torch
 from torch import Tensor
 
-from refilm.networks.vaegan import Networks
+from refilm.networks.networks import Networks
 from refilm.settings.recipe import Recipe
-from refilm.training.step import adversarial_loss, kl_divergence, likeness, pixel_error
+from refilm.training.larsen2015 import adversarial_loss
+from refilm.training.losses import kl_divergence, likeness, pixel_error
 
 
 def naive_gradients(

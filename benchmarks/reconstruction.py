@@ -17,8 +17,8 @@ import torch
 from benchmarks.common import default_recipe, seconds
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.networks.device import autocast, choose_device, compute_type
+from refilm.networks.networks import Networks, to_network
 from refilm.networks.rebuild import BATCH, rebuild_film
-from refilm.networks.vaegan import Networks, to_network
 
 
 def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:

@@ -15,7 +15,7 @@ import torch
 from benchmarks.common import default_recipe, seconds
 from benchmarks.naive_step import naive_gradients
 from refilm.networks.device import choose_device, compute_type
-from refilm.networks.vaegan import Networks, to_network
+from refilm.networks.networks import Networks, to_network
 from refilm.settings.recipe import Recipe
 from refilm.training.loop import Trainer
 from refilm.training.schedule import Batch

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from refilm.networks.vaegan import Decoder, Networks, to_frames, to_network
+from refilm.networks.larsen2015 import Decoder
+from refilm.networks.networks import Networks, to_frames, to_network
 from tests.conftest import small_recipe
 
 PAPER_SIZE = {"frame_size": "256x144", "width": 16, "latent": 200}
@@ -60,7 +61,7 @@ def test_every_pixel_weighs_the_same_in_the_first_convolution():
 def test_an_untrained_decoder_draws_no_grid():
     """Each 2x2 square of an even area has one colour: the four pixels begin with the same weights."""
     torch.manual_seed(0)
-    decoder = Decoder((64, 48), 8, 16)
+    decoder = Decoder(small_recipe())
     even = torch.ones(1, 8, 24, 32)
     picture = decoder.layers[-1](even)[0, :, 2:-2, 2:-2]
     assert (picture.amax((1, 2)) - picture.amin((1, 2))).max() < 1e-5

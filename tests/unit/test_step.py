@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from benchmarks.naive_step import naive_gradients
-from refilm.networks.vaegan import Networks
-from refilm.training import step as step_module
-from refilm.training.step import adversarial_loss, gradients, kl_divergence, likeness
+from refilm.networks.networks import Networks
+from refilm.training import larsen2015
+from refilm.training.larsen2015 import adversarial_loss
+from refilm.training.losses import kl_divergence, likeness
+from refilm.training.step import gradients
 from tests.conftest import small_recipe
 
 
@@ -92,13 +94,14 @@ def test_a_certain_discriminator_still_moves_the_decoder():
 def test_auto_gamma_holds_the_ratio(monkeypatch):
     recipe = small_recipe(adversarial=0.25)
     seen = {}
-    real = step_module._inverse_gamma
+    real = larsen2015._inverse_gamma
 
-    def spy(recipe, of_likeness, of_adversary):
-        seen["ratio"] = real(recipe, of_likeness, of_adversary) * of_adversary.norm() / of_likeness.norm()
-        return real(recipe, of_likeness, of_adversary)
+    def spy(recipe, of_likeness, of_adversary, over_processes):
+        found = real(recipe, of_likeness, of_adversary, over_processes)
+        seen["ratio"] = found * of_adversary.norm() / of_likeness.norm()
+        return found
 
-    monkeypatch.setattr(step_module, "_inverse_gamma", spy)
+    monkeypatch.setattr(larsen2015, "_inverse_gamma", spy)
     gradients(networks(recipe), recipe, *batch(recipe))
     assert seen["ratio"].item() == pytest.approx(0.25, rel=1e-6)
 

@@ -19,6 +19,7 @@ from refilm.settings.errors import RefilmError
 from refilm.settings.recipe import Recipe
 from refilm.training import loop
 from refilm.training.loop import Trainer, train
+from refilm.training.optimiser import in_layout_of
 from refilm.training.schedule import Footage, ahead, learning_rate, preview_steps
 from tests.conftest import ROOT, command, refused, small_recipe
 
@@ -54,7 +55,7 @@ def same(one: dict, other: dict) -> bool:
 
 def test_an_epoch_shows_every_frame_of_every_film_once(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = Footage([one, two], 4, 16, seed=0)
+        footage = Footage([one, two], small_recipe())
         drawn = np.concatenate([footage.indices(step) for step in range(33)])  # 132 frames: six epochs of 22
         assert len(footage) == 22
         for epoch in range(6):
@@ -65,7 +66,7 @@ def test_an_epoch_shows_every_frame_of_every_film_once(films):
 
 def test_a_batch_holds_the_frames_that_its_numbers_say(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = Footage([one, two], 8, 16, seed=3)
+        footage = Footage([one, two], small_recipe(batch=8, seed=3))
         both = np.concatenate([one[:], two[:]])
         for step in range(4):
             assert np.array_equal(footage.load(step).frames.numpy(), both[footage.indices(step)])
@@ -73,7 +74,7 @@ def test_a_batch_holds_the_frames_that_its_numbers_say(films):
 
 def test_a_step_is_a_function_of_seed_and_step_alone(films):
     with FrameStore(films[0]) as film:
-        one, again, other = (Footage([film], 4, 16, seed=seed) for seed in (0, 0, 1))
+        one, again, other = (Footage([film], small_recipe(seed=seed)) for seed in (0, 0, 1))
         again.load(7)
         a, b, c, d = one.load(5), again.load(5), other.load(5), one.load(6)
     assert all(torch.equal(getattr(a, part), getattr(b, part)) for part in ("frames", "noise", "prior"))
@@ -99,7 +100,8 @@ def test_six_epochs_of_a_feature_film_are_84240_steps():
 
 
 def test_learning_rate_rises_then_falls_to_a_hundredth():
-    rates = [learning_rate(1.0, 0.1, step, 1000) for step in range(1000)]
+    recipe = small_recipe(learning_rate=1, warmup=0.1)
+    rates = [learning_rate(recipe, step, 1000) for step in range(1000)]
     assert rates[0] < 0.02 and max(rates) == pytest.approx(1.0, abs=0.01) and 90 <= rates.index(max(rates)) <= 110
     assert rates[-1] == pytest.approx(0.01, abs=1e-4) and rates[110:] == sorted(rates[110:], reverse=True)
 
@@ -257,13 +259,14 @@ def test_the_optimiser_meets_every_tensor_in_the_weights_own_order(films, tmp_pa
     """Fused Adam pairs elements by their place in memory: a moment or gradient in another order is another element's."""
     weight = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
     other = torch.randn(4, 3, 2, 2)
-    assert loop.in_layout_of(weight, other).stride() == weight.stride()
-    assert torch.equal(loop.in_layout_of(weight, other), other)
+    assert in_layout_of(weight, other).stride() == weight.stride()
+    assert torch.equal(in_layout_of(weight, other), other)
     trainer = train(small_recipe(steps=2), films, tmp_path / "model", CPU, ignore)
     again = Trainer(small_recipe(steps=2), CPU)
     again.restore(2, trainer.state())
-    for weight, moments in again.optimiser.state.items():
-        assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == weight.stride()
+    for optimiser in again.optimisers.values():
+        for weight, moments in optimiser.adam.state.items():
+            assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == weight.stride()
 
 
 # --- the command

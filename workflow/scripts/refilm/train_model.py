@@ -48,7 +48,7 @@ def main(args) -> None:
             events.add_row(row)
 
     with events or nullcontext():
-        trainer = train(recipe, [Path(file) for file in args.frames], folder, choose_device(args.device), show, watch)
+        trainer = train(recipe, [Path(file) for file in args.frames], folder, choose_device(args.device), show, watch=watch)
     save_model(model, trainer.average, recipe, trainer.step)
     draw_curves(folder / "training.csv", folder / "training.png", folder.name)
     print(f"{model}: trained for {trainer.step} steps")

@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import refilm
-from refilm.networks.vaegan import Networks
+from refilm.networks.networks import Networks
 from refilm.settings.errors import RefilmError
 from refilm.settings.files import partial_file
 from refilm.settings.recipe import Recipe

@@ -8,7 +8,7 @@ import torch
 
 from refilm.frames.store import FrameStore
 from refilm.networks.device import autocast, compute_type
-from refilm.networks.vaegan import Networks, to_frames, to_network
+from refilm.networks.networks import Networks, to_frames, to_network
 from refilm.settings.recipe import Recipe
 
 BATCH = 32

@@ -10,14 +10,20 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from refilm.settings.errors import RefilmError, nearest
-from refilm.settings.recipe import Recipe, parse_size
+from refilm.settings.recipe import PRESETS, Recipe, parse_size
 from refilm.settings.times import parse_time
 
 SLUG = "[a-z0-9][a-z0-9-]*"
 _NAMED = ("films", "models", "comparisons")
-_ADVERSARIAL = frozenset({"pixel_weight", "likeness_layers", "gamma", "adversarial", "discriminator_rate"})
+_BALANCE = frozenset({"pixel_weight", "adversarial", "equilibrium", "margin"})
+_ADVERSARIAL = _BALANCE | {"likeness_layers", "gamma", "discriminator_rate"}
 # Keys that a recipe has no use for: what is written there is no part of it.
-_UNUSED = {"larsen2015": frozenset(), "vae": _ADVERSARIAL, "autoencoder": _ADVERSARIAL | {"noise", "kl_weight"}}
+_UNUSED = {
+    "larsen2015": frozenset(),
+    "broad2016": _BALANCE,
+    "vae": _ADVERSARIAL,
+    "autoencoder": _ADVERSARIAL | {"noise", "kl_weight"},
+}
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what of a film decides which pixels a model sees
 
 
@@ -31,7 +37,8 @@ class Config:
         _check_schema(values, schema)
         self._training_keys = schema["$defs"]["training"]["properties"].keys()
         self._training_defaults = _defaults(schema["$defs"]["training"])
-        self.training = self._training_defaults | values.get("training", {})
+        self._training_given = values.get("training", {})
+        self.training = self._training_defaults | self._training_given
         film_defaults = _defaults(schema["$defs"]["film"])
         comparison_defaults = _defaults(schema["$defs"]["comparison"])
         self.films = {name: film_defaults | film for name, film in values.get("films", {}).items()}
@@ -65,10 +72,12 @@ class Config:
     def recipe(self, model: str) -> Recipe:
         """Everything that decides the weights of a model."""
         own = self.model(model)
-        values = {**self.training, **{key: own[key] for key in self._training_keys if key in own}}
-        given = next((key for key in ("steps", "epochs") if own.get(key) is not None), None)
-        if given:
-            values |= {key: None for key in ("steps", "epochs") if key != given}
+        given = self._training_given | {key: own[key] for key in self._training_keys if key in own}
+        preset = PRESETS.get(given.get("recipe", self.training["recipe"]), {})
+        values = self._training_defaults | preset | given
+        length = next((key for key in ("steps", "epochs") if own.get(key) is not None), None)
+        if length:
+            values |= {key: None for key in ("steps", "epochs") if key != length}
         elif values.get("steps") is not None:
             values["epochs"] = None
         unused = _UNUSED[values["recipe"]]

@@ -18,7 +18,7 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-def progress_bar(what: str, total: int | None, unit: str, initial: int = 0) -> tqdm:
+def progress_bar(what: str, total: int | None, unit: str, initial: int = 0, hidden: bool = False) -> tqdm:
     """A tqdm bar that names its job and never floods a log. Use as a context manager; `update(n)`."""
     terminal = sys.stderr.isatty()
     percent = "{percentage:3.0f}% " if total else ""
@@ -27,6 +27,7 @@ def progress_bar(what: str, total: int | None, unit: str, initial: int = 0) -> t
         initial=initial,
         desc=what,
         unit=unit,
+        disable=hidden,
         file=sys.stderr if terminal else _Lines(),
         mininterval=0.2 if terminal else _LINE_SECONDS,
         maxinterval=_LINE_SECONDS,

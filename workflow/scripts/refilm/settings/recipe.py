@@ -9,6 +9,23 @@ from pathlib import Path
 from refilm.settings.errors import RefilmError, nearest
 
 HALVINGS = 4  # strided convolutions of each network: width and height must be multiples of 2**HALVINGS
+RECIPES = ("larsen2015", "broad2016", "vae", "autoencoder")
+# What a recipe sets where the config says nothing, because its own default differs from the schema's. 2016 averaged the
+# divergence over the 200 latents, where `kl_weight` is of their sum.
+PRESETS = {
+    "broad2016": {
+        "learning_rate": 0.0002,
+        "schedule": "constant",
+        "warmup": 0,
+        "beta2": 0.999,
+        "kl_weight": 1 / 200,
+        "likeness_layers": [1, 2, 3, 4],
+        "gamma": 2.5,
+        "discriminator_rate": 1,
+        "clip": 0,
+        "ema": 0,
+    }
+}
 _LENGTH = ("epochs", "steps")
 
 
@@ -29,6 +46,9 @@ class Recipe:
     steps: int | None
     learning_rate: float
     warmup: float
+    schedule: str
+    beta2: float
+    clip: float
     noise: float
     kl_weight: float
     pixel_weight: float
@@ -36,15 +56,21 @@ class Recipe:
     gamma: float | str
     adversarial: float
     discriminator_rate: float
+    equilibrium: float | None
+    margin: float
     ema: float
     precision: str
     seed: int
+    weights: str
+    holdout: float
     films: dict[str, dict]
 
     def __post_init__(self):
         parse_size(self.frame_size, "frame_size")
         if (self.epochs is None) == (self.steps is None):
             raise RefilmError("a recipe has either epochs or steps, to say how long it trains")
+        if self.recipe == "broad2016" and self.gamma == "auto":
+            raise RefilmError("recipe: broad2016 has no gamma: auto: give a number; in 2016 it was 2.5")
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -73,6 +99,11 @@ class Recipe:
     def total_steps(self, frames: int) -> int:
         """Steps of the whole training on so many frames; an epoch shows each frame once."""
         return self.steps if self.steps is not None else math.ceil(self.epochs * frames / self.batch)
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether a discriminator is part of it."""
+        return self.recipe in ("larsen2015", "broad2016")
 
     @property
     def size(self) -> tuple[int, int]:

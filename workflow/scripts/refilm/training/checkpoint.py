@@ -58,7 +58,7 @@ class StateFolder:
         with partial_file(self.folder / log.name) as partial:
             partial.write_bytes(log.read_bytes())
         metadata = {"recipe": self.recipe.to_json(), "refilm": refilm.__version__}
-        with partial_file(self.folder / f"step-{step:09}.safetensors") as partial:
+        with partial_file(self._file(step)) as partial:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
         for _step, old in self._checkpoints()[_KEPT:]:
             old.unlink()
@@ -80,17 +80,24 @@ class StateFolder:
             log.write_bytes((self.folder / log.name).read_bytes())
         for step, file in self._checkpoints():
             try:
-                with safe_open(file, "pt") as opened:
-                    found = step, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+                tensors = self.read(step)
                 if step > total:
                     raise RefilmError(
                         f"{self.folder}: this model has been trained for {step} steps already, and its recipe now says "
                         f"{total}: say {step} or more, or delete this folder to train it anew"
                     )
-                return found
+                return step, tensors
             except SafetensorError as error:
                 print(f"{file}: damaged ({error}), taking the one before", flush=True)
         return None
+
+    def read(self, step: int) -> dict[str, torch.Tensor]:
+        """The tensors kept after `step` steps. Raises SafetensorError where the file is damaged."""
+        with safe_open(self._file(step), "pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+
+    def _file(self, step: int) -> Path:
+        return self.folder / f"step-{step:09}.safetensors"
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
         """(step, file), latest first."""

@@ -5,8 +5,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from refilm.settings.files import partial_file
 
 _SHOWN = {  # column: how it is said beside the bar
@@ -33,11 +31,9 @@ class TrainingLog:
         self._step, self._seconds = step, self._cut_back(step)
         self._began = time.perf_counter()
 
-    def write(self, step: int, sums: dict[str, torch.Tensor]) -> dict[str, float]:
-        """Append the row of the steps since the last one; `sums` are its measures, summed over them. Returns the row."""
-        names, count = list(sums), step - self._step
-        values = (torch.stack([sums[name] for name in names]) / count).tolist()  # waits for the device
-        now = time.perf_counter()
+    def write(self, step: int, means: dict[str, float | str]) -> dict[str, float | str]:
+        """Append the row of the steps since the last one; `means` are its measures. Returns the row."""
+        count, now = step - self._step, time.perf_counter()
         lasted = max(1e-9, now - self._began)
         self._began, self._step, self._seconds = now, step, self._seconds + lasted
         row = {
@@ -45,7 +41,7 @@ class TrainingLog:
             "epoch": round(step * self.batch / self.frames, 4),
             "seconds": round(self._seconds, 3),
             "frames_per_s": round(count * self.batch / lasted, 2),
-        } | {name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}
+        } | {name: value if isinstance(value, str) else float(f"{value:.6g}") for name, value in means.items()}
         new = not self.path.exists()
         with open(self.path, "a", newline="") as file:
             writer = csv.DictWriter(file, row)

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from refilm.frames.shots import find_shots, hold_out
 from refilm.frames.store import FrameStore
+from refilm.settings.recipe import Recipe
 
 _FLOOR = 0.01  # the cosine ends at this share of the peak learning rate
 _AHEAD = 3  # batches read while a step computes
@@ -22,7 +24,11 @@ _AHEAD = 3  # batches read while a step computes
 
 @dataclass(frozen=True)
 class Batch:
-    """frames: (B, H, W, 3) uint8; noise, prior: (B, latent) float32 standard normal. All on the CPU."""
+    """All that a step takes in, on the CPU.
+
+    frames: (B, H, W, 3) uint8, or (B,) int64: their numbers in a reel that lies on the device already.
+    noise, prior: (B, latent) float32 standard normal.
+    """
 
     frames: torch.Tensor
     noise: torch.Tensor
@@ -30,21 +36,33 @@ class Batch:
 
 
 class Footage:
-    """The frames of several films as one sequence, drawn from in an order that only the seed and the step decide."""
+    """The frames of several films as one sequence, drawn from in an order that only the seed and the step decide.
 
-    def __init__(self, stores: list[FrameStore], batch: int, latent: int, seed: int, pinned: bool = False):
-        self.stores, self.batch, self.latent, self.seed, self.pinned = stores, batch, latent, seed, pinned
+    len() is of the frames shown, which are one epoch; `held_out` are the numbers of those that are not: whole shots,
+    the recipe's share of each film. With `share` (n, of) a batch is the n-th of so many equal parts of the recipe's
+    batch. Memory: 4 bytes a frame for the order of each of two epochs.
+    """
+
+    def __init__(self, stores: list[FrameStore], recipe: Recipe, pinned: bool = False, share: tuple[int, int] = (0, 1)):
+        self.stores, self.recipe, self.pinned, self.share = stores, recipe, pinned, share
+        self.on_device = False  # whether frames are to be named by number only
         self._starts = np.cumsum([0] + [len(store) for store in stores])
-        self._order = functools.lru_cache(maxsize=2)(self._order_of_epoch)
+        self.held_out = np.concatenate([self._hold_out(film) for film in range(len(stores))])
+        shown = [self._shown(film) for film in range(len(stores))]
+        self._pools = shown if recipe.weights == "equal" else [np.concatenate(shown)]
+        self._order = functools.lru_cache(maxsize=2 * len(self._pools))(self._order_of_epoch)
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return sum(len(pool) for pool in self._pools)
 
     def indices(self, step: int) -> np.ndarray:
         """Frame numbers of a step (from 0). The shuffled epochs follow each other without a gap: no frame is dropped,
-        and a batch on the border takes the last of one epoch and the first of the next."""
-        places = range(step * self.batch, (step + 1) * self.batch)
-        return np.array([self._order(place // len(self))[place % len(self)] for place in places])
+        and a batch on the border takes the last of one epoch and the first of the next. With equal weights the films
+        take turns, each in epochs of its own."""
+        places = np.arange(step * self.recipe.batch, (step + 1) * self.recipe.batch)
+        turns, pools = np.divmod(places, len(self._pools))
+        drawn = [self._draw(int(pool), int(turn)) for pool, turn in zip(pools, turns, strict=True)]
+        return np.array(drawn, np.int64)
 
     def read(self, indices) -> np.ndarray:
         """The frames of any numbers: uint8 (n, H, W, 3)."""
@@ -56,14 +74,37 @@ class Footage:
         return frames
 
     def load(self, step: int) -> Batch:
-        """All that the step takes in."""
-        generator = seeded(self.seed, "noise", step)
-        noise, prior = torch.randn(2, self.batch, self.latent, generator=generator).unbind()
-        tensors = (torch.from_numpy(self.read(self.indices(step))), noise, prior)
+        """What the step takes in: this process's share of it."""
+        generator = seeded(self.recipe.seed, "noise", step)
+        noise, prior = torch.randn(2, self.recipe.batch, self.recipe.latent, generator=generator).unbind()
+        number, of = self.share
+        part = slice(number * self.recipe.batch // of, (number + 1) * self.recipe.batch // of)
+        indices = self.indices(step)[part]
+        frames = torch.from_numpy(indices if self.on_device else self.read(indices))
+        tensors = (frames, noise[part], prior[part])
         return Batch(*(tensor.pin_memory() if self.pinned else tensor for tensor in tensors))
 
-    def _order_of_epoch(self, epoch: int) -> np.ndarray:
-        return torch.randperm(len(self), generator=seeded(self.seed, "order", epoch)).numpy()
+    def spread(self, count: int, held_out: bool = False) -> np.ndarray:
+        """Numbers of `count` frames, or fewer if there are no more, evenly spread over those shown or those held out."""
+        frames = self.held_out if held_out else np.sort(np.concatenate(self._pools))
+        return frames[np.linspace(0, len(frames) - 1, min(count, len(frames)), dtype=int)]
+
+    def _draw(self, pool: int, turn: int) -> int:
+        epoch, place = divmod(turn, len(self._pools[pool]))
+        return self._pools[pool][self._order(pool, epoch)[place]]
+
+    def _order_of_epoch(self, pool: int, epoch: int) -> np.ndarray:
+        purpose = f"order of {pool}" if pool else "order"
+        generator = seeded(self.recipe.seed, purpose, epoch)
+        return torch.randperm(len(self._pools[pool]), generator=generator, dtype=torch.int32).numpy()
+
+    def _hold_out(self, film: int) -> np.ndarray:
+        if not self.recipe.holdout:
+            return np.empty(0, int)
+        return hold_out(find_shots(self.stores[film]), self.recipe.holdout, self.recipe.seed) + self._starts[film]
+
+    def _shown(self, film: int) -> np.ndarray:
+        return np.setdiff1d(np.arange(self._starts[film], self._starts[film + 1], dtype=np.int32), self.held_out)
 
 
 def seeded(seed: int, purpose: str, number: int) -> torch.Generator:
@@ -87,13 +128,15 @@ def ahead(load: Callable[[int], Batch], first: int, end: int) -> Iterator[tuple[
                 future.cancel()
 
 
-def learning_rate(peak: float, warmup: float, step: int, total: int) -> float:
-    """A rise over the first share `warmup` of the steps, then half a cosine down to a hundredth of the peak."""
-    rising = max(1.0, warmup * total)
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """A rise over the first share `warmup` of the steps, then half a cosine down to a hundredth of the peak; or no fall."""
+    rising = recipe.warmup * total
     if step < rising:
-        return peak * (step + 1) / (rising + 1)
+        return recipe.learning_rate * (step + 1) / (rising + 1)
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
     done = (step - rising) / max(1.0, total - rising)
-    return peak * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return recipe.learning_rate * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 def preview_steps(total: int, count: int = 40) -> set[int]:

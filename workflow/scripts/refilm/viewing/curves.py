@@ -49,6 +49,11 @@ def _judge_psnr(rows: pd.DataFrame) -> str:
     return f"{lost:.1f} dB below its best" if lost > 1 else ""
 
 
+def _judge_held_out(rows: pd.DataFrame) -> str:
+    lost = rows["held_out_psnr"].max() - rows["held_out_psnr"].iloc[-1]
+    return f"held out {lost:.1f} dB below its best: it learns by heart" if lost > 1 else ""
+
+
 def _judge_latents(rows: pd.DataFrame) -> str:
     return "frames have become one: lower kl_weight" if rows["kl_bits"].iloc[-1] < 10 else ""
 
@@ -73,6 +78,12 @@ def _judge_rate(rows: pd.DataFrame) -> str:
 
 _PANELS = [
     _Panel("Rebuilt frames: PSNR in dB", {"psnr": "PSNR"}, "rises, ever more slowly", judge=_judge_psnr),
+    _Panel(
+        "Frames seen and held out: PSNR in dB",
+        {"seen_psnr": "seen", "held_out_psnr": "held out"},
+        "both rise, held out below; where it turns down, the film is learnt by heart",
+        judge=_judge_held_out,
+    ),
     _Panel(
         "Latents: bits a frame",
         {"kl_bits": "KL divergence"},
@@ -158,8 +169,9 @@ def _draw_panel(axis, panel: _Panel, rows: pd.DataFrame, smooth: pd.DataFrame, r
     """Raw values faintly, smoothed ones over them; zones behind; above, what healthy looks like or what is amiss."""
     shown = {column: label for column, label in panel.series.items() if column in rows}
     for colour, (column, label) in zip(SERIES, shown.items(), strict=False):
-        axis.plot(rows["step"], rows[column], color=colour, linewidth=0.8, alpha=0.35)
-        axis.plot(rows["step"], smooth[column], color=colour, linewidth=1.6, label=label)
+        there = rows[column].notna()  # some are measured at previews alone
+        axis.plot(rows["step"][there], rows[column][there], color=colour, linewidth=0.8, alpha=0.35)
+        axis.plot(rows["step"][there], smooth[column][there], color=colour, linewidth=1.6, label=label)
     if panel.logarithmic and (rows[list(shown)] > 0).all(axis=None):
         axis.set_yscale("log")
         _plain_ticks(axis, *axis.get_ylim())

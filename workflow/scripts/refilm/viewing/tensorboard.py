@@ -53,7 +53,7 @@ class Events:
         for old in self.folder.glob("events.out.tfevents.*"):
             old.unlink()
         with open(self.log, newline="") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
         self._began = time.time() - rows[-1]["seconds"]
         # purge_step: a TensorBoard that is looking forgets what it read from the old files
         self._writer = self._writer_class(str(self.folder), purge_step=0)
@@ -65,6 +65,8 @@ class Events:
 
     def _add(self, row: dict[str, float]) -> None:
         for name in row.keys() - set(_NOT_SHOWN):
+            if row[name] == "":  # not measured at this step
+                continue
             when = self._began + row["seconds"]
             self._writer.add_scalar(_tag(name), row[name], int(row["step"]), walltime=when)
 

@@ -1,0 +1,166 @@
+"""What one GPU does, in one command, on a bare machine with torch, h5py and numpy: a table, and the same as JSON.
+
+    PYTHONPATH=workflow/scripts python -m benchmarks.gpu [--json FILE] [--steps 2000] [--batches 96,192]
+    PYTHONPATH=workflow/scripts python -m benchmarks.gpu --dry          on a CPU, small: only whether it runs
+
+Claims: six epochs of a feature film, 168,480 frames of 256x144, batch 12, larsen2015, in 10 minutes on an H100; at the
+batch that is fastest, 30 % of the bf16 matrix rate measured in the same run; frames from the disk at 97 % of the rate of
+frames in memory. Steps are Trainer.train_step whole, with reading, copying, optimiser, average and measures as in training.
+The arithmetic counted is that of the plain layers, two operations a multiplication and addition, forwards and backwards.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.common import default_recipe, machine
+from refilm.frames.store import FrameStore, write_frames_from
+from refilm.networks.device import choose_device, own_stream
+from refilm.networks.networks import Networks, to_network
+from refilm.settings.recipe import Recipe
+from refilm.training.loop import load_reel
+from refilm.training.schedule import Footage, ahead
+from refilm.training.step import gradients
+from refilm.training.trainer import Trainer
+
+FEATURE_FILM = 168_480  # frames of 117 minutes
+EPOCHS = 6
+_REPORT_STEPS = 20  # measures are fetched as often as in training
+
+
+def main(args) -> dict:
+    device = choose_device("cpu" if args.dry else "cuda")
+    small = {"width": 8, "frame_size": "64x48", "latent": 16} if args.dry else {}
+    frames, steps = (64, 20) if args.dry else (4096, args.steps)
+    figures = {"machine": machine(device), "torch": torch.__version__}
+    rate = figures["matrix_tflops"] = matrix_rate(device, 512 if args.dry else 8192)
+    operations = operations_per_frame(default_recipe(**small, steps=1))
+    figures["gflop_per_frame"] = operations / 1e9
+    rows = [("bf16 matrix product", f"{rate:.0f} TFLOP/s", "")]
+    figures["gradient_error"] = gradient_error(device, compiled=not args.dry)
+    rows.append(("gradients in float32, error against float64 on the CPU", f"{figures['gradient_error']:.1e}", "1e-04"))
+
+    with tempfile.TemporaryDirectory() as scratch:
+        film = _made_film(Path(scratch, "film.h5"), frames, default_recipe(**small, steps=1))
+        recipe = default_recipe(**small, steps=10**6)
+        resident = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=True)
+        total = EPOCHS * FEATURE_FILM / recipe.batch * resident
+        figures |= {"step_s": resident, "film_min": total / 60, "frames_per_s": recipe.batch / resident}
+        rows.append((f"step, batch {recipe.batch}", f"{resident * 1e3:.2f} ms", ""))
+        rows.append(("six epochs of 168,480 frames", f"{total / 60:.1f} min", "10 min on an H100"))
+
+        streamed = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=False)
+        figures["from_disk"] = resident / streamed
+        rows.append(("rate with frames from disk, of that with frames on the GPU", f"{resident / streamed:.1%}", "97 %"))
+
+        plain = seconds_per_step(recipe, film, device, max(5, steps // 20), compiled=False, resident=True)
+        figures["step_not_compiled_s"] = plain
+        rows.append(("step, not compiled", f"{plain * 1e3:.2f} ms", ""))
+
+        figures["batches"] = {}
+        for batch in [16] if args.dry else [int(word) for word in args.batches.split(",")]:
+            larger = default_recipe(**small, steps=10**6, batch=batch)
+            each = seconds_per_step(larger, film, device, max(10, steps // 20), compiled=not args.dry, resident=True)
+            share = operations * batch / each / (rate * 1e12)
+            figures["batches"][batch] = {"step_s": each, "frames_per_s": batch / each, "share_of_matrix_rate": share}
+            rows.append((f"batch {batch}: {batch / each:.0f} frames/s, share of the matrix rate", f"{share:.1%}", "30 %"))
+    for what, figure, goal in rows:
+        print(f"{what:<62} {figure:>14}   {goal}")
+    print(json.dumps(figures))
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
+
+
+def matrix_rate(device: torch.device, side: int) -> float:
+    """TFLOP/s of a product of random square bf16 matrices: the median of five runs of twenty."""
+    one, other = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    runs = []
+    for _ in range(6):
+        _wait(device)
+        began = time.perf_counter()
+        for _ in range(20):
+            one @ other
+        _wait(device)
+        runs.append(time.perf_counter() - began)
+    return 20 * 2 * side**3 / statistics.median(runs[1:]) / 1e12
+
+
+def operations_per_frame(recipe: Recipe, batch: int = 2) -> float:
+    """Floating-point operations of the gradients of a step, a frame; counted on the CPU, where layers are plain."""
+    networks = Networks(recipe)
+    width, height = recipe.size
+    inputs = torch.rand(batch, 3, height, width), *torch.randn(2, batch, recipe.latent).unbind()
+    with FlopCounterMode(display=False) as counter:
+        gradients(networks, recipe, *inputs)
+    return counter.get_total_flops() / batch
+
+
+def gradient_error(device: torch.device, compiled: bool) -> float:
+    """Largest relative error of a network's gradient on the device, in float32, against the CPU's in float64."""
+    recipe = default_recipe(width=16, frame_size="64x48", latent=16, batch=4, precision="float32", steps=1)
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (4, 48, 64, 3), generator=generator, dtype=torch.uint8)
+    noise, prior = torch.randn(2, 4, 16, generator=generator).unbind()
+    trainer, reference = Trainer(recipe, device, compiled), Networks(recipe).double()
+    reference.load_state_dict(trainer.networks.state_dict())
+    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    ours = trainer.gradients_of(frames.to(device), noise.to(device), prior.to(device)).gradients
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
+    exact = gradients(reference, recipe, to_network(frames).double(), noise.double(), prior.double()).gradients
+    flat = {name: torch.cat([tensor.cpu().double().flatten() for tensor in found]) for name, found in ours.items()}
+    right = {name: torch.cat([tensor.flatten() for tensor in found]) for name, found in exact.items()}
+    return max(((flat[name] - right[name]).norm() / right[name].norm()).item() for name in right)
+
+
+def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: int, compiled: bool, resident: bool) -> float:
+    """Wall time of a training step, warmed up, over `steps` steps."""
+    with own_stream(device), FrameStore(film) as store:
+        footage = Footage([store], recipe, pinned=device.type == "cuda")
+        reel = load_reel(footage, device) if resident else None
+        trainer = Trainer(recipe, device, compiled, reel=reel)
+        warm_up = 25
+        for step, batch in ahead(footage.load, 0, warm_up + steps):
+            if step == warm_up:
+                trainer.take_measures()
+                began = time.perf_counter()
+            trainer.train_step(batch, recipe.steps)
+            if step % _REPORT_STEPS == 0:
+                trainer.take_measures()
+        _wait(device)
+        lasted = time.perf_counter() - began
+    del trainer, reel
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return lasted / steps
+
+
+def _made_film(path: Path, count: int, recipe: Recipe) -> Path:
+    width, height = recipe.size
+    random = np.random.default_rng(0)
+    attributes = {"fps": "24", "source": "none", "start_time": "0"}
+    frames = (random.integers(0, 256, (64, height, width, 3), dtype=np.uint8) for _ in range(count // 64))
+    write_frames_from(path, width, height, attributes, frames)
+    return path
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dry", action="store_true", help="small, on the CPU: only whether it runs")
+    parser.add_argument("--json", help="file for the figures")
+    parser.add_argument("--steps", type=int, default=2000, help="steps that are timed at batch 12")
+    parser.add_argument("--batches", default="96,192", help="batch sizes of which the fastest counts")
+    main(parser.parse_args())

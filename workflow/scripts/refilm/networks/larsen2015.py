@@ -1,0 +1,84 @@
+"""Encoder, decoder and discriminator of the VAE/GAN of Larsen et al. 2015 (arXiv:1512.09300), for whole film frames.
+
+Strided convolutions all the way, no pooling. Shapes are given for frames of 256x144 and base width w (80 by default).
+
+Three choices differ from the paper's and have their reasons here:
+- Kernels are 4x4, not 5x5: a kernel that is a multiple of the stride touches every pixel equally often, forwards and
+  in its gradient, so neither the picture nor what the discriminator tells the decoder has a checkerboard in it.
+- No batch norm: its statistics come from the other frames of the batch, so a frame's rebuilding would depend on its
+  neighbours, and black frames would turn grey. Group norm (or none) sees one frame alone.
+- The layer in which likeness is measured is read after its normalisation, where its scale cannot drift.
+
+Frames are in [-1, 1]. `vae` and `autoencoder` have this encoder and this decoder.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refilm.networks.layers import Double, DoubleToPicture, GroupNorm, Halve, HalvePicture, Linear32, smallest_size
+from refilm.settings.recipe import Recipe
+
+_LOG_VARIANCE_LIMIT = 10.0  # e^10 overflows nothing; beyond it a posterior says nothing
+
+
+class Encoder(nn.Module):
+    """A frame becomes a posterior. (B, 3, H, W) -> mean, log-variance: (B, latent) each, float32."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        w, (rows, columns) = recipe.width, smallest_size(recipe.frame_size)
+        self.layers = nn.Sequential(  #                    (B,  3, 144, 256)
+            HalvePicture(w), nn.LeakyReLU(0.2),  #         (B,  w,  72, 128)
+            Halve(w, 2 * w), nn.LeakyReLU(0.2),  #         (B, 2w,  36,  64)
+            Halve(2 * w, 4 * w), nn.LeakyReLU(0.2),  #     (B, 4w,  18,  32)
+            Halve(4 * w, 8 * w), nn.LeakyReLU(0.2),  #     (B, 8w,   9,  16)
+        )  # fmt: skip
+        self.head = Linear32(8 * w * rows * columns, 2 * recipe.latent)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.head(self.layers(frames).flatten(1)).chunk(2, dim=1)
+        return mean, log_variance.clamp(-_LOG_VARIANCE_LIMIT, _LOG_VARIANCE_LIMIT)
+
+
+class Decoder(nn.Module):
+    """A latent becomes a frame. (B, latent) float32 -> (B, 3, H, W) in [-1, 1], float32."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        w = recipe.width
+        self.bottom = (8 * w, *smallest_size(recipe.frame_size))
+        self.head = Linear32(recipe.latent, self.bottom[0] * self.bottom[1] * self.bottom[2])
+        self.layers = nn.Sequential(  #                                                     (B, 8w,   9,  16)
+            GroupNorm(8 * w), nn.LeakyReLU(0.2),
+            Double(8 * w, 4 * w, bias=False), GroupNorm(4 * w), nn.LeakyReLU(0.2),  #       (B, 4w,  18,  32)
+            Double(4 * w, 2 * w, bias=False), GroupNorm(2 * w), nn.LeakyReLU(0.2),  #       (B, 2w,  36,  64)
+            Double(2 * w, w), nn.LeakyReLU(0.2),  #                                         (B,  w,  72, 128)
+            DoubleToPicture(w),  #                                                          (B,  3, 144, 256)
+        )  # fmt: skip
+
+    def forward(self, latents: Tensor) -> Tensor:
+        seed = self.head(latents).unflatten(1, self.bottom)
+        return self.layers(seed.contiguous(memory_format=torch.channels_last)).float().tanh()
+
+
+class Discriminator(nn.Module):
+    """Is it film? (B, 3, H, W) -> logits (B,), float32, and the features of its four layers, as computed."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        w, (rows, columns) = recipe.width, smallest_size(recipe.frame_size)
+        self.layers = nn.ModuleList([
+            HalvePicture(w),  #                                                          (B,  w,  72, 128)
+            nn.Sequential(Halve(w, 2 * w, bias=False), GroupNorm(2 * w)),  #             (B, 2w,  36,  64)
+            nn.Sequential(Halve(2 * w, 4 * w, bias=False), GroupNorm(4 * w)),  #         (B, 4w,  18,  32)
+            nn.Sequential(Halve(4 * w, 8 * w, bias=False), GroupNorm(8 * w)),  #         (B, 8w,   9,  16)
+        ])  # fmt: skip
+        self.head = Linear32(8 * w * rows * columns, 1)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        features, x = [], frames
+        for layer in self.layers:
+            features.append(layer(x))
+            x = F.leaky_relu(features[-1], 0.2)
+        return self.head(x.flatten(1)).squeeze(1), features

@@ -1,0 +1,138 @@
+"""Layers that the recipes share: each exact on every device, and in an order of memory that the convolutions like."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refilm.settings.recipe import HALVINGS, parse_size
+
+_CHANNELS_PER_GROUP = 8
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm over groups of 8 channels of one frame. (B, C, H, W) -> the same shape and dtype.
+
+    On CPUs the native kernel. It knows contiguous pictures only on CUDA, where turning them there and back takes longer
+    than the convolution before it; so there the same is computed from sums over each channel, in float32.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels // _CHANNELS_PER_GROUP, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda:
+            return ChannelwiseGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)
+        return super().forward(x)
+
+
+class ChannelwiseGroupNorm(torch.autograd.Function):
+    """Group norm as one multiplication and one addition a channel, forwards and backwards (Wu and He 2018).
+
+    Only sums over a channel's pixels are needed: of x and x^2, and for the gradient of dy and dy*x. What is kept for it is
+    x as it came, in its own dtype.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
+        wide = x.float()
+        sums = torch.stack([wide.mean((2, 3)), wide.square().mean((2, 3))])  # (2, B, C)
+        mean, square = sums.unflatten(2, (groups, -1)).mean(3)  # (B, groups) each
+        spread = (square - mean.square()).clamp_min(0).add(eps).rsqrt()
+        scale = _of_channels(spread, weight) * weight  # (B, C)
+        shift = bias - _of_channels(mean, weight) * scale
+        ctx.save_for_backward(x, weight, mean, spread)
+        return (wide * scale[..., None, None] + shift[..., None, None]).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, dy: Tensor) -> tuple:
+        x, weight, mean, spread = ctx.saved_tensors
+        wide, slope = x.float(), dy.float()
+        mean_c, spread_c = _of_channels(mean, weight), _of_channels(spread, weight)
+        pixels = x.shape[2] * x.shape[3]
+        dy_sum = slope.sum((2, 3))  # (B, C)
+        dy_normed = ((slope * wide).sum((2, 3)) - mean_c * dy_sum) * spread_c
+        count = pixels * x.shape[1] // mean.shape[1]
+        of_group = torch.stack([dy_sum * weight, dy_normed * weight]).unflatten(2, (mean.shape[1], -1)).sum(3) / count
+        about, along = _of_channels(of_group[0], weight), _of_channels(of_group[1], weight)
+        # dx = spread * (weight * dy - about - normed * along), with normed = (x - mean) * spread
+        times_dy, times_x = spread_c * weight, -along * spread_c.square()
+        rest = -spread_c * about - times_x * mean_c
+        dx = slope * times_dy[..., None, None] + wide * times_x[..., None, None] + rest[..., None, None]
+        return dx.to(x.dtype), dy_normed.sum(0), dy_sum.sum(0), None, None
+
+
+def _of_channels(of_groups: Tensor, weight: Tensor) -> Tensor:
+    """(B, groups) -> (B, C): each channel has its group's value."""
+    return of_groups.repeat_interleave(weight.numel() // of_groups.shape[1], dim=1)
+
+
+class Halve(nn.Conv2d):
+    """Half the size, by a 4x4 convolution of stride 2."""
+
+    def __init__(self, channels: int, out: int, bias: bool = True):
+        super().__init__(channels, out, 4, stride=2, padding=1, bias=bias)
+
+
+class HalvePicture(Halve):
+    """`Halve` of a picture in RGB. Tensor cores multiply 8 channels at a time and more, and leave most of themselves
+    empty with 3; so on CUDA the same kernel is laid out as 3x3 over the 12 values of each 2x2 square, zeros where it does
+    not reach."""
+
+    def __init__(self, out: int):
+        super().__init__(3, out)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.by_squares(frames) if frames.is_cuda else super().forward(frames)
+
+    def by_squares(self, frames: Tensor) -> Tensor:
+        """The same from 2x2 squares: (B, 3, H, W) -> (B, out, H/2, W/2)."""
+        kernel = F.pad(self.weight, (1, 1, 1, 1)).unflatten(3, (3, 2)).unflatten(2, (3, 2))  # (out, 3, y, dy, x, dx)
+        kernel = kernel.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+        squares = F.pixel_unshuffle(frames, 2).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(squares, kernel, self.bias, padding=1)
+
+
+class Double(nn.ConvTranspose2d):
+    """Twice the size, by a 4x4 transposed convolution of stride 2.
+
+    Begins as bilinear interpolation of random mixtures of channels: begun at random, each of the four pixels of a 2x2
+    square would have weights of its own, and the grid they make takes thousands of steps to unlearn.
+    """
+
+    def __init__(self, channels: int, out: int, bias: bool = True):
+        super().__init__(channels, out, 4, stride=2, padding=1, bias=bias)
+        taps = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        with torch.no_grad():
+            self.weight.copy_(torch.randn(channels, out, 1, 1) / channels**0.5 * torch.outer(taps, taps))
+            if bias:
+                self.bias.zero_()
+
+
+class DoubleToPicture(nn.Sequential):
+    """Twice the size, to RGB, as a 3x3 convolution to the four pixels of each 2x2 square: a quarter of the cost of the
+    6x6 transposed convolution that it equals. Begins as bilinear interpolation too."""
+
+    def __init__(self, channels: int):
+        layer = nn.Conv2d(channels, 3 * 4, 3, padding=1)
+        taps = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])  # of the even and the odd pixel
+        squares = torch.einsum("iy,jx->ijyx", taps, taps).reshape(1, 4, 1, 3, 3)
+        with torch.no_grad():
+            mixture = torch.randn(3, 1, channels, 1, 1) / channels**0.5
+            layer.weight.copy_((mixture * squares).reshape(3 * 4, channels, 3, 3))
+            layer.bias.zero_()
+        super().__init__(layer, nn.PixelShuffle(2))
+
+
+class Linear32(nn.Linear):
+    """A linear layer in float32 whatever the convolutions compute in: beside weights as large as those between a picture
+    and its latent, casting costs more than multiplying."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
+def smallest_size(frame_size: str) -> tuple[int, int]:
+    """(rows, columns) of a frame after the last halving."""
+    width, height = parse_size(frame_size, "frame_size")
+    return height // 2**HALVINGS, width // 2**HALVINGS

@@ -1,0 +1,76 @@
+"""Adam with a gate, a limit and a guard, none of which asks the device a question."""
+
+import torch
+from torch import Tensor
+
+from refilm.settings.recipe import Recipe
+
+_BETA1 = 0.5
+_MEMORY = 0.01  # of the usual norm: about a hundred steps
+
+
+class GuardedAdam:
+    """Adam for the weights of one loss.
+
+    A gradient longer than `recipe.clip` times the usual is cut to that; the usual is a running mean of the norms as cut.
+    A step whose gate is 0, or whose gradient is not finite, leaves the weights and the moments as they are. All of it is
+    done by the fused kernel, which divides by a scale and skips a step on the device's word.
+    """
+
+    def __init__(self, weights: list[Tensor], recipe: Recipe):
+        self.weights, self.clip = weights, recipe.clip
+        device = weights[0].device
+        self.rate = torch.zeros((), device=device)  # the learning rate, set before each step
+        self.usual = torch.zeros((), device=device)  # norm of a usual gradient; 0 before the first
+        self.adam = torch.optim.Adam(
+            weights, lr=self.rate, betas=(_BETA1, recipe.beta2), fused=True, capturable=device.type == "cuda"
+        )
+
+    def in_layout(self, gradients: list[Tensor]) -> list[Tensor]:
+        """The gradients in the order of memory of their weights, as `step` needs them."""
+        return [in_layout_of(weight, gradient) for weight, gradient in zip(self.weights, gradients, strict=True)]
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], gate: Tensor | None) -> Tensor:
+        """Move the weights by gradients `in_layout`; returns their norm before they were cut, a 0-dimensional tensor."""
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        finite = norm.isfinite()
+        if self.clip:
+            limit = torch.where(self.usual > 0, self.clip * self.usual, norm)
+            cut = torch.minimum(norm, limit)
+            first = self.usual == 0
+            usual = torch.where(first, cut, torch.lerp(self.usual, cut, _MEMORY))
+            self.usual.copy_(torch.where(finite, usual, self.usual))
+            self.adam.grad_scale = torch.where(finite, norm / cut.clamp_min(1e-30), 1.0).clamp_min(1.0)
+        moves = finite if gate is None else finite & (gate > 0)
+        self.adam.found_inf = (~moves).float()
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+        self.adam.step()
+        for weight in self.weights:
+            weight.grad = None
+        return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments of each weight, by its number, and the usual norm, as flat tensors."""
+        moments = self.adam.state_dict()["state"]
+        found = {f"{index}.{name}": value for index, values in moments.items() for name, value in values.items()}
+        return found | {"usual": self.usual}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        self.usual.copy_(tensors.pop("usual"))
+        moments: dict[int, dict] = {}
+        for name, tensor in tensors.items():
+            index, _, moment = name.partition(".")
+            moments.setdefault(int(index), {})[moment] = in_layout_of(self.weights[int(index)], tensor)
+        self.adam.load_state_dict({**self.adam.state_dict(), "state": moments})
+        self.adam.param_groups[0]["lr"] = self.rate  # loading made a copy of it
+
+
+def in_layout_of(weight: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor with its elements in memory in the weight's order. Fused Adam goes through weight, gradient and moments
+    by memory and asks no questions: in another order it would silently mix up the elements."""
+    if tensor.shape != weight.shape or tensor.stride() == weight.stride():
+        return tensor
+    return torch.empty_like(weight).copy_(tensor)

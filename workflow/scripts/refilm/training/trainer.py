@@ -1,0 +1,186 @@
+"""One model in training: its networks, their running average, the optimisers, and the step reached.
+
+On a CUDA GPU the whole step, from uint8 frames to averaged weights, is recorded once as a CUDA graph and then replayed: the
+CPU only says which frames and which learning rates. Nothing waits for the device until measures are asked for.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refilm.networks.device import autocast, compute_type
+from refilm.networks.networks import Networks, to_frames, to_network
+from refilm.settings.recipe import Recipe
+from refilm.training.compiled import compile_gradients
+from refilm.training.losses import Step
+from refilm.training.optimiser import GuardedAdam
+from refilm.training.processes import ALONE, Processes
+from refilm.training.schedule import Batch, learning_rate, seeded
+from refilm.training.step import gradients, trained_weights
+
+_WARM_UP = 3  # steps in which libraries choose their kernels, before the step is recorded
+
+
+class Trainer:
+    """See the module. reel: uint8 (N, H, W, 3) on the device, for batches that only name their frames' numbers."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: torch.device,
+        compiled: bool = False,
+        processes: Processes = ALONE,
+        reel: Tensor | None = None,
+    ):
+        self.recipe, self.device, self.processes, self.reel, self.step = recipe, device, processes, reel, 0
+        self.dtype = compute_type(device, recipe.precision)
+        torch.manual_seed(int(seeded(recipe.seed, "weights", 0).initial_seed()))
+        self.networks = Networks(recipe).to(device)
+        self.average = Networks(recipe).to(device).requires_grad_(False)
+        self.average.load_state_dict(self.networks.state_dict())
+        weights = trained_weights(self.networks, recipe)
+        self.optimisers = {name: GuardedAdam(own, recipe) for name, own in weights.items()}
+        self._share = torch.zeros((), device=device)  # of the weights in the average, at this step
+        self._compiled, self._graph, self._steps_here = compiled, None, 0
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._gradients: Callable[..., Step] | None = None
+        self._measured: list[str] = []
+        self._sums: Tensor | None = None
+        self.unreported = 0  # steps since measures were taken
+
+    def train_step(self, batch: Batch, total: int) -> None:
+        """One step of `total`."""
+        self._set_rates(total)
+        inputs = self._upload(batch)
+        if self.device.type == "cuda":
+            self._replay(inputs)
+        else:
+            self._update(*inputs)
+        self.step += 1
+        self.unreported += 1
+        self._steps_here += 1
+
+    def take_measures(self) -> dict[str, float]:
+        """Means over the steps since this was called last, and over the processes. The one host-device sync of training."""
+        means = self.processes.mean(self._sums / self.unreported).tolist()
+        self._sums.zero_()
+        self.unreported = 0
+        return dict(zip(self._measured, means, strict=True))
+
+    @torch.no_grad()
+    def rebuild(self, frames: np.ndarray) -> np.ndarray:
+        """Frames as the averaged networks rebuild them without noise: uint8 (n, H, W, 3) both."""
+        with autocast(self.device, self.dtype):
+            mean, _ = self.average.encoder(to_network(torch.from_numpy(frames).to(self.device)))
+            return to_frames(self.average.decoder(mean)).cpu().numpy()  # host-device sync: a preview is due
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a continued run needs besides the step, as flat tensors."""
+        tensors = {f"networks.{name}": tensor for name, tensor in self.networks.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for part, optimiser in self.optimisers.items():
+            tensors |= {f"optimiser.{part}.{name}": tensor for name, tensor in optimiser.state().items()}
+        return tensors
+
+    def restore(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Become the trainer whose `state` that was, after `step` steps."""
+        self.networks.load_state_dict(_under("networks.", tensors))
+        self.average.load_state_dict(_under("average.", tensors))
+        for part, optimiser in self.optimisers.items():
+            optimiser.restore(_under(f"optimiser.{part}.", tensors))
+        self.step = step
+
+    # --- what a step is made of
+
+    def _update(self, frames: Tensor, noise: Tensor, prior: Tensor) -> None:
+        """All of a step that happens on the device."""
+        if self.reel is not None:
+            frames = self.reel.index_select(0, frames)
+        step = self.gradients_of(frames, noise, prior)
+        found = {name: optimiser.in_layout(step.gradients[name]) for name, optimiser in self.optimisers.items()}
+        self.processes.average_gradients(found)
+        for name, optimiser in self.optimisers.items():
+            step.measures[f"{name}_gradient"] = optimiser.step(found[name], step.gates.get(name))
+        self._follow()
+        self._measure(step.measures)
+
+    def gradients_of(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
+        """The gradients of a batch on the device, frames uint8 (B, H, W, 3); compiled at the first call if so wished."""
+        if self._gradients is None:
+            self._gradients = self._eager_gradients
+            if self._compiled:
+                self._gradients = compile_gradients(self._eager_gradients, frames, noise, prior)
+        return self._gradients(frames, noise, prior)
+
+    def _eager_gradients(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
+        with autocast(self.device, self.dtype):
+            return gradients(self.networks, self.recipe, to_network(frames), noise, prior, self.processes.sum)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The average goes its share of the way to the weights."""
+        average, weights = list(self.average.parameters()), list(self.networks.parameters())
+        if self.device.type == "cpu":
+            torch._foreach_lerp_(average, weights, self._share.item())
+            return
+        for one, other in zip(average, weights, strict=True):
+            one.lerp_(other, self._share)
+
+    @torch.no_grad()
+    def _measure(self, measures: dict[str, Tensor]) -> None:
+        if self._sums is None:
+            self._measured = list(measures)
+            self._sums = torch.zeros(len(measures), device=self.device)
+        self._sums.add_(torch.stack([value.detach().float() for value in measures.values()]))
+
+    def _set_rates(self, total: int) -> None:
+        rate = learning_rate(self.recipe, self.step, total)
+        for name, optimiser in self.optimisers.items():
+            optimiser.rate.fill_(rate * (self.recipe.discriminator_rate if name == "discriminator" else 1.0))
+        self._share.fill_(1 - min(self.recipe.ema, (1 + self.step) / (10 + self.step)))  # short runs, short memory
+
+    # --- on a GPU
+
+    def _upload(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The batch on the device: copied while the steps before it compute."""
+        tensors = (batch.frames, batch.noise, batch.prior)
+        if self._copies is None:
+            return tuple(tensor.to(self.device) for tensor in tensors)
+        now = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._copies):
+            copies = tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)
+        now.wait_stream(self._copies)
+        for copy in copies:
+            copy.record_stream(now)
+        return copies
+
+    def _replay(self, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+        if self._steps_here == _WARM_UP:
+            self._record(inputs)
+        if self._graph is None:
+            self._update(*inputs)
+            return
+        for place, value in zip(self._inputs, inputs, strict=True):
+            place.copy_(value)
+        self._graph.replay()
+
+    def _record(self, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Record the step, without doing it. Where that cannot be done, steps go on one kernel at a time."""
+        self._inputs = tuple(value.clone() for value in inputs)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=torch.cuda.current_stream(self.device)):
+                self._update(*self._inputs)
+            self._graph = graph
+        except RuntimeError as error:
+            print(f"the step cannot be recorded as a CUDA graph and will be slower: {_first_line(error)}", flush=True)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
