@@ -101,29 +101,6 @@ def write_columns(path: Path, columns: dict[str, np.ndarray], title: str, captio
         sheet.save(partial)
 
 
-def write_columns(path: Path, columns: dict[str, np.ndarray], title: str, captions: list[str]) -> None:
-    """Write a PNG of the same frames side by side, a column for each label, which stands over it.
-
-    columns: label -> uint8 (n, H, W, 3), all with the same shape; captions: what is said of each of the n lines, under it.
-    """
-    count, height, width, _ = next(iter(columns.values())).shape
-    line, label = text_height(_TYPE), text_height(_TYPE - 2)
-    head = line + label + 2 * _GAP
-    step = height + text_height(_TYPE - 4) + _GAP
-    size = (2 * _MARGIN + len(columns) * (width + _GAP) - _GAP, 2 * _MARGIN + head + count * step - _GAP)
-    sheet = Image.new("RGB", size, BACKGROUND)
-    draw_text(sheet, _MARGIN, _MARGIN, sheet.width - 2 * _MARGIN, _TYPE, title)
-    for k, (name, frames) in enumerate(columns.items()):
-        left = _MARGIN + k * (width + _GAP)
-        draw_text(sheet, left, _MARGIN + line + _GAP, width, _TYPE - 2, name)
-        for n in range(count):
-            sheet.paste(Image.fromarray(frames[n]), (left, _MARGIN + head + n * step))
-    for n, caption in enumerate(captions):
-        draw_text(sheet, _MARGIN, _MARGIN + head + n * step + height, size[0] - 2 * _MARGIN, _TYPE - 4, "", caption)
-    with partial_file(path) as partial:
-        sheet.save(partial)
-
-
 def spread(count: int, wanted: int) -> list[int]:
     """`wanted` frame numbers spread evenly over a film of `count` frames, each in the middle of its stretch."""
     wanted = min(wanted, count)
