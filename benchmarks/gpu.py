@@ -45,7 +45,7 @@ def main(args) -> dict:
     figures["gflop_per_frame"] = operations / 1e9
     rows = [("bf16 matrix product", f"{rate:.0f} TFLOP/s", "")]
     figures["gradient_error"] = gradient_error(device, compiled=not args.dry)
-    rows.append(("gradients in float32, error against float64 on the CPU", f"{figures['gradient_error']:.1e}", "1e-04"))
+    rows.append(("gradients in float32, against the plain step on the CPU", f"{figures['gradient_error']:.1e}", "1e-04"))
 
     with tempfile.TemporaryDirectory() as scratch:
         film = _made_film(Path(scratch, "film.h5"), frames, default_recipe(**small, steps=1))
@@ -104,20 +104,21 @@ def operations_per_frame(recipe: Recipe, batch: int = 2) -> float:
 
 
 def gradient_error(device: torch.device, compiled: bool) -> float:
-    """Largest relative error of a network's gradient on the device, in float32, against the CPU's in float64."""
+    """Largest relative difference of a network's gradient between the device, as it computes there, and the plain step
+    on the CPU, both in float32."""
     recipe = default_recipe(width=16, frame_size="64x48", latent=16, batch=4, precision="float32", steps=1)
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (4, 48, 64, 3), generator=generator, dtype=torch.uint8)
     noise, prior = torch.randn(2, 4, 16, generator=generator).unbind()
-    trainer, reference = Trainer(recipe, device, compiled), Networks(recipe).double()
+    trainer, reference = Trainer(recipe, device, compiled), Networks(recipe)
     reference.load_state_dict(trainer.networks.state_dict())
     tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     ours = trainer.gradients_of(frames.to(device), noise.to(device), prior.to(device)).gradients
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
-    exact = gradients(reference, recipe, to_network(frames).double(), noise.double(), prior.double()).gradients
-    flat = {name: torch.cat([tensor.cpu().double().flatten() for tensor in found]) for name, found in ours.items()}
-    right = {name: torch.cat([tensor.flatten() for tensor in found]) for name, found in exact.items()}
+    plain = gradients(reference, recipe, to_network(frames), noise, prior).gradients
+    flat = {name: torch.cat([tensor.cpu().flatten() for tensor in found]) for name, found in ours.items()}
+    right = {name: torch.cat([tensor.flatten() for tensor in found]) for name, found in plain.items()}
     return max(((flat[name] - right[name]).norm() / right[name].norm()).item() for name in right)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from refilm.networks.larsen2015 import Decoder
+from refilm.networks.layers import DoubleToPicture, GroupNorm, HalvePicture
 from refilm.networks.networks import Networks, to_frames, to_network
 from tests.conftest import small_recipe
 
@@ -80,7 +81,7 @@ def test_the_whole_of_the_grey_scale_is_within_reach():
     """The decoder's last function has -1 and 1 for limits, so black is black."""
     nets = networks()
     with torch.no_grad():
-        nets.decoder.layers[-1][0].bias.fill_(-9.0)
+        nets.decoder.layers[-1].bias.fill_(-9.0)
         assert to_frames(nets.decoder(torch.zeros(1, 16))).max() == 0
 
 
@@ -90,3 +91,37 @@ def test_a_posterior_too_wide_is_held_at_a_finite_width():
         nets.encoder.head.bias.fill_(1000.0)
         _, log_variance = nets.encoder(torch.zeros(1, 3, 48, 64))
     assert log_variance.exp().isfinite().all()
+
+
+def gradients_of(layer, call, x):
+    """What a layer gives, and its gradients, for a cotangent of no symmetry."""
+    out = call(x)
+    slope = torch.linspace(-1, 2, out.numel(), dtype=out.dtype).reshape(out.shape)
+    return [out, *torch.autograd.grad(out, [x, *layer.parameters()], slope)]
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 9, 16), (1, 8, 2, 1), (2, 80, 4, 6)])
+def test_the_gpus_group_norm_is_group_norm(shape):
+    torch.manual_seed(0)
+    norm = GroupNorm(shape[1]).double()
+    torch.nn.init.normal_(norm.weight), torch.nn.init.normal_(norm.bias)
+    x = (3 * torch.randn(shape, dtype=torch.float64) + 1).requires_grad_()
+    wide = torch.Tensor.float
+    torch.Tensor.float = lambda tensor: tensor  # it computes in float32, which is too coarse to tell exact from nearly
+    try:
+        ours = gradients_of(norm, norm.from_sums, x)
+    finally:
+        torch.Tensor.float = wide
+    for a, b in zip(ours, gradients_of(norm, norm, x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_the_gpus_first_and_last_layers_are_the_plain_convolutions():
+    torch.manual_seed(0)
+    first, last = HalvePicture(8).double(), DoubleToPicture(8).double()
+    frames = torch.randn(2, 3, 12, 20, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 8, 6, 10, dtype=torch.float64, requires_grad=True)
+    sixteen = lambda x: torch.nn.functional.pixel_shuffle(last.in_sixteen(x), 2)  # noqa: E731
+    for layer, call, value in ((first, first.as_product, frames), (last, sixteen, x)):
+        for a, b in zip(gradients_of(layer, call, value), gradients_of(layer, layer, value), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)

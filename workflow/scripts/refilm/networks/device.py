@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
         raise RefilmError(f"device: {name} is not to be had on this machine: set device: auto, or install its driver")
     if name == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = True, 0  # try every kernel, once
     if name == "cpu":
         _keep_freed_memory()
     return torch.device(name)

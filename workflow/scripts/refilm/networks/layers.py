@@ -20,9 +20,11 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(channels // _CHANNELS_PER_GROUP, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda:
-            return ChannelwiseGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)
-        return super().forward(x)
+        return self.from_sums(x) if x.is_cuda else super().forward(x)
+
+    def from_sums(self, x: Tensor) -> Tensor:
+        """The same from sums over channels."""
+        return ChannelwiseGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)
 
 
 class ChannelwiseGroupNorm(torch.autograd.Function):
@@ -74,22 +76,24 @@ class Halve(nn.Conv2d):
 
 
 class HalvePicture(Halve):
-    """`Halve` of a picture in RGB. Tensor cores multiply 8 channels at a time and more, and leave most of themselves
-    empty with 3; so on CUDA the same kernel is laid out as 3x3 over the 12 values of each 2x2 square, zeros where it does
-    not reach."""
+    """`Halve` of a picture in RGB. With 3 channels tensor cores would stay empty for the most part; so on CUDA the 48
+    values under the kernel are laid side by side, and the rest is one matrix product."""
 
     def __init__(self, out: int):
         super().__init__(3, out)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.by_squares(frames) if frames.is_cuda else super().forward(frames)
+        return self.as_product(frames) if frames.is_cuda else super().forward(frames)
 
-    def by_squares(self, frames: Tensor) -> Tensor:
-        """The same from 2x2 squares: (B, 3, H, W) -> (B, out, H/2, W/2)."""
-        kernel = F.pad(self.weight, (1, 1, 1, 1)).unflatten(3, (3, 2)).unflatten(2, (3, 2))  # (out, 3, y, dy, x, dx)
-        kernel = kernel.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
-        squares = F.pixel_unshuffle(frames, 2).contiguous(memory_format=torch.channels_last)
-        return F.conv2d(squares, kernel, self.bias, padding=1)
+    def as_product(self, frames: Tensor) -> Tensor:
+        """The same as one matrix product: (B, 3, H, W) -> (B, out, H/2, W/2), channels_last."""
+        rows, columns = frames.shape[2] // 2, frames.shape[3] // 2
+        padded = F.pad(frames.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+        squares = padded.unflatten(2, (columns + 1, 2)).unflatten(1, (rows + 1, 2)).transpose(2, 3).flatten(3)
+        under = [squares[:, y : y + rows, x : x + columns] for y in (0, 1) for x in (0, 1)]  # the kernel's four squares
+        kernel = self.weight.unflatten(3, (2, 2)).unflatten(2, (2, 2))  # (out, 3, y, dy, x, dx)
+        kernel = kernel.permute(0, 2, 4, 3, 5, 1).flatten(1)
+        return F.linear(torch.cat(under, 3), kernel, self.bias).permute(0, 3, 1, 2)
 
 
 class Double(nn.ConvTranspose2d):
@@ -108,19 +112,27 @@ class Double(nn.ConvTranspose2d):
                 self.bias.zero_()
 
 
-class DoubleToPicture(nn.Sequential):
+class DoubleToPicture(nn.Conv2d):
     """Twice the size, to RGB, as a 3x3 convolution to the four pixels of each 2x2 square: a quarter of the cost of the
     6x6 transposed convolution that it equals. Begins as bilinear interpolation too."""
 
     def __init__(self, channels: int):
-        layer = nn.Conv2d(channels, 3 * 4, 3, padding=1)
+        super().__init__(channels, 3 * 4, 3, padding=1)
         taps = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])  # of the even and the odd pixel
         squares = torch.einsum("iy,jx->ijyx", taps, taps).reshape(1, 4, 1, 3, 3)
         with torch.no_grad():
             mixture = torch.randn(3, 1, channels, 1, 1) / channels**0.5
-            layer.weight.copy_((mixture * squares).reshape(3 * 4, channels, 3, 3))
-            layer.bias.zero_()
-        super().__init__(layer, nn.PixelShuffle(2))
+            self.weight.copy_((mixture * squares).reshape(3 * 4, channels, 3, 3))
+            self.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.in_sixteen(x) if x.is_cuda else super().forward(x), 2)
+
+    def in_sixteen(self, x: Tensor) -> Tensor:
+        """The convolution with four idle channels beside the 12: tensor cores take 8 at a time, and what is not a multiple
+        cuDNN would copy to and fro."""
+        weight, bias = F.pad(self.weight, (0, 0, 0, 0, 0, 0, 0, 4)), F.pad(self.bias, (0, 4))
+        return F.conv2d(x, weight, bias, padding=1)[:, :12]
 
 
 class Linear32(nn.Linear):

@@ -18,6 +18,7 @@ sigmoids at 1e-10, which no training comes near.
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -37,17 +38,24 @@ def trained_weights(networks: Networks) -> dict[str, list[Tensor]]:
 
 
 def gradients(
-    networks: Networks, recipe: Recipe, frames: Tensor, noise: Tensor, prior: Tensor, _over_processes: Callable
+    networks: Networks,
+    recipe: Recipe,
+    frames: Tensor,
+    noise: Tensor,
+    prior: Tensor,
+    precision: AbstractContextManager,
+    _over_processes: Callable,
 ) -> Step:
     """One step of 2016; arguments as in `step.gradients`."""
     weights = trained_weights(networks)
-    mean, log_variance = networks.encoder(frames)
-    rebuilt = networks.decoder(sample(mean, log_variance, noise, recipe.noise))
-    with torch.no_grad():  # nothing but the discriminator learns from it
-        imagined = networks.decoder(uniform(prior))
-    real_logits, real_features = networks.discriminator(frames)
-    rebuilt_logits, rebuilt_features = networks.discriminator(rebuilt)
-    imagined_logits, _ = networks.discriminator(imagined)
+    with precision:
+        mean, log_variance = networks.encoder(frames)
+        rebuilt = networks.decoder(sample(mean, log_variance, noise, recipe.noise))
+        with torch.no_grad():  # nothing but the discriminator learns from it
+            imagined = networks.decoder(uniform(prior))
+        real_logits, real_features = networks.discriminator(frames)
+        rebuilt_logits, rebuilt_features = networks.discriminator(rebuilt)
+        imagined_logits, _ = networks.discriminator(imagined)
 
     kl = recipe.kl_weight * kl_divergence(mean, log_variance).mean()
     likeness = layer_likeness(rebuilt_features, real_features, recipe.likeness_layers)

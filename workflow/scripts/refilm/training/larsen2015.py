@@ -19,6 +19,7 @@ pass gives there: exact as long as no layer of the discriminator mixes frames.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -44,16 +45,18 @@ def gradients(
     frames: Tensor,
     noise: Tensor,
     prior: Tensor,
+    precision: AbstractContextManager,
     over_processes: Callable[[Tensor], Tensor],
 ) -> Step:
     """One step of the VAE/GAN; arguments as in `step.gradients`."""
     weights = trained_weights(networks)
-    mean, log_variance = networks.encoder(frames)
-    rebuilt = networks.decoder(sample(mean, log_variance, noise, recipe.noise))
-    imagined = networks.decoder(prior)
-    real_logits, real_features = networks.discriminator(frames)
-    rebuilt_logits, rebuilt_features = networks.discriminator(rebuilt)
-    imagined_logits, _ = networks.discriminator(imagined)
+    with precision:
+        mean, log_variance = networks.encoder(frames)
+        rebuilt = networks.decoder(sample(mean, log_variance, noise, recipe.noise))
+        imagined = networks.decoder(prior)
+        real_logits, real_features = networks.discriminator(frames)
+        rebuilt_logits, rebuilt_features = networks.discriminator(rebuilt)
+        imagined_logits, _ = networks.discriminator(imagined)
 
     # eq. 2, 8 and 4 of the paper
     l_prior = recipe.kl_weight * kl_divergence(mean, log_variance).mean()

@@ -4,6 +4,7 @@ The blur that the learned similarity was to cure: Kingma and Welling 2013, with 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -20,13 +21,20 @@ def trained_weights(networks: Networks) -> dict[str, list[Tensor]]:
 
 
 def gradients(
-    networks: Networks, recipe: Recipe, frames: Tensor, noise: Tensor, _prior: Tensor, _over_processes: Callable
+    networks: Networks,
+    recipe: Recipe,
+    frames: Tensor,
+    noise: Tensor,
+    _prior: Tensor,
+    precision: AbstractContextManager,
+    _over_processes: Callable,
 ) -> Step:
     """One step; arguments as in `step.gradients`."""
     is_vae = recipe.recipe == "vae"
     weights = trained_weights(networks)
-    mean, log_variance = networks.encoder(frames)
-    rebuilt = networks.decoder(sample(mean, log_variance, noise, recipe.noise) if is_vae else mean)
+    with precision:
+        mean, log_variance = networks.encoder(frames)
+        rebuilt = networks.decoder(sample(mean, log_variance, noise, recipe.noise) if is_vae else mean)
     loss = pixel_error(rebuilt, frames)
     if is_vae:
         loss = loss + recipe.kl_weight * kl_divergence(mean, log_variance).mean()

@@ -1,6 +1,7 @@
 """One training step of any recipe: the exact gradients of a batch, and nothing that waits for the device."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from refilm.training.losses import Step
 
 _RECIPES = {"larsen2015": larsen2015, "broad2016": broad2016, "vae": pixel_error, "autoencoder": pixel_error}
 
+_AS_THEY_ARE = nullcontext()
+
 
 def gradients(
     networks: Networks,
@@ -18,15 +21,17 @@ def gradients(
     frames: Tensor,
     noise: Tensor,
     prior: Tensor,
+    precision: AbstractContextManager = _AS_THEY_ARE,
     over_processes: Callable[[Tensor], Tensor] = lambda tensor: tensor,
 ) -> Step:
     """The gradients of one batch for the recipe's networks.
 
     frames: (B, 3, H, W) in [-1, 1]; noise: (B, latent) standard normal, for the posterior; prior: (B, latent) standard
-    normal, decoded to show the discriminator frames that no film held; over_processes: sums a tensor over the processes
-    that share the batch. To be called under `autocast`.
+    normal, decoded to show the discriminator frames that no film held; precision: the autocast of the networks, under
+    which losses and backward passes must not be, or every large head would be cast anew; over_processes: sums a tensor
+    over the processes that share the batch.
     """
-    return _RECIPES[recipe.recipe].gradients(networks, recipe, frames, noise, prior, over_processes)
+    return _RECIPES[recipe.recipe].gradients(networks, recipe, frames, noise, prior, precision, over_processes)
 
 
 def trained_weights(networks: Networks, recipe: Recipe) -> dict[str, list[Tensor]]:

@@ -115,8 +115,8 @@ class Trainer:
         return self._gradients(frames, noise, prior)
 
     def _eager_gradients(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
-        with autocast(self.device, self.dtype):
-            return gradients(self.networks, self.recipe, to_network(frames), noise, prior, self.processes.sum)
+        precision = autocast(self.device, self.dtype)
+        return gradients(self.networks, self.recipe, to_network(frames), noise, prior, precision, self.processes.sum)
 
     @torch.no_grad()
     def _follow(self) -> None:
