@@ -20,7 +20,7 @@ demo: .venv/run
 	@echo "  results/comparisons/demo-bunny.mp4     a film that it has never seen"
 	@echo "  results/comparisons/demo-whitney.mp4   an abstract film that it has never seen, with sound"
 	@echo "  results/stills/bikes_by_bikes.png      the same, to look at in peace"
-	@echo "  results/models/bikes/previews/         how the memory formed;  training.png: how the training went"
+	@echo "  results/models/bikes/training.mp4      how the memory formed;  training.png: how the training went"
 
 test: .venv/dev
 	python -m pytest -q tests

@@ -9,6 +9,7 @@ What can be asked for:
     results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
     results/latents/{film}_by_{model}.h5      the film as N x 200 numbers
     results/models/{model}/model.safetensors  the trained networks
+    results/models/{model}/training.mp4       the memory forming, as a film
 With no target: all that config/config.yaml lists under reconstructions and comparisons.
 """
 

@@ -4,14 +4,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import extraction, reconstruction, training_step
+from benchmarks import extraction, peers, reconstruction
 from refilm.media.ffmpeg import executable, run_ffmpeg
 
 
 def main(film: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         extraction.main(film or str(_made_film(Path(scratch, "film.mp4"))))
-    training_step.main()
+    peers.main()
     reconstruction.main()
 
 

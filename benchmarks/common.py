@@ -1,4 +1,4 @@
-"""What the benchmarks share: a recipe, a clock, and the name of the machine."""
+"""What the benchmarks share: a recipe, a batch, a clock, and the name of the machine."""
 
 import json
 import os
@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from refilm.settings.recipe import PRESETS, Recipe
+from refilm.training.schedule import Batch
 
 # The defaults of the schema as plain JSON, so that a benchmark needs neither YAML nor a validator; a test holds them equal.
 _DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
@@ -22,6 +24,14 @@ def default_recipe(**values) -> Recipe:
     if values.get("steps") is not None:
         settings["epochs"] = None
     return Recipe.from_json(json.dumps(settings | values))
+
+
+def made_batch(recipe: Recipe) -> Batch:
+    """A batch of random frames, always the same one."""
+    width, height = recipe.size
+    frames = np.random.default_rng(0).integers(0, 256, (recipe.batch, height, width, 3), dtype=np.uint8)
+    noise, prior = torch.randn(2, recipe.batch, recipe.latent, generator=torch.Generator().manual_seed(0))
+    return Batch(torch.from_numpy(frames), noise, prior)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -11,11 +11,13 @@ import torch
 import yaml
 from PIL import Image
 
+from benchmarks import common, peers
 from benchmarks.common import default_recipe
 from benchmarks.quality.frames import Part, measured
 from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
 from refilm.frames.store import FrameStore, write_frames_from
+from refilm.networks.networks import Networks
 from refilm.settings.errors import RefilmError
 from refilm.viewing.st_lpips import StLpips
 from tests.conftest import ROOT, SCHEMA, config
@@ -158,3 +160,24 @@ def test_quality_runs_on_a_bare_machine_and_says_how_near_each_recipe_is(tmp_pat
     assert Image.open(tmp_path / "q" / "quality.png").width > 4 * 64
     again = benchmark("benchmarks.quality", "--table", tmp_path / "q" / "quality.json")
     assert again.stdout == done.stdout
+
+
+# --- peers
+
+
+def test_the_peers_take_whole_steps_of_the_same_networks(capsys):
+    faster = peers.main(width=8, batch=2, rounds=2, size="64x48", device="cpu")
+    assert set(faster) == {"pythae", "naive"} and all(ratio > 0 for ratio in faster.values())
+    said = capsys.readouterr().out
+    assert "times as fast as pythae (rounds: " in said and "width 8, batch 2, 64x48, 2 rounds" in said
+
+
+def test_pythaes_own_step_moves_all_three_networks(tmp_path, monkeypatch):
+    """Its equilibrium leaves none of them out, or the comparison would be one with half a step."""
+    made = []
+    monkeypatch.setattr(peers, "Networks", lambda recipe: made.append(Networks(recipe)) or made[-1])
+    recipe = default_recipe(width=8, batch=2, frame_size="64x48", precision="float32", gamma=500.0)
+    step = peers._pythae_steps(recipe, CPU, common.made_batch(recipe), 2, str(tmp_path))
+    before = {name: weight.clone() for name, weight in made[0].named_parameters()}
+    step()
+    assert all(not torch.equal(weight, before[name]) for name, weight in made[0].named_parameters())

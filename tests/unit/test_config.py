@@ -58,6 +58,7 @@ WRONG = [
     ("films.bladerunner.crop", "10:10", "films.bladerunner.crop: '10:10' will not do: auto takes the black bars away"),
     ("films.bladerunner.fit", "croop", "films.bladerunner.fit: 'croop' is none of crop, pad, stretch; did you mean 'crop'"),
     ("films.bladerunner.source", "https://example.org/film.mp4", "films.bladerunner.source: .* download the film"),
+    ("tensorboard", "on please", "tensorboard: 'on please' will not do: true or false"),
     ("device", "gpu", "device: 'gpu' is none of auto, cuda, mps, cpu"),
     ("films", ["bladerunner"], "films: .* the films, by name"),
 ]

@@ -1,6 +1,7 @@
 """Pictures for people: where things stand, and measures that agree with their definitions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -8,7 +9,7 @@ from PIL import Image
 from refilm.settings.progress import progress_bar
 from refilm.viewing import measures
 from refilm.viewing.comparison import Arrangement, Label
-from refilm.viewing.curves import draw_curves
+from refilm.viewing.curves import amiss, draw_curves
 from refilm.viewing.sheet import spread, write_sheet
 from refilm.viewing.style import BACKGROUND, font, shortened
 
@@ -128,6 +129,42 @@ def test_curves_are_drawn_for_every_recipe(tmp_path, columns):
     (tmp_path / "training.csv").write_text("\n".join(rows))
     draw_curves(tmp_path / "training.csv", tmp_path / "training.png", "bikes")
     assert Image.open(tmp_path / "training.png").width > 1000
+
+
+def rows_of(count: int = 60, **columns) -> pd.DataFrame:
+    """The log of a healthy training, with columns replaced by functions of the share of it that is done."""
+    healthy = {
+        "psnr": lambda x: 25 - 15 * np.exp(-5 * x),
+        "kl_bits": lambda x: 200 + 0 * x,
+        "likeness": lambda x: 0.2 + np.exp(-9 * x),
+        "d_real": lambda x: 0.8 + 0 * x,
+        "d_rebuilt": lambda x: 0.25 + 0 * x,
+        "d_imagined": lambda x: 0.15 + 0 * x,
+        "encoder_gradient": lambda x: 2 - x,
+        "frames_per_s": lambda x: 100 + 0 * x,
+    }
+    x = np.linspace(0, 1, count)
+    return pd.DataFrame({"step": 20 * np.arange(1, count + 1)} | {k: f(x) for k, f in (healthy | columns).items()})
+
+
+def test_a_healthy_training_is_let_be():
+    assert amiss(rows_of()) == {} and amiss(rows_of(3, psnr=lambda x: -9 * x)) == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "course", "words"),
+    [
+        ("psnr", lambda x: 25 - 9 * np.maximum(0, x - 0.6), "dB below its best"),
+        ("held_out_psnr", lambda x: np.where(np.arange(60) % 9, np.nan, 22 - 9 * (x - 0.4) ** 2), "learns by heart"),
+        ("kl_bits", lambda x: 200 * np.exp(-9 * x), "lower kl_weight"),
+        ("d_rebuilt", lambda x: 0.9 + 0 * x, "raise discriminator_rate"),
+        ("encoder_gradient", lambda x: np.where(abs(x - 0.8) < 0.03, 1e6, 1.0), "lower learning_rate"),
+        ("frames_per_s", lambda x: np.where(x > 0.8, 20.0, 100.0), "slower than it was"),
+    ],
+)
+def test_what_is_amiss_is_said(column, course, words):
+    (said,) = amiss(rows_of(**{column: course})).values()
+    assert words in said
 
 
 def test_a_log_has_lines_and_no_flood(capsys):

@@ -29,7 +29,12 @@ CONFIG = {
     },
     "device": "cpu",
 }
-TARGETS = ("all", "results/metrics/two_by_one.csv", "results/reconstructions/one_by_one.h5")
+TARGETS = (
+    "all",
+    "results/metrics/two_by_one.csv",
+    "results/reconstructions/one_by_one.h5",
+    "results/models/one/training.mp4",
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,7 @@ def test_what_was_asked_for_stays_and_what_was_not_is_cleared_away(made):
 def test_beside_the_model_is_how_it_came_to_be(made):
     folder = made / "results/models/one"
     assert {file.name for file in folder.iterdir()} == {
-        "model.safetensors", "training.csv", "training.png", "previews", "recipe.json", "state",
+        "model.safetensors", "training.csv", "training.png", "training.mp4", "previews", "recipe.json", "state",
     }  # fmt: skip
     assert json.loads((folder / "recipe.json").read_text())["width"] == 8
     rows = pd.read_csv(folder / "training.csv")
@@ -84,6 +89,7 @@ def test_pictures_and_clips(made):
     assert Image.open(made / "results/stills/two_by_one.png").width > 4 * 64
     assert len(pd.read_csv(made / "results/metrics/two_by_one.csv")) == 25
     said = described(made / "results/comparisons/side-by-side.mp4")
+    assert "1920x1080" in described(made / "results/models/one/training.mp4")
     assert "Audio" in said and "25 fps" in said and "00:00:00.7" in said  # from 0.25 s (frame 7) to the end: 18 frames
 
 
@@ -104,6 +110,7 @@ HARMLESS = [
     ("films.third", {"source": "films/third.mkv"}),
     ("models.another", {"films": ["two"]}),
     ("device", "auto"),
+    ("tensorboard", True),
     ("training", dict(reversed(CONFIG["training"].items()))),
     ("training.learning_rate", 0.0005),
     ("training.noise", 1.0),

@@ -127,6 +127,11 @@ def get_device(wildcards, output):
     return CONFIG.device
 
 
+def get_watching_options(wildcards, output):
+    """What else train_model writes while it trains; not tracked either."""
+    return ["--tensorboard"] if CONFIG.tensorboard else []
+
+
 @plainly
 def get_frames(wildcards):
     """The frames of a film at the size of the model that rebuilds it, or that are compared."""

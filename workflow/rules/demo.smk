@@ -52,6 +52,7 @@ rule demo:
             "results/stills/{film}_by_bikes.png",
             film=["bikes", "bigbuckbunny", "whitney"],
         ),
+        "results/models/bikes/training.mp4",
         expand(
             "results/comparisons/demo-{name}.mp4", name=["bikes", "bunny", "whitney"]
         ),

@@ -2,8 +2,10 @@
 
 Comes in    results/frames/{width}x{height}/{film}.h5 of the model's films
 Goes out    results/models/{model}/model.safetensors, written once, when training is complete
-Beside it   training.csv, training.png, previews/, recipe.json, and state/, the checkpoints. They are undeclared on
-            purpose: Snakemake deletes the declared outputs of a job that failed or starts, and these must survive it.
+            results/models/{model}/training.mp4, the memory forming, made from the previews of that training
+Beside it   training.csv, training.png, previews/, recipe.json, tensorboard/ where it is asked for, and state/, the
+            checkpoints. They are undeclared on purpose: Snakemake deletes the declared outputs of a job that failed or
+            starts, and these must survive it.
 """
 
 
@@ -25,6 +27,7 @@ rule train_model:
     params:
         recipe=plainly(get_recipe),
         device=get_device,
+        watching=get_watching_options,
     message:
         "{wildcards.model}: training; results/models/{wildcards.model}/previews shows the memory form"
     shell:
@@ -33,4 +36,37 @@ rule train_model:
         " --recipe={params.recipe:q}"
         " --model={output.model:q}"
         " --device={params.device:q}"
+        " {params.watching:q}"
+        " 2>&1 | keep_log {log:q}"
+
+
+rule render_training:
+    input:
+        model="results/models/{model}/model.safetensors",
+    output:
+        film=report(
+            "results/models/{model}/training.mp4",
+            caption="../report/training.rst",
+            category="Trainings",
+            labels={"model": "{model}"},
+        ),
+    log:
+        "logs/render_training/{model}.log",
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    params:
+        title=plainly(lambda wildcards: CONFIG.model_title(wildcards.model)),
+        crf=CONFIG.video["crf"],
+    message:
+        "{wildcards.model}: the memory forming, as a film"
+    shell:
+        "python -m refilm.render_training"
+        " --model={input.model:q}"
+        " --title={params.title:q}"
+        " --film={output.film:q}"
+        " --crf={params.crf}"
         " 2>&1 | keep_log {log:q}"

@@ -3,11 +3,15 @@
     python -m refilm.train_model --frames results/frames/256x144/bikes.h5 --recipe "$(cat results/models/bikes/recipe.json)"
         --model results/models/bikes/model.safetensors
 
-Beside the model: training.csv, training.png, previews/, recipe.json, and state/, from which a killed run continues.
+Beside the model: training.csv, training.png, previews/, recipe.json, tensorboard/ where that is wanted, and state/, from
+which a killed run continues.
 """
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+
+import pandas as pd
 
 from refilm.networks.device import choose_device
 from refilm.networks.model_file import save_model
@@ -15,8 +19,9 @@ from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.files import partial_file
 from refilm.settings.recipe import Recipe
 from refilm.training.loop import Preview, train
-from refilm.viewing.curves import draw_curves
-from refilm.viewing.sheet import write_sheet
+from refilm.viewing.curves import amiss, draw_curves
+from refilm.viewing.previews import move_others_aside, write_preview
+from refilm.viewing.tensorboard import Events
 
 
 def main(args) -> None:
@@ -28,15 +33,27 @@ def main(args) -> None:
     with partial_file(folder / "recipe.json") as partial:
         partial.write_text(json.dumps(json.loads(recipe.to_json()), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
-    def show(preview: Preview) -> None:
-        caption = f"step {preview.step:,} of {preview.total:,}"
-        rows = {"film": preview.originals, folder.name: preview.rebuilt}
-        write_sheet(folder / "previews" / f"step-{preview.step:09}.png", rows, caption)
+    previews, key = folder / "previews", recipe.state_key()
+    move_others_aside(previews, key)
+    events = Events(folder / "tensorboard", folder / "training.csv", previews) if args.tensorboard else None
 
-    trainer = train(recipe, [Path(file) for file in args.frames], folder, choose_device(args.device), show)
+    def show(preview: Preview) -> None:
+        pictures = (preview.originals, preview.rebuilt)
+        sheet = write_preview(previews, preview.step, preview.total, *pictures, folder.name, key)
+        if events:
+            events.add_sheet(preview.step, sheet)
+
+    def watch(row: dict) -> None:
+        if events:
+            events.add_row(row)
+
+    with events or nullcontext():
+        trainer = train(recipe, [Path(file) for file in args.frames], folder, choose_device(args.device), show, watch=watch)
     save_model(model, trainer.average, recipe, trainer.step)
     draw_curves(folder / "training.csv", folder / "training.png", folder.name)
     print(f"{model}: trained for {trainer.step} steps")
+    for title, said in amiss(pd.read_csv(folder / "training.csv")).items():
+        print(f"{folder / 'training.png'}: {title}: {said}")
 
 
 if __name__ == "__main__":
@@ -45,4 +62,5 @@ if __name__ == "__main__":
     parser.add_argument("--recipe", required=True, help="all that decides the weights, as JSON")
     parser.add_argument("--model", required=True, help="the model file to write; its folder keeps the rest")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    parser.add_argument("--tensorboard", action="store_true", help="write events into tensorboard/ beside the model too")
     run_command(main, parser)

@@ -47,6 +47,7 @@ class Config:
         self.reconstructions = values.get("reconstructions", [])
         self.video = _defaults(schema["properties"]["video"]) | values.get("video", {})
         self.device = values.get("device", schema["properties"]["device"]["default"])
+        self.tensorboard = values.get("tensorboard", schema["properties"]["tensorboard"]["default"])
         self._check_sense()
 
     def film(self, name: str) -> dict:

@@ -112,16 +112,21 @@ class Recipe:
 
 
 def recipe_of_model(path: Path | str) -> str | None:
-    """The recipe in a model file's metadata, as `to_json` wrote it, or None if there is no such file or no recipe.
+    """The recipe in a model file's metadata, as `to_json` wrote it, or None if there is no such file or no recipe."""
+    return metadata_of_model(path).get("recipe")
+
+
+def metadata_of_model(path: Path | str) -> dict[str, str]:
+    """What a model file says of itself; nothing if it is none.
 
     Reads the head of the file with nothing but the standard library, so that a plan costs no import of torch.
     """
     try:
         with open(path, "rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return header["__metadata__"]["recipe"]
+        return header["__metadata__"]
     except (OSError, ValueError, KeyError, OverflowError, MemoryError):
-        return None
+        return {}
 
 
 def _as_declared(kind, value):

@@ -7,6 +7,21 @@ from pathlib import Path
 
 from refilm.settings.files import partial_file
 
+_SHOWN = {  # column: how it is said beside the bar
+    "psnr": "PSNR {:.1f} dB",
+    "likeness": "likeness {:.3f}",
+    "kl_bits": "KL {:.0f} bits",
+    "d_real": "D(film) {:.2f}",
+    "d_rebuilt": "D(rebuilt) {:.2f}",
+}
+
+
+def in_short(row: dict[str, float]) -> str:
+    """What of a row stands beside the progress bar: the rate, how near the frames are, and who is winning: how sure the
+    discriminator is that film is film, and that rebuilt frames are."""
+    said = [said.format(row[name]) for name, said in _SHOWN.items() if name in row]
+    return ", ".join([f"{row['frames_per_s']:,.0f} frames/s", *said])
+
 
 class TrainingLog:
     """Writes rows of: step, epoch, seconds (of training, previews and checkpoints not counted), frames_per_s, measures."""

@@ -20,7 +20,7 @@ from refilm.settings.errors import Interrupted, RefilmError
 from refilm.settings.progress import progress_bar
 from refilm.settings.recipe import Recipe
 from refilm.training.checkpoint import StateFolder
-from refilm.training.log import TrainingLog
+from refilm.training.log import TrainingLog, in_short
 from refilm.training.processes import ALONE, Processes
 from refilm.training.schedule import Footage, ahead, preview_steps
 from refilm.training.trainer import Trainer
@@ -52,11 +52,13 @@ def train(
     show: Callable[[Preview], None],
     compiled: bool = False,
     processes: Processes = ALONE,
+    watch: Callable[[dict], None] = lambda row: None,
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
     folder: where training.csv and the state/ folder live; show: called with a Preview every so often; compiled: whether
-    the step is to be compiled; processes: those that share the training, of which only the first writes anything.
+    the step is to be compiled; processes: those that share the training, of which only the first writes anything;
+    watch: called with every row of training.csv, once it is written there.
     Raises Interrupted after SIGTERM or SIGINT, with the state kept, and RefilmError for a loss that is not finite.
     """
     first = processes.number == 0
@@ -94,7 +96,8 @@ def train(
                     _check_finite(means, trainer.step, states)
                     if first:
                         row = log.write(trainer.step, means | exam.take_marks())
-                        bar.set_postfix_str(_summary(row), refresh=False)
+                        watch(row)
+                        bar.set_postfix_str(f" {in_short(row)}", refresh=False)
                 bar.update(1)
                 if not first:
                     if stopped and trainer.step < total:
@@ -158,13 +161,6 @@ class Exam:
         """What was measured since this was called last; empty words where nothing was, and no keys without an exam."""
         marks, self._marks = self._marks, {}
         return {name: marks.get(name, "") for name in self._papers}
-
-
-def _summary(row: dict[str, float]) -> str:
-    words = [f"{row['frames_per_s']:.0f} frames/s", f"PSNR {row['psnr']:.1f} dB"]
-    if "d_real" in row:
-        words.append(f"D {row['d_real']:.2f}/{row['d_rebuilt']:.2f}")
-    return " " + ", ".join(words)
 
 
 def _check_sizes(recipe: Recipe, stores: list[FrameStore]) -> None:

@@ -1,0 +1,175 @@
+"""Claim: a training step is 8 times as fast as that of pythae's VAEGAN trainer, and 9 times as fast as the naive one.
+
+    python -m benchmarks.peers [--width 80] [--batch 12] [--rounds 5] [--steps 1]
+
+The same networks, frames and machine, in turn in one process, whole steps all of them. pythae (PyPI, 0.1.2) is the only
+library with a VAE/GAN: its own trainer loads the batch, calls its model and steps its three optimisers; only the networks
+are ours, in the wrappers that it asks for. Its equilibrium is opened so wide that no network ever sits out, since a
+step of which a part is left out is no comparison. The naive step is benchmarks/naive_step.py: three losses with a forward
+and a backward pass each, and no optimiser. Both compute in float32, as they do for their users; so does ours with
+--precision float32.
+
+What pythae computes is not what it means to: of its three backward passes each leaves its gradients in all networks, and
+the decoder is trained to help the discriminator. This is about its speed alone.
+"""
+
+import logging
+import statistics
+import tempfile
+
+import torch
+from torch.nn import functional
+
+from benchmarks.common import default_recipe, machine, made_batch, seconds
+from benchmarks.naive_step import naive_gradients
+from refilm.networks.device import choose_device, compute_type
+from refilm.networks.networks import Networks, to_network
+from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.recipe import Recipe
+from refilm.training.schedule import Batch
+from refilm.training.trainer import Trainer
+
+_LAYER = 3  # of the discriminator, in which pythae measures likeness: it takes one
+_GOALS = {"pythae": 8, "naive": 9}
+
+
+def main(
+    width: int = 80,
+    batch: int = 12,
+    rounds: int = 5,
+    steps: int = 1,
+    size: str = "256x144",
+    precision: str = "auto",
+    device: str = "auto",
+) -> dict[str, float]:
+    """How many times as fast ours is, by name of the peer."""
+    settings = default_recipe(width=width, batch=batch, frame_size=size, gamma=500.0, precision=precision)
+    on, frames = choose_device(device), made_batch(settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        sides = {
+            "ours": _our_steps(settings, on, frames, steps),
+            "naive": _naive_steps(settings, on, frames, steps),
+            "pythae": _pythae_steps(settings, on, frames, steps, scratch),
+        }
+        # the first round warms up
+        times = [{name: seconds(side) / steps for name, side in sides.items()} for _ in range(rounds + 1)][1:]
+    dtype = str(compute_type(on, precision)).removeprefix("torch.")
+    print(f"peers: width {width}, batch {batch}, {size}, {rounds} rounds of {steps} steps; {machine(on)}; ours in {dtype}")
+    for name in sides:
+        each = [one[name] for one in times]
+        print(f"peers: {name:6} {statistics.median(each):7.3f} s a step (least {min(each):.3f})")
+    return {name: _told(name, goal, [one[name] / one["ours"] for one in times]) for name, goal in _GOALS.items()}
+
+
+def _told(name: str, goal: float, ratios: list[float]) -> float:
+    median, each = statistics.median(ratios), ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    amx = "" if torch.cpu._is_amx_tile_supported() else "; none here"
+    print(f"peers: {median:.2f} times as fast as {name} (rounds: {each}), goal {goal} on a CPU with AMX bf16{amx}")
+    return median
+
+
+def _our_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int):
+    trainer = Trainer(settings, device)
+
+    def step() -> None:
+        for _ in range(steps):
+            trainer.train_step(batch, 1000)
+        _finish(device)
+
+    return step
+
+
+def _naive_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int):
+    networks = Networks(settings).to(device, memory_format=torch.contiguous_format)
+    frames = to_network(batch.frames).contiguous().to(device)
+    noise, prior = batch.noise.to(device), batch.prior.to(device)
+
+    def step() -> None:
+        for _ in range(steps):
+            naive_gradients(networks, settings, frames, noise, prior)
+        _finish(device)
+
+    return step
+
+
+def _pythae_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int, scratch: str):
+    """An epoch of pythae's trainer over as many batches as steps are asked for."""
+    try:
+        from pythae.data.datasets import BaseDataset
+        from pythae.models import VAEGAN, VAEGANConfig
+        from pythae.trainers import CoupledOptimizerAdversarialTrainer, CoupledOptimizerAdversarialTrainerConfig
+    except ImportError as error:
+        raise RefilmError(f"peers: {error}: pip install pythae==0.1.2") from error
+    logging.disable(logging.INFO)  # it tells at length what it is about to do
+    width, height = settings.size
+    config = VAEGANConfig(
+        input_dim=(3, height, width), latent_dim=settings.latent, reconstruction_layer=_LAYER, equilibrium=0.0, margin=1e9
+    )
+    networks = Networks(settings).to(memory_format=torch.contiguous_format)
+    model = VAEGAN(config, *_wrapped(networks))
+    frames = to_network(batch.frames).contiguous().repeat(steps, 1, 1, 1)
+    how = CoupledOptimizerAdversarialTrainerConfig(
+        output_dir=scratch, per_device_train_batch_size=settings.batch, no_cuda=device.type != "cuda"
+    )
+    trainer = CoupledOptimizerAdversarialTrainer(model, BaseDataset(frames, torch.zeros(len(frames))), None, how)
+    trainer.prepare_training()
+    trainer.callback_handler.callbacks.clear()  # its progress bar
+    logging.disable(logging.NOTSET)
+    numbers = iter(range(1, 10**9))
+    return lambda: trainer.train_step(next(numbers))
+
+
+def _wrapped(networks: Networks) -> tuple:
+    """(encoder, decoder, discriminator) of ours as pythae wants to have them."""
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.network = networks.encoder
+
+        def forward(self, x):
+            mean, log_variance = self.network(x)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.network = networks.decoder
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=self.network(z))
+
+    class Discriminator(BaseDiscriminator):
+        def __init__(self):
+            super().__init__()
+            self.network, self.depth = networks.discriminator, len(networks.discriminator.layers)
+
+        def forward(self, x, output_layer_levels=None):
+            if output_layer_levels is None:
+                return ModelOutput(embedding=self.network(x)[0].sigmoid())
+            found = {}
+            for n, layer in enumerate(self.network.layers[: max(output_layer_levels)], start=1):
+                found[f"embedding_layer_{n}"] = layer(x)  # no further than is asked for, as its own networks do
+                x = functional.leaky_relu(found[f"embedding_layer_{n}"], 0.2)
+            return ModelOutput(**found)
+
+    return Encoder(), Decoder(), Discriminator()
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--width", type=int, default=80, help="base width of the networks (80)")
+    parser.add_argument("--batch", type=int, default=12, help="frames of a step (12)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured, in turn (5)")
+    parser.add_argument("--steps", type=int, default=1, help="steps in each round; more of them on a GPU (1)")
+    parser.add_argument("--size", default="256x144", help="frame size, WIDTHxHEIGHT (256x144)")
+    parser.add_argument("--precision", default="auto", choices=["auto", "bfloat16", "float32"], help="of ours")
+    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    run_command(lambda args: main(**{key: value for key, value in vars(args).items() if key != "debug"}), parser)
