@@ -43,9 +43,9 @@ def main(args) -> dict:
     rate = figures["matrix_tflops"] = matrix_rate(device, 512 if args.dry else 8192)
     operations = operations_per_frame(default_recipe(**small, steps=1))
     figures["gflop_per_frame"] = operations / 1e9
-    rows = [("bf16 matrix product", f"{rate:.0f} TFLOP/s", "")]
+    _say("bf16 matrix product", f"{rate:.0f} TFLOP/s")
     figures["gradient_error"] = gradient_error(device, compiled=not args.dry)
-    rows.append(("gradients in float32, against the plain step on the CPU", f"{figures['gradient_error']:.1e}", "1e-04"))
+    _say("gradients in float32, against the plain step on the CPU", f"{figures['gradient_error']:.1e}", "1e-04")
 
     with tempfile.TemporaryDirectory() as scratch:
         film = _made_film(Path(scratch, "film.h5"), frames, default_recipe(**small, steps=1))
@@ -53,16 +53,8 @@ def main(args) -> dict:
         resident = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=True)
         total = EPOCHS * FEATURE_FILM / recipe.batch * resident
         figures |= {"step_s": resident, "film_min": total / 60, "frames_per_s": recipe.batch / resident}
-        rows.append((f"step, batch {recipe.batch}", f"{resident * 1e3:.2f} ms", ""))
-        rows.append(("six epochs of 168,480 frames", f"{total / 60:.1f} min", "10 min on an H100"))
-
-        streamed = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=False)
-        figures["from_disk"] = resident / streamed
-        rows.append(("rate with frames from disk, of that with frames on the GPU", f"{resident / streamed:.1%}", "97 %"))
-
-        plain = seconds_per_step(recipe, film, device, max(5, steps // 20), compiled=False, resident=True)
-        figures["step_not_compiled_s"] = plain
-        rows.append(("step, not compiled", f"{plain * 1e3:.2f} ms", ""))
+        _say(f"step, batch {recipe.batch}", f"{resident * 1e3:.2f} ms")
+        _say("six epochs of 168,480 frames", f"{total / 60:.1f} min", "10 min on an H100")
 
         figures["batches"] = {}
         for batch in [16] if args.dry else [int(word) for word in args.batches.split(",")]:
@@ -70,13 +62,23 @@ def main(args) -> dict:
             each = seconds_per_step(larger, film, device, max(10, steps // 20), compiled=not args.dry, resident=True)
             share = operations * batch / each / (rate * 1e12)
             figures["batches"][batch] = {"step_s": each, "frames_per_s": batch / each, "share_of_matrix_rate": share}
-            rows.append((f"batch {batch}: {batch / each:.0f} frames/s, share of the matrix rate", f"{share:.1%}", "30 %"))
-    for what, figure, goal in rows:
-        print(f"{what:<62} {figure:>14}   {goal}")
+            _say(f"batch {batch}: {batch / each:.0f} frames/s, share of the matrix rate", f"{share:.1%}", "30 %")
+
+        streamed = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=False)
+        figures["from_disk"] = resident / streamed
+        _say("rate with frames from disk, of that with frames on the GPU", f"{resident / streamed:.1%}", "97 %")
+
+        plain = seconds_per_step(recipe, film, device, max(5, steps // 20), compiled=False, resident=True)
+        figures["step_not_compiled_s"] = plain
+        _say("step, not compiled", f"{plain * 1e3:.2f} ms")
     print(json.dumps(figures))
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
+
+
+def _say(what: str, figure: str, goal: str = "") -> None:
+    print(f"{what:<62} {figure:>14}   {goal}", flush=True)
 
 
 def matrix_rate(device: torch.device, side: int) -> float:
