@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.settings.errors import RefilmError
-from refilm.settings.recipe import Recipe
+from refilm.settings.recipe import PRESETS, RECIPES, Recipe
 from refilm.training import loop
 from refilm.training.loop import Trainer, train
 from refilm.training.optimiser import in_layout_of
@@ -36,6 +36,10 @@ def store_of(path, count):
 @pytest.fixture
 def films(tmp_path):
     return [store_of(tmp_path / "one.h5", 13), store_of(tmp_path / "two.h5", 9)]
+
+
+def recipe_named(name, **values) -> Recipe:
+    return small_recipe(recipe=name, **(PRESETS.get(name, {}) | values))
 
 
 def ignore(preview):
@@ -62,6 +66,52 @@ def test_an_epoch_shows_every_frame_of_every_film_once(films):
             assert sorted(drawn[22 * epoch : 22 * (epoch + 1)]) == list(range(22))
         assert Counter(drawn) == dict.fromkeys(range(22), 6)
         assert not np.array_equal(drawn[:22], drawn[22:44]) and not np.array_equal(drawn[:22], np.arange(22))
+
+
+def test_equal_weights_show_every_film_equally_often(films):
+    with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
+        footage = Footage([one, two], small_recipe(weights="equal"))
+        drawn = np.concatenate([footage.indices(step) for step in range(117)])  # 468: 18 epochs of 13, 26 of 9
+    counts = Counter(drawn.tolist())
+    assert {counts[n] for n in range(13)} == {18} and {counts[n] for n in range(13, 22)} == {26}
+    assert len(footage) == 22
+
+
+def test_shares_of_a_batch_make_the_batch(films):
+    with FrameStore(films[0]) as film:
+        whole, parts = Footage([film], small_recipe()), [Footage([film], small_recipe(), share=(n, 2)) for n in (0, 1)]
+        for step in (0, 3, 11):
+            batch, halves = whole.load(step), [part.load(step) for part in parts]
+            for name in ("frames", "noise", "prior"):
+                assert torch.equal(torch.cat([getattr(half, name) for half in halves]), getattr(batch, name))
+
+
+def shots_film(path):
+    """Four shots of one colour each, 6 frames long, with a little noise."""
+    random, frames = np.random.default_rng(0), []
+    for colour in (20, 90, 160, 230):
+        frames.append(random.integers(colour - 5, colour + 5, (6, 48, 64, 3), dtype=np.uint8))
+    write_frames_from(path, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, frames)
+    return path
+
+
+def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path):
+    recipe = small_recipe(holdout=0.25, steps=20)
+    with FrameStore(shots_film(tmp_path / "shots.h5")) as film:
+        footage = Footage([film], recipe)
+        drawn = set(np.concatenate([footage.indices(step) for step in range(40)]).tolist())
+    held = set(footage.held_out.tolist())
+    assert len(held) == 6 and min(held) % 6 == 0 and max(held) - min(held) == 5  # one whole shot
+    assert drawn == set(range(24)) - held and len(footage) == 18
+    assert set(footage.spread(100).tolist()) == drawn and set(footage.spread(100, held_out=True).tolist()) == held
+    trainer = train(recipe, [tmp_path / "shots.h5"], tmp_path / "model", CPU, ignore)
+    with open(tmp_path / "model" / "training.csv") as file:
+        last = list(csv.DictReader(file))[-1]
+    with FrameStore(tmp_path / "shots.h5") as film:
+        for column, numbers in (("seen_psnr", sorted(drawn)), ("held_out_psnr", sorted(held))):
+            frames = film.read(numbers)
+            squared = np.square(trainer.rebuild(frames).astype(float) - frames).mean()
+            assert float(last[column]) == pytest.approx(10 * np.log10(255**2 / squared), abs=0.01)
 
 
 def test_a_batch_holds_the_frames_that_its_numbers_say(films):
@@ -115,9 +165,9 @@ def test_previews_come_densely_first_and_at_the_end():
 # --- what training does
 
 
-@pytest.mark.parametrize("name", ["larsen2015", "vae", "autoencoder"])
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_parameter_of_every_network_learns(films, tmp_path, name):
-    recipe = small_recipe(recipe=name, steps=3)
+    recipe = recipe_named(name, steps=3)
     before = Trainer(recipe, CPU).networks.state_dict()
     after = train(recipe, films, tmp_path / "model", CPU, ignore).networks.state_dict()
     still = [key for key in before if torch.equal(before[key], after[key])]
@@ -130,7 +180,7 @@ def test_it_learns_the_film(tmp_path):
     write_frames_from(tmp_path / "four.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [pictures])
     blind = np.square(pictures - pictures.mean(0)).mean()
     for name in ("larsen2015", "vae", "autoencoder"):
-        recipe = small_recipe(recipe=name, steps=150, learning_rate=0.003, width=16)
+        recipe = recipe_named(name, steps=150, learning_rate=0.003, width=16)
         rebuilt = train(recipe, [tmp_path / "four.h5"], tmp_path / name, CPU, ignore).rebuild(pictures)
         assert np.square(rebuilt.astype(float) - pictures).mean() < 0.35 * blind, name
 

@@ -127,9 +127,10 @@ def get_device(wildcards, output):
     return CONFIG.device
 
 
-def get_watching_options(wildcards, output):
-    """What else train_model writes while it trains; not tracked either."""
-    return ["--tensorboard"] if CONFIG.tensorboard else []
+def get_training_options(wildcards, output):
+    """How train_model trains, and what else it writes; not tracked either: the model is the same."""
+    options = [f"--gpus={CONFIG.gpus}", f"--compile={CONFIG.compile}"]
+    return options + (["--tensorboard"] if CONFIG.tensorboard else [])
 
 
 @plainly

@@ -23,6 +23,7 @@ rule reconstruct_film:
         mem_mb=8000,
         runtime="12h",
     params:
+        noise=CONFIG.reconstruction["noise"],
         device=get_device,
     message:
         "{wildcards.film} as {wildcards.model} remembers it"
@@ -32,6 +33,7 @@ rule reconstruct_film:
         " --model={input.model:q}"
         " --reconstruction={output.reconstruction:q}"
         " --latents={output.latents:q}"
+        " --noise={params.noise}"
         " --device={params.device:q}"
         " 2>&1 | keep_log {log:q}"
 

@@ -21,13 +21,13 @@ rule train_model:
         "../../envs/refilm.yaml"
     threads: 16
     resources:
-        gpu=1,
+        gpu=CONFIG.gpus,
         mem_mb=16000,
         runtime="7d",
     params:
         recipe=plainly(get_recipe),
         device=get_device,
-        watching=get_watching_options,
+        machine=get_training_options,
     message:
         "{wildcards.model}: training; results/models/{wildcards.model}/previews shows the memory form"
     shell:
@@ -36,7 +36,7 @@ rule train_model:
         " --recipe={params.recipe:q}"
         " --model={output.model:q}"
         " --device={params.device:q}"
-        " {params.watching:q}"
+        " {params.machine:q}"
         " 2>&1 | keep_log {log:q}"
 
 

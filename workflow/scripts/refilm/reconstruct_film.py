@@ -28,7 +28,7 @@ def main(args) -> None:
             )
         check_space(args.reconstruction, len(film) * film.width * film.height * 3)
         attributes = {name: film.attributes[name] for name in _KEPT_ATTRIBUTES if name in film.attributes}
-        attributes |= {"model": args.model, "recipe": recipe.to_json()}
+        attributes |= {"model": args.model, "recipe": recipe.to_json(), "noise": args.noise}
         name = Path(args.reconstruction).stem
         with partial_file(Path(args.latents)) as partial, h5py.File(partial, "w") as latents:
             kept = latents.create_dataset("latents", (len(film), recipe.latent), "f4")
@@ -36,7 +36,7 @@ def main(args) -> None:
 
             def rebuilt_batches():
                 with progress_bar(f"reconstruct {name}", len(film), " frames") as bar:
-                    for start, batch_latents, batch in rebuild_film(networks, recipe, film):
+                    for start, batch_latents, batch in rebuild_film(networks, recipe, film, args.noise):
                         kept[start : start + len(batch)] = batch_latents
                         yield batch
                         bar.update(len(batch))
@@ -53,5 +53,8 @@ if __name__ == "__main__":
     parser.add_argument("--model", required=True, help="the model that rebuilds it")
     parser.add_argument("--reconstruction", required=True, help="frames file to write")
     parser.add_argument("--latents", required=True, help="file of latents to write: /latents float32 (N, latent)")
+    parser.add_argument(
+        "--noise", type=float, default=0.0, help="rebuild from samples of the posterior, so many times as wide"
+    )
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
     run_command(main, parser)

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from refilm.networks.device import choose_device
 from refilm.networks.model_file import save_model
@@ -19,6 +20,8 @@ from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.files import partial_file
 from refilm.settings.recipe import Recipe
 from refilm.training.loop import Preview, train
+from refilm.training.processes import Processes, check_shares, my_device, together
+from refilm.training.trainer import Trainer
 from refilm.viewing.curves import amiss, draw_curves
 from refilm.viewing.previews import move_others_aside, write_preview
 from refilm.viewing.tensorboard import Events
@@ -28,11 +31,27 @@ def main(args) -> None:
     recipe, model = Recipe.from_json(args.recipe), Path(args.model)
     if not args.frames:
         raise RefilmError(f"{model}: this model was trained already: the same command again restores it from its state")
-    folder = model.parent
+    device, films, folder = choose_device(args.device), [Path(file) for file in args.frames], model.parent
+    check_shares(recipe, args.gpus, device)
+    with together(args.gpus, device) as processes:
+        if processes.number:
+            train(recipe, films, folder, my_device(device), lambda _preview: None, processes=processes)
+        else:
+            trainer = _train(args, recipe, films, folder, my_device(device), processes)
+    if processes.number:
+        return
+    save_model(model, trainer.average, recipe, trainer.step)
+    draw_curves(folder / "training.csv", folder / "training.png", folder.name)
+    print(f"{model}: trained for {trainer.step} steps")
+    for title, said in amiss(pd.read_csv(folder / "training.csv")).items():
+        print(f"{folder / 'training.png'}: {title}: {said}")
+
+
+def _train(args, recipe: Recipe, films: list[Path], folder: Path, device: torch.device, processes: Processes) -> Trainer:
+    """The training, with all that is written while it goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     with partial_file(folder / "recipe.json") as partial:
         partial.write_text(json.dumps(json.loads(recipe.to_json()), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
     previews, key = folder / "previews", recipe.state_key()
     move_others_aside(previews, key)
     events = Events(folder / "tensorboard", folder / "training.csv", previews) if args.tensorboard else None
@@ -48,12 +67,7 @@ def main(args) -> None:
             events.add_row(row)
 
     with events or nullcontext():
-        trainer = train(recipe, [Path(file) for file in args.frames], folder, choose_device(args.device), show, watch=watch)
-    save_model(model, trainer.average, recipe, trainer.step)
-    draw_curves(folder / "training.csv", folder / "training.png", folder.name)
-    print(f"{model}: trained for {trainer.step} steps")
-    for title, said in amiss(pd.read_csv(folder / "training.csv")).items():
-        print(f"{folder / 'training.png'}: {title}: {said}")
+        return train(recipe, films, folder, device, show, args.compile, processes, watch)
 
 
 if __name__ == "__main__":
@@ -62,5 +76,7 @@ if __name__ == "__main__":
     parser.add_argument("--recipe", required=True, help="all that decides the weights, as JSON")
     parser.add_argument("--model", required=True, help="the model file to write; its folder keeps the rest")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    parser.add_argument("--gpus", type=int, default=1, help="how many GPUs of this machine share the training")
+    parser.add_argument("--compile", default="auto", choices=["auto", "true", "false"], help="whether to compile the step")
     parser.add_argument("--tensorboard", action="store_true", help="write events into tensorboard/ beside the model too")
     run_command(main, parser)

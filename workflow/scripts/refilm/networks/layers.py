@@ -92,9 +92,10 @@ class HalvePicture(Halve):
         padded = F.pad(frames.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         squares = padded.unflatten(2, (columns + 1, 2)).unflatten(1, (rows + 1, 2)).transpose(2, 3).flatten(3)
         under = [squares[:, y : y + rows, x : x + columns] for y in (0, 1) for x in (0, 1)]  # the kernel's four squares
+        patches = torch.cat([square.flatten(0, 2) for square in under], 1)  # (B * H/2 * W/2, 48)
         kernel = self.weight.unflatten(3, (2, 2)).unflatten(2, (2, 2))  # (out, 3, y, dy, x, dx)
         kernel = kernel.permute(0, 2, 4, 3, 5, 1).flatten(1)
-        return F.linear(torch.cat(under, 3), kernel, self.bias).permute(0, 3, 1, 2)
+        return F.linear(patches, kernel, self.bias).unflatten(0, (-1, rows, columns)).permute(0, 3, 1, 2)
 
 
 class Double(nn.ConvTranspose2d):

@@ -47,6 +47,9 @@ class Config:
         self.reconstructions = values.get("reconstructions", [])
         self.video = _defaults(schema["properties"]["video"]) | values.get("video", {})
         self.device = values.get("device", schema["properties"]["device"]["default"])
+        self.reconstruction = _defaults(schema["properties"]["reconstruction"]) | values.get("reconstruction", {})
+        self.gpus = values.get("gpus", schema["properties"]["gpus"]["default"])
+        self.compile = str(values.get("compile", schema["properties"]["compile"]["default"])).lower()
         self.tensorboard = values.get("tensorboard", schema["properties"]["tensorboard"]["default"])
         self._check_sense()
 

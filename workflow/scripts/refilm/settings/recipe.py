@@ -106,6 +106,11 @@ class Recipe:
         return self.recipe in ("larsen2015", "broad2016")
 
     @property
+    def has_posterior(self) -> bool:
+        """Whether the encoder learns how sure it is, or only a point."""
+        return self.recipe != "autoencoder"
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of a frame in pixels."""
         return parse_size(self.frame_size, "frame_size")

@@ -29,6 +29,7 @@ _REPORT_STEPS = 20  # measures are a mean over so many steps
 _CHECKPOINT_SECONDS = 300.0
 _CHECKPOINT_SHARE = 0.01  # of the time may go into checkpoints: where they are slow they are made less often
 _PREVIEWS = 8  # frames on a preview sheet
+_WORTH_COMPILING = 20_000  # steps: a minute to compile, 5 ms saved at each
 _EXAMINED = 64  # frames shown, and as many held out, whose PSNR is measured at each preview
 _REEL_SHARE = 0.5  # of a GPU's free memory may be taken by frames
 _REEL_CHUNK = 512  # frames read at once
@@ -50,15 +51,15 @@ def train(
     folder: Path,
     device: torch.device,
     show: Callable[[Preview], None],
-    compiled: bool = False,
+    compiled: str = "auto",
     processes: Processes = ALONE,
     watch: Callable[[dict], None] = lambda row: None,
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
-    folder: where training.csv and the state/ folder live; show: called with a Preview every so often; compiled: whether
-    the step is to be compiled; processes: those that share the training, of which only the first writes anything;
-    watch: called with every row of training.csv, once it is written there.
+    folder: where training.csv and the state/ folder live; show: called with a Preview every so often; compiled: 'true',
+    'false', or 'auto' for a CUDA GPU and a training long enough to gain by it; processes: those that share the training,
+    of which only the first writes anything; watch: called with every row of training.csv, once it is written there.
     Raises Interrupted after SIGTERM or SIGINT, with the state kept, and RefilmError for a loss that is not finite.
     """
     first = processes.number == 0
@@ -72,7 +73,8 @@ def train(
         _check_sizes(recipe, stores)
         footage = Footage(stores, recipe, device.type == "cuda", (processes.number, processes.count))
         total, name = recipe.total_steps(len(footage)), folder.name
-        trainer = Trainer(recipe, device, compiled, processes, load_reel(footage, device))
+        compiling = compiled == "true" or (compiled == "auto" and device.type == "cuda" and total >= _WORTH_COMPILING)
+        trainer = Trainer(recipe, device, compiling, processes, load_reel(footage, device))
         log_file = folder / "training.csv"
         found = states.load(total, log_file) if first else None
         if start := processes.same(found[0] if found else 0):
@@ -90,11 +92,18 @@ def train(
                 # asked once a step: a state is kept only after its measures were checked
                 stopped = bool(processes.same(bool(stop_signals))) if due or processes.count == 1 else False
 
+                # show
+                if first and trainer.step in previews:
+                    trainer.wait()  # the steps behind it are training time, and what follows is not
+                    with log.pause():
+                        show(Preview(trainer.step, total, originals, trainer.rebuild(originals)))
+                        exam.sit(trainer)
+
                 # report
                 if due or stopped:
                     means = trainer.take_measures()  # the one host-device sync
-                    _check_finite(means, trainer.step, states)
                     if first:
+                        _check_finite(means, trainer.step, states)
                         row = log.write(trainer.step, means | exam.take_marks())
                         watch(row)
                         bar.set_postfix_str(f" {in_short(row)}", refresh=False)
@@ -104,14 +113,9 @@ def train(
                         return trainer
                     continue
 
-                # show
-                if trainer.step in previews:
-                    with log.pause():
-                        show(Preview(trainer.step, total, originals, trainer.rebuild(originals)))
-                        exam.sit(trainer)
-
                 # keep
                 if stopped or (time.monotonic() > next_save and not trainer.unreported) or trainer.step == total:
+                    trainer.wait()
                     began = time.monotonic()
                     with log.pause():
                         states.save(trainer.step, trainer.state(), log_file)

@@ -4,9 +4,24 @@ The sum over all is what one process would have computed: losses are means over 
 one flat buffer; what must be known of the whole batch within a step is summed over the processes.
 """
 
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from refilm.settings.errors import RefilmError
+from refilm.settings.recipe import Recipe
+
+_PLACE = "REFILM_PROCESS"  # of a process that another one started: NUMBER:MEETING, a file by which they find each other
 
 
 class Processes:
@@ -48,6 +63,86 @@ class Processes:
 
 
 ALONE = Processes(0, 1)
+
+
+def my_device(device: torch.device) -> torch.device:
+    """The device of this process: with CUDA each has a GPU of its own."""
+    if device.type == "cuda" and _PLACE in os.environ:
+        return torch.device("cuda", int(os.environ[_PLACE].partition(":")[0]))
+    return device
+
+
+def check_shares(recipe: Recipe, count: int, device: torch.device) -> None:
+    """Raises RefilmError where a training cannot be shared by so many processes with the result of one."""
+    if count == 1:
+        return
+    if recipe.recipe == "broad2016":
+        raise RefilmError("gpus: broad2016 norms every frame by its whole batch, which cannot be shared: set gpus: 1")
+    if recipe.batch % count:
+        raise RefilmError(
+            f"gpus: a batch of {recipe.batch} frames cannot be shared evenly by {count}: set batch to a multiple of {count}"
+        )
+    if device.type == "cuda" and torch.cuda.device_count() < count:
+        raise RefilmError(f"gpus: {count} are wanted and this machine shows {torch.cuda.device_count()}: set gpus to that")
+
+
+@contextmanager
+def together(count: int, device: torch.device) -> Iterator[Processes]:
+    """Within the block `count` processes run this same program: the first starts the others with its own command line.
+
+    Whichever ends, the others end too: the first says so in one line, and its states are there to continue from.
+    """
+    if count == 1:
+        yield ALONE
+        return
+    number, _, meeting = os.environ.get(_PLACE, "0:").partition(":")
+    others = []
+    with tempfile.TemporaryDirectory(prefix="refilm-") as folder:
+        meeting = meeting or str(Path(folder, "meeting"))
+        if int(number) == 0:
+            others = [_start(other, meeting) for other in range(1, count)]
+            threading.Thread(target=_watch, args=(others,), daemon=True).start()
+        else:
+            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        if device.type == "cuda":
+            torch.cuda.set_device(int(number))
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", init_method=f"file://{meeting}", rank=int(number), world_size=count
+        )
+        try:
+            yield Processes(int(number), count)
+        except BaseException:
+            for other in others:  # wherever they are: they write nothing
+                other.expected = True
+                other.kill()
+            raise
+        for other in others:
+            other.expected = True
+            other.wait()
+        dist.destroy_process_group()
+
+
+def _start(number: int, meeting: str) -> subprocess.Popen:
+    words = [sys.executable, *sys.orig_argv[1:]]
+    process = subprocess.Popen(words, env=os.environ | {_PLACE: f"{number}:{meeting}"}, stdout=subprocess.DEVNULL)
+    process.expected = False  # whether it may end
+    return process
+
+
+def _watch(others: list[subprocess.Popen]) -> None:
+    """End this process when another ended that should not have: it would wait for it for ever."""
+    while not all(other.expected for other in others):
+        time.sleep(0.5)
+        for number, other in enumerate(others, 1):
+            if other.poll() not in (None, 0) and not other.expected:
+                print(f"refilm: training process {number} ended; the same command continues", file=sys.stderr, flush=True)
+                os._exit(1)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _in_memory(tensor: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ class Trainer:
         weights = trained_weights(self.networks, recipe)
         self.optimisers = {name: GuardedAdam(own, recipe) for name, own in weights.items()}
         self._share = torch.zeros((), device=device)  # of the weights in the average, at this step
-        self._compiled, self._graph, self._steps_here = compiled, None, 0
+        # sums over processes amid a step are no part of a graph that can be compiled
+        self._compiled, self._graph, self._steps_here = compiled and processes.count == 1, None, 0
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._gradients: Callable[..., Step] | None = None
         self._measured: list[str] = []
@@ -68,6 +69,11 @@ class Trainer:
         self._sums.zero_()
         self.unreported = 0
         return dict(zip(self._measured, means, strict=True))
+
+    def wait(self) -> None:
+        """Until all steps so far are done, where the device works on while this process does other things."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
 
     @torch.no_grad()
     def rebuild(self, frames: np.ndarray) -> np.ndarray:

@@ -1,0 +1,113 @@
+"""Several processes that share a training compute what one would have: the same gradients, the same model."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from safetensors.torch import load_file
+
+from refilm.settings.errors import RefilmError
+from refilm.training.processes import Processes, check_shares
+from refilm.training.step import gradients
+from tests.conftest import ROOT, small_recipe
+from tests.unit.test_step import batch, networks
+from tests.unit.test_training import same, store_of, wait_for
+
+CPU = torch.device("cpu")
+BALANCED = {"gamma": "auto", "equilibrium": 0.68, "margin": 0.02}
+
+
+def _share(number, count, meeting, found):
+    """What one of the processes computes of the batch of `test_step`, into a file."""
+    torch.Tensor.float = lambda tensor: tensor
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=number, world_size=count)
+    recipe, processes = small_recipe(**BALANCED), Processes(number, count)
+    part = slice(number * 4 // count, (number + 1) * 4 // count)
+    step = gradients(networks(recipe), recipe, *(t[part] for t in batch(recipe, 4)), over_processes=processes.sum)
+    processes.average_gradients(step.gradients)
+    torch.save((step.gradients, step.gates), f"{found}-{number}")
+    dist.destroy_process_group()
+
+
+def test_two_processes_have_the_gradients_of_one_to_1e9(tmp_path, monkeypatch):
+    multiprocessing.spawn(_share, (2, tmp_path / "meeting", tmp_path / "found"), nprocs=2)
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
+    recipe = small_recipe(**BALANCED)
+    whole = gradients(networks(recipe), recipe, *batch(recipe, 4))
+    for number in (0, 1):
+        parts, gates = torch.load(f"{tmp_path / 'found'}-{number}")
+        assert {name: gate.item() for name, gate in gates.items()} == {n: g.item() for n, g in whole.gates.items()}
+        for name, expected in whole.gradients.items():
+            difference = torch.stack([(a - b).norm() for a, b in zip(parts[name], expected, strict=True)]).norm()
+            assert difference / torch.stack([b.norm() for b in expected]).norm() < 1e-9, name
+
+
+def start(films, folder, recipe, gpus):
+    words = [sys.executable, "-m", "refilm.train_model", "--frames", *map(str, films), f"--recipe={recipe.to_json()}"]
+    words += [f"--model={folder / 'model.safetensors'}", "--device=cpu", f"--gpus={gpus}"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_shared_training_stopped_and_continued_is_that_of_one(tmp_path):
+    films, recipe = [store_of(tmp_path / "one.h5", 13)], small_recipe(steps=100)
+    alone = start(films, tmp_path / "alone", recipe, 1)
+    assert alone.wait() == 0, alone.stderr.read()
+    shared = start(films, tmp_path / "shared", recipe, 2)
+    wait_for(lambda: (tmp_path / "shared" / "training.csv").exists())
+    shared.send_signal(signal.SIGTERM)
+    _, said = shared.communicate()
+    assert shared.returncode == 75 and "the same command continues" in said
+    shared = start(films, tmp_path / "shared", recipe, 2)
+    out, said = shared.communicate()
+    assert shared.returncode == 0 and "continues after step" in out, said
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "shared"))
+    assert all(torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4) for name in one) and not same(one, {})
+
+
+def children_of(process):
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def gone(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for a process's children")
+@pytest.mark.parametrize("victim", ["first", "other"])
+def test_where_one_process_dies_none_is_left(tmp_path, victim):
+    training = start([store_of(tmp_path / "one.h5", 13)], tmp_path / "model", small_recipe(steps=10**6), 2)
+    wait_for(lambda: (tmp_path / "model" / "training.csv").exists())
+    (other,) = children_of(training)
+    os.kill(training.pid if victim == "first" else other, signal.SIGKILL)
+    _, said = training.communicate(timeout=60)
+    if victim == "other":
+        assert training.returncode == 1 and "the same command continues" in said
+    end = time.monotonic() + 20
+    while not gone(other):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "count", "said"),
+    [
+        ({"batch": 4}, 3, "a batch of 4 frames cannot be shared evenly by 3"),
+        ({"recipe": "broad2016", "gamma": 2.5}, 2, "gpus: 1"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(values, count, said):
+    with pytest.raises(RefilmError, match=said):
+        check_shares(small_recipe(**values), count, CPU)
