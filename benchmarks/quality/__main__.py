@@ -38,12 +38,14 @@ from refilm.networks.rebuild import BATCH, rebuild_film
 from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.recipe import Recipe
 from refilm.settings.times import clock
-from refilm.training.loop import Trainer, train
+from refilm.training.loop import train
+from refilm.training.trainer import Trainer
 from refilm.viewing.st_lpips import StLpips
 
 _RECIPES = ["broad2016", "larsen2015", "vae", "autoencoder"]
 _PROBE = 100  # steps by which a recipe's speed is found
 _SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; of each other film one
+_LOOKED_AT = 9  # frames of which the one with most contrast is shown
 _NUMBER_BITS = 32  # as model.safetensors and latents files keep them
 _DRY = {"width": 8, "latent": 16, "batch": 8, "precision": "float32"}
 
@@ -70,7 +72,12 @@ def run(args: argparse.Namespace, work: Path) -> None:
         seen, parts = _parts(args, film, work)
     settings = {"frame_size": size, "seed": args.seed} | (_DRY if args.dry else {}) | _settings(args.set)
     results = {
-        "film": {"name": Path(args.film).stem, "frames": count, "size": size, "held_out": count - len(seen.numbers)},
+        "film": {
+            "name": args.title or Path(args.film).stem,
+            "frames": count,
+            "size": size,
+            "held_out": count - len(seen.numbers),
+        },
         "budget": f"{args.steps:,} steps" if args.steps else f"{args.seconds:,.0f} seconds of training",
         "machine": machine(device),
         "torch": torch.__version__,
@@ -173,8 +180,12 @@ def _originals(parts: dict[str, Part]) -> tuple[dict[str, np.ndarray], list[str]
 
 
 def _places(name: str, part: Part) -> list[int]:
+    """Of each stretch of a part the frame of most contrast among some: a picture of darkness shows nothing."""
     wanted = min(_SHOWN.get(name, 1), len(part.numbers))
-    return [(2 * n + 1) * len(part.numbers) // (2 * wanted) for n in range(wanted)]
+    with FrameStore(part.path) as film:
+        stretches = np.array_split(np.arange(len(film)), wanted)
+        some = [stretch[:: max(1, len(stretch) // _LOOKED_AT)].tolist() for stretch in stretches]
+        return [max(places, key=lambda place: film[place].std()) for places in some]
 
 
 def _at(batches: Iterator[np.ndarray], places: list[int]) -> np.ndarray:
@@ -236,6 +247,7 @@ def _show(out: str) -> None:
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--film", help="frames file of the film that is watched")
+    parser.add_argument("--title", help="how the film is called; else by its file")
     parser.add_argument("--others", nargs="*", default=[], help="frames files of films never seen")
     parser.add_argument("--recipes", nargs="*", default=_RECIPES, help="recipes, each NAME or NAME:key=value,key=value")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every recipe")

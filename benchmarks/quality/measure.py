@@ -11,13 +11,15 @@ from refilm.networks.rebuild import BATCH
 from refilm.viewing import measures
 from refilm.viewing.st_lpips import StLpips
 
+_BESIDE = 4  # pairs of frames on each side of a border that it is compared with: further off is other motion
+
 
 def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None, device: torch.device) -> dict[str, float]:
     """rebuilt: the part's frames in consecutive batches, uint8 (n, H, W, 3) each.
 
     psnr, psnr_worst (5 % quantile), psnr_pooled in dB; ssim; st_lpips; sharpness: mean gradient over the film's; colour:
     difference of a frame's mean colour, temporal: of its change from the frame before, in grey levels; boundary: temporal
-    across the borders of batches over that inside them (None where no border lies in a shot); frames: how many.
+    across the borders of batches over that beside them (None where no border lies in a shot); frames: how many.
     """
     rows: dict[str, list] = {}
     with FrameStore(part.path) as film:
@@ -45,9 +47,10 @@ def _of_frames(x, y, st_lpips: StLpips | None) -> dict[str, torch.Tensor]:
 
 
 def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray) -> dict[str, float | None]:
-    across = np.arange(1, len(continuous) + 1) % BATCH == 0
-    temporal = rows["temporal"][1:]
-    inside, borders = temporal[continuous & ~across], temporal[continuous & across]
+    temporal, pairs = rows["temporal"][1:], np.arange(1, len(continuous) + 1)
+    from_border = np.minimum(pairs % BATCH, -pairs % BATCH)
+    borders = temporal[continuous & (from_border == 0)]
+    beside = temporal[continuous & (from_border > 0) & (from_border <= _BESIDE)]
     values = {
         "psnr": rows["psnr"].mean(),
         "psnr_worst": np.quantile(rows["psnr"], 0.05),
@@ -57,7 +60,7 @@ def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray) -> dict[str, f
         "sharpness": rows["rebuilt_sharpness"].sum() / max(1e-9, rows["film_sharpness"].sum()),
         "colour": rows["colour"].mean(),
         "temporal": temporal[continuous].mean() if continuous.any() else None,
-        "boundary": borders.mean() / inside.mean() if len(borders) and inside.sum() > 0 else None,
+        "boundary": borders.mean() / beside.mean() if len(borders) and beside.sum() > 0 else None,
     }
     found = {name: None if value is None else round(float(value), 4) for name, value in values.items()}
     return found | {"frames": len(rows["psnr"])}
