@@ -13,11 +13,12 @@ import torch.multiprocessing as multiprocessing
 from safetensors.torch import load_file
 
 from refilm.settings.errors import RefilmError
+from refilm.training.loop import train
 from refilm.training.processes import Processes, check_shares
 from refilm.training.step import gradients
 from tests.conftest import ROOT, small_recipe
 from tests.unit.test_step import batch, networks
-from tests.unit.test_training import same, store_of, wait_for
+from tests.unit.test_training import ignore, same, store_of, wait_for
 
 CPU = torch.device("cpu")
 BALANCED = {"gamma": "auto", "equilibrium": 0.68, "margin": 0.02}
@@ -56,20 +57,32 @@ def start(films, folder, recipe, gpus):
     return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_shared_training_stopped_and_continued_is_that_of_one(tmp_path):
+def model_of(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def test_a_shared_training_has_the_batches_of_one(tmp_path):
+    films, recipe = [store_of(tmp_path / "one.h5", 13)], small_recipe(steps=6)
+    alone = train(recipe, films, tmp_path / "alone", CPU, ignore).average.state_dict()
+    shared = start(films, tmp_path / "shared", recipe, 2)
+    assert shared.wait() == 0, shared.stderr.read()
+    found = model_of(tmp_path / "shared")
+    assert all(torch.allclose(alone[name], found[name], rtol=1e-3, atol=1e-5) for name in alone)
+
+
+def test_a_shared_training_stopped_and_continued_ends_in_the_same_weights(tmp_path):
     films, recipe = [store_of(tmp_path / "one.h5", 13)], small_recipe(steps=100)
-    alone = start(films, tmp_path / "alone", recipe, 1)
-    assert alone.wait() == 0, alone.stderr.read()
-    shared = start(films, tmp_path / "shared", recipe, 2)
-    wait_for(lambda: (tmp_path / "shared" / "training.csv").exists())
-    shared.send_signal(signal.SIGTERM)
-    _, said = shared.communicate()
-    assert shared.returncode == 75 and "the same command continues" in said
-    shared = start(films, tmp_path / "shared", recipe, 2)
-    out, said = shared.communicate()
-    assert shared.returncode == 0 and "continues after step" in out, said
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "shared"))
-    assert all(torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-4) for name in one) and not same(one, {})
+    whole = start(films, tmp_path / "whole", recipe, 2)
+    assert whole.wait() == 0, whole.stderr.read()
+    stopped = start(films, tmp_path / "stopped", recipe, 2)
+    wait_for(lambda: (tmp_path / "stopped" / "training.csv").exists())
+    stopped.send_signal(signal.SIGTERM)
+    _, said = stopped.communicate()
+    assert stopped.returncode == 75 and "the same command continues" in said
+    stopped = start(films, tmp_path / "stopped", recipe, 2)
+    out, said = stopped.communicate()
+    assert stopped.returncode == 0 and "continues after step" in out, said
+    assert same(model_of(tmp_path / "whole"), model_of(tmp_path / "stopped"))
 
 
 def children_of(process):

@@ -21,6 +21,7 @@ from torch import Tensor
 from refilm.settings.errors import RefilmError
 from refilm.settings.recipe import Recipe
 
+_ENDED = "training process {} ended; the same command continues from the last state"
 _PLACE = "REFILM_PROCESS"  # of a process that another one started: NUMBER:MEETING, a file by which they find each other
 
 
@@ -111,10 +112,13 @@ def together(count: int, device: torch.device) -> Iterator[Processes]:
         )
         try:
             yield Processes(int(number), count)
-        except BaseException:
+        except BaseException as error:
+            dead = _dead(others) if isinstance(error, RuntimeError) else None
             for other in others:  # wherever they are: they write nothing
                 other.expected = True
                 other.kill()
+            if dead:
+                raise RefilmError(_ENDED.format(dead)) from error
             raise
         for other in others:
             other.expected = True
@@ -133,10 +137,16 @@ def _watch(others: list[subprocess.Popen]) -> None:
     """End this process when another ended that should not have: it would wait for it for ever."""
     while not all(other.expected for other in others):
         time.sleep(0.5)
-        for number, other in enumerate(others, 1):
-            if other.poll() not in (None, 0) and not other.expected:
-                print(f"refilm: training process {number} ended; the same command continues", file=sys.stderr, flush=True)
-                os._exit(1)
+        dead = _dead(others)
+        time.sleep(5.0 if dead else 0.0)  # time to hear of it by an error, and to end in order
+        if dead and not others[dead - 1].expected:
+            print(f"refilm: {_ENDED.format(dead)}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+
+def _dead(others: list[subprocess.Popen]) -> int | None:
+    """The number of a process that failed; None while none has."""
+    return next((number for number, other in enumerate(others, 1) if other.poll() not in (None, 0)), None)
 
 
 def _end_with(parent: int) -> None:

@@ -85,9 +85,11 @@ class Footage:
         return Batch(*(tensor.pin_memory() if self.pinned else tensor for tensor in tensors))
 
     def spread(self, count: int, held_out: bool = False) -> np.ndarray:
-        """Numbers of `count` frames, or fewer if there are no more, evenly spread over those shown or those held out."""
+        """Numbers of `count` frames, or fewer if there are no more, evenly spread over those shown or those held out: the
+        middles of equal stretches, for the ends of a film are black."""
         frames = self.held_out if held_out else np.sort(np.concatenate(self._pools))
-        return frames[np.linspace(0, len(frames) - 1, min(count, len(frames)), dtype=int)]
+        count = min(count, len(frames))
+        return frames[[(2 * n + 1) * len(frames) // (2 * count) for n in range(count)]]
 
     def _draw(self, pool: int, turn: int) -> int:
         epoch, place = divmod(turn, len(self._pools[pool]))
