@@ -15,6 +15,13 @@ sys.path.insert(0, str(SCRIPTS))
 from refilm.settings.config import SLUG, Config
 from refilm.settings.errors import RefilmError
 from refilm.settings.recipe import parse_size, recipe_of_model
+from refilm.settings.sources import (
+    downloaded_file,
+    image_files,
+    images_digest,
+    is_images,
+    scheme_of,
+)
 
 
 def plainly(function):
@@ -71,36 +78,80 @@ def reconstruction_file(film, model):
 
 @plainly
 def get_source(wildcards):
-    """The film file. One that is missing is named, with where to put it; one under results/ is made by a rule."""
-    name = (
-        comparison_film(wildcards)
-        if hasattr(wildcards, "comparison")
-        else wildcards.film
-    )
-    source = str(Path(CONFIG.film(name)["source"]).expanduser())
+    """The film file, or its images, or the file that an address is fetched into. What is missing is named, with where to
+    put it; what lies under results/ is made by a rule.
+    """
+    name = shown_film(wildcards)
+    source = CONFIG.film(name)["source"]
     if hasattr(wildcards, "size"):
         parse_size(wildcards.size, f"results/frames/{wildcards.size}")
     made = (
         getattr(wildcards, "size", None)
         and Path(f"results/frames/{wildcards.size}/{name}.h5").exists()
     )
+    if is_images(source):
+        images = image_files(source)
+        if not images and not made:
+            raise RefilmError(
+                f"film '{name}' has no images: put them at {source}, or set films.{name}.source in config/config.yaml"
+            )
+        return [literally(image) for image in images]  # a changed image makes the frames anew
+    if scheme_of(source):
+        check_download(name)
+        return ancient(downloaded_file(name, source))
     if not (source.startswith("results/") or Path(source).exists() or made):
         raise RefilmError(
             f"film '{name}' is missing: put it at {source}, or set films.{name}.source in config/config.yaml"
         )
-    return ancient(source.replace("{", "{{").replace("}", "}}"))
+    return ancient(literally(source))
 
 
-def comparison_film(wildcards):
-    return CONFIG.comparison(wildcards.comparison)["film"]
+def literally(path):
+    """A path that Snakemake shall not read as a pattern."""
+    return path.replace("{", "{{").replace("}", "}}")
+
+
+def shown_film(wildcards):
+    """The film of a result: the one that its name says, or the one that is compared."""
+    if hasattr(wildcards, "comparison"):
+        return CONFIG.comparison(wildcards.comparison)["film"]
+    return wildcards.film
+
+
+def get_sound_source(wildcards):
+    """The film file for its sound; none where the result is to be silent."""
+    return get_source(wildcards) if CONFIG.has_sound(shown_film(wildcards)) else []
+
+
+def get_audio(wildcards):
+    """Which soundtrack of the film is heard: for results, which it decides."""
+    return str(CONFIG.film(shown_film(wildcards))["audio"])
 
 
 def get_film_options(wildcards):
-    """Options of extract_frames that decide its pixels, always in the same order."""
-    return [
-        f"--{key}={value}"
-        for key, value in sorted(CONFIG.film_pixels(wildcards.film).items())
-    ]
+    """Options of extract_frames that decide its frames, always in the same order."""
+    options = CONFIG.film_pixels(wildcards.film)
+    source = CONFIG.film(wildcards.film)["source"]
+    if is_images(source):
+        made = f"results/frames/{wildcards.size}/{wildcards.film}.h5"
+        images = image_files(source)
+        digest = images_digest(images) if images else images_of_frames(made)
+        options |= {"fps": CONFIG.film_rate(wildcards.film), "images": digest}
+    return [f"--{key}={value}" for key, value in sorted(options.items())]
+
+
+def get_film_source(wildcards, input):
+    """The film file, or the pattern of its images. Asking for `input` keeps Snakemake from tracking the value."""
+    source = CONFIG.film(wildcards.film)["source"]
+    return source if is_images(source) else input.source
+
+
+def get_film_checks(wildcards, output):
+    """What is checked of a film before hours are spent on it; untracked, since it decides no frame."""
+    film = CONFIG.film(wildcards.film)
+    wanted = [] if film["audio"] in ("auto", "none") else [f"--audio={film['audio']}"]
+    local = "sha256" in film and not scheme_of(film["source"])
+    return wanted + ([f"--sha256={film['sha256'].lower()}"] if local else [])
 
 
 @plainly

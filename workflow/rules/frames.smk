@@ -20,13 +20,17 @@ rule extract_frames:
         mem_mb=2000,
         runtime="12h",
     params:
+        source=get_film_source,
+        checks=get_film_checks,
         options=plainly(get_film_options),
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
     shell:
         "python -m refilm.extract_frames"
-        " --source={input.source:q}"
+        " --source={params.source:q}"
         " --frames={output.frames:q}"
         " --size={wildcards.size:q}"
+        " --threads={threads}"
+        " {params.checks:q}"
         " {params.options:q}"
         " 2>&1 | keep_log {log:q}"
