@@ -3,6 +3,7 @@
 No rules here. The configuration is checked before anything is planned; what is wrong with it is one line.
 """
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -95,7 +96,9 @@ def get_source(wildcards):
             raise RefilmError(
                 f"film '{name}' has no images: put them at {source}, or set films.{name}.source in config/config.yaml"
             )
-        return [literally(image) for image in images]  # a changed image makes the frames anew
+        return [
+            literally(image) for image in images
+        ]  # a changed image makes the frames anew
     if scheme_of(source):
         check_download(name)
         return ancient(downloaded_file(name, source))
@@ -104,6 +107,20 @@ def get_source(wildcards):
             f"film '{name}' is missing: put it at {source}, or set films.{name}.source in config/config.yaml"
         )
     return ancient(literally(source))
+
+
+def check_download(film):
+    """A film that was fetched with another SHA-256 than is wanted now is for the user to keep or to delete."""
+    wanted = CONFIG.film(film).get("sha256", "").lower()
+    path = Path(downloaded_file(film, CONFIG.film(film)["source"]))
+    record = path.with_name(f"{path.name}.json")
+    if wanted and path.exists() and record.exists():
+        found = json.loads(record.read_text(encoding="utf-8"))["sha256"]
+        if found != wanted:
+            raise RefilmError(
+                f"{path}: its sha256 is {found}, and films.{film}.sha256 is {wanted}: correct that, or delete {path} to "
+                "fetch the film anew"
+            )
 
 
 def literally(path):
@@ -129,29 +146,69 @@ def get_audio(wildcards):
 
 
 def get_film_options(wildcards):
-    """Options of extract_frames that decide its frames, always in the same order."""
-    options = CONFIG.film_pixels(wildcards.film)
-    source = CONFIG.film(wildcards.film)["source"]
-    if is_images(source):
-        made = f"results/frames/{wildcards.size}/{wildcards.film}.h5"
-        images = image_files(source)
-        digest = images_digest(images) if images else images_of_frames(made)
-        options |= {"fps": CONFIG.film_rate(wildcards.film), "images": digest}
-    return [f"--{key}={value}" for key, value in sorted(options.items())]
-
-
-def get_film_source(wildcards, input):
-    """The film file, or the pattern of its images. Asking for `input` keeps Snakemake from tracking the value."""
-    source = CONFIG.film(wildcards.film)["source"]
-    return source if is_images(source) else input.source
+    """Options of extract_frames that decide its pixels, always in the same order."""
+    return as_options(CONFIG.film_pixels(wildcards.film))
 
 
 def get_film_checks(wildcards, output):
-    """What is checked of a film before hours are spent on it; untracked, since it decides no frame."""
+    """What is asked of a film file before hours are spent on it. Asking for `output` keeps Snakemake from tracking it."""
     film = CONFIG.film(wildcards.film)
-    wanted = [] if film["audio"] in ("auto", "none") else [f"--audio={film['audio']}"]
-    local = "sha256" in film and not scheme_of(film["source"])
-    return wanted + ([f"--sha256={film['sha256'].lower()}"] if local else [])
+    checks = {key: film[key] for key in ("audio", "sha256") if key in film}
+    if scheme_of(film["source"]):
+        checks.pop("sha256", None)  # was checked when it was fetched
+    return as_options(checks)
+
+
+def get_image_options(wildcards):
+    """Options of extract_images that decide its frames: which images there are, too."""
+    images = image_files(CONFIG.film(wildcards.film)["source"])
+    made = f"results/frames/{wildcards.size}/{wildcards.film}.h5"
+    return as_options(
+        CONFIG.film_pixels(wildcards.film)
+        | {
+            "fps": CONFIG.film_rate(wildcards.film),
+            "images": images_digest(images) if images else images_of_frames(made),
+        }
+    )
+
+
+def images_of_frames(file):
+    """The digest of the images that a frames file was made of, for images that were put away since."""
+    from refilm.frames.store import (
+        FrameStore,
+    )  # only here, so that a plan need not load h5py
+
+    with FrameStore(file) as frames:
+        return frames.attributes["images"]
+
+
+def get_written_source(wildcards, output):
+    """The address of a film, or the pattern of its images: untracked, since what moves is still the same film."""
+    return CONFIG.film(wildcards.film)["source"]
+
+
+def get_download_checks(wildcards, output):
+    film = CONFIG.film(wildcards.film)
+    return as_options({key: film[key] for key in ("sha256",) if key in film})
+
+
+def as_options(values):
+    return [f"--{key}={value}" for key, value in sorted(values.items())]
+
+
+def one_of(names):
+    """A wildcard's constraint to these names; where there are none, to nothing."""
+    return "|".join(names) or "(?!)"
+
+
+def films_to_fetch():
+    """The films that have an address and are not here yet."""
+    addresses = {name: film["source"] for name, film in CONFIG.films.items()}
+    return [
+        name
+        for name, address in addresses.items()
+        if scheme_of(address) and not Path(downloaded_file(name, address)).exists()
+    ]
 
 
 @plainly

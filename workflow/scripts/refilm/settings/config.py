@@ -90,6 +90,9 @@ class Config:
         """Frames a second of a film that is a folder of images."""
         return parse_rate(self.film(film)["fps"], f"films.{film}.fps")
 
+    def films_of_images(self) -> list[str]:
+        return [name for name, film in self.films.items() if is_images(film["source"])]
+
     def has_sound(self, film: str) -> bool:
         """Whether the film file is needed for its sound: not where silence is wanted, nor for images."""
         return self.film(film)["audio"] != "none" and not is_images(self.film(film)["source"])

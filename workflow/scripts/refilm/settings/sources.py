@@ -34,12 +34,11 @@ def downloaded_file(film: str, address: str) -> str:
 
 def is_images(source: str) -> bool:
     """Whether a source is a folder, or a pattern that names images, such as stills/*.png."""
-    if scheme_of(source) or os.path.isfile(source):
+    path = Path(source)
+    if scheme_of(source) or path.is_file():
         return False
-    name = os.path.basename(source)
-    pattern = glob.has_magic(source) and (glob.has_magic(name) or Path(name).suffix.lower() in IMAGE_SUFFIXES)
-    images = Path(name).suffix.lower() in IMAGE_SUFFIXES or glob.has_magic(Path(name).suffix) or not Path(name).suffix
-    return os.path.isdir(source) or source.endswith("/") or (pattern and images)
+    of_images = not path.suffix or path.suffix.lower() in IMAGE_SUFFIXES or glob.has_magic(path.suffix)
+    return path.is_dir() or source.endswith("/") or (glob.has_magic(source) and of_images)
 
 
 def image_files(source: str) -> list[str]:
@@ -48,38 +47,33 @@ def image_files(source: str) -> list[str]:
     A folder's name is taken as it stands, with whatever brackets are in it; files whose names begin with a dot are none.
     Raises RefilmError for a name that is not Unicode.
     """
-    folder, pattern = (source, None) if os.path.isdir(source) else os.path.split(source)
-    if os.path.isdir(folder or "."):
-        with os.scandir(folder or ".") as entries:
-            names = [entry.name for entry in entries if not entry.is_dir() and not entry.name.startswith(".")]
-        found = [os.path.join(folder, name) for name in names if _matches(name, pattern)]
+    path = Path(source)
+    if path.is_dir():
+        found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+    elif path.parent.is_dir():
+        found = [file for file in path.parent.iterdir() if fnmatch.fnmatchcase(file.name, path.name)]
     else:
-        found = [path for path in glob.glob(source, recursive=True) if not os.path.isdir(path)]
-    for path in found:
-        if any("\udc80" <= letter <= "\udcff" for letter in path):
-            raise RefilmError(f"{source}: {os.fsencode(path)!r} is no Unicode name: rename this image")
-    return sorted((os.path.normpath(path) for path in found), key=_natural)
+        found = [Path(file) for file in glob.glob(source, recursive=True)]  # noqa: PTH207 (a pattern of folders too)
+    files = sorted((file for file in found if not file.name.startswith(".") and not file.is_dir()), key=_natural)
+    for file in files:
+        if any("\udc80" <= letter <= "\udcff" for letter in str(file)):
+            raise RefilmError(f"{source}: {os.fsencode(file)!r} is no Unicode name: rename this image")
+    return [str(file) for file in files]
 
 
-def _matches(name: str, pattern: str | None) -> bool:
-    if pattern is None:
-        return Path(name).suffix.lower() in IMAGE_SUFFIXES
-    return fnmatch.fnmatchcase(name, pattern)
-
-
-def _natural(path: str) -> tuple:
+def _natural(path: Path) -> tuple:
     """Folder by folder, numbers by their value; names that differ in case alone by their letters."""
 
     def key(part: str) -> list:
         # split() puts text at even places and digits at odd ones, so that like is compared with like
         return [int(piece) if n % 2 else piece.casefold() for n, piece in enumerate(_NUMBER.split(part))]
 
-    return [key(part) for part in path.split(os.sep)], path
+    return [key(part) for part in path.parts], path
 
 
 def images_digest(files: list[str]) -> str:
     """A short string that is another one when images came, went or were renamed: '250-3f1c9a0b52d7e846'."""
-    names = "\0".join(os.path.basename(file) for file in files)
+    names = "\0".join(Path(file).name for file in files)
     return f"{len(files)}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
 
