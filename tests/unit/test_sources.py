@@ -126,9 +126,11 @@ def test_a_server_that_knows_no_ranges_is_asked_from_the_beginning(film):
 
 
 def test_a_server_that_breaks_always_at_the_same_place_is_given_up(film):
-    with served(Site(breaks=[1_000_000] * 1000, ranges=False)) as address:
-        with pytest.raises(RefilmError, match="could not be fetched in"):
-            fetch(address, film, patience=0.3)
+    with (
+        served(Site(breaks=[1_000_000] * 1000, ranges=False)) as address,
+        pytest.raises(RefilmError, match="could not be fetched in"),
+    ):
+        fetch(address, film, patience=0.3)
     assert not film.exists()
 
 
@@ -164,18 +166,22 @@ def test_a_weak_etag_is_no_reason_to_begin_anew(film):
     [b"<!DOCTYPE html><html>Sign in", b"\n <html>", b"#EXTM3U\nfile:///etc/passwd", b'{"error": 1}', b"<?xml?><MPD/>"],
 )
 def test_a_page_or_a_playlist_is_no_film(film, page):
-    with served(Site(page, kind="video/mp4")) as address:
-        with pytest.raises(RefilmError, match="no film: give the address of the film file itself"):
-            fetch(address, film)
+    with (
+        served(Site(page, kind="video/mp4")) as address,
+        pytest.raises(RefilmError, match="no film: give the address of the film file itself"),
+    ):
+        fetch(address, film)
     assert list(film.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("status", [404, 403, 410, 401])
 def test_what_will_not_change_is_told_at_once(film, status):
     site = Site(status=[status])
-    with served(site) as address:
-        with pytest.raises(RefilmError, match=rf"the server answers {status} .*: correct the film's source"):
-            fetch(address, film)
+    with (
+        served(site) as address,
+        pytest.raises(RefilmError, match=rf"the server answers {status} .*: correct the film's source"),
+    ):
+        fetch(address, film)
     assert len(site.asked) == 1 and not film.exists()
 
 
@@ -214,7 +220,8 @@ def test_a_wrong_sum_is_one_line_with_both_and_no_film(film):
 def test_a_wrong_film_is_fetched_anew_when_the_same_command_is_given_again(film):
     site = Site([OTHER, FILM], etag=None)
     with served(site) as address:
-        with pytest.raises(RefilmError, match="correct sha256"):
+        expected = pytest.raises(RefilmError, match="correct sha256")
+        with expected:
             fetch(address, film, SUM)
         fetch(address, film, SUM)
     assert film.read_bytes() == FILM

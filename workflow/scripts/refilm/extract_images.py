@@ -43,7 +43,7 @@ def main(args) -> None:
     }
     frames = render_stills(stills, first, count, (width, height), box, args.fit, args.threads, f"extract {name}")
     write_frames_from(args.frames, width, height, attributes, frames)
-    shape = f"picture {box} of {stills.width}x{stills.height}" if box else "each image by itself"
+    shape = f"picture {box} of {'x'.join(map(str, stills.usual_size))}" if box else "each image by itself"
     print(f"{args.frames}: {count} frames at {stills.fps} frames/s, {shape}")
 
 
@@ -52,7 +52,7 @@ def _seen(stills: Stills, crop: str, threads: int) -> Box | None:
     if crop == "none":
         return None
     check_alike(stills)
-    return still_box(stills, threads) if crop == "auto" else box_by_hand(crop, stills.width, stills.height)
+    return still_box(stills, threads) if crop == "auto" else box_by_hand(crop, *stills.usual_size)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import ffmpeg
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from refilm.media.bars import Box, fill_box, picture_box
 from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input
@@ -33,48 +33,42 @@ Image.MAX_IMAGE_PIXELS = 1 << 29  # 0.5 gigapixel: a scan of a poster is no atta
 
 @dataclass(frozen=True)
 class Stills:
-    """Images as the frames of a film: files in order; width, height: pixels as shown, None where sizes differ."""
+    """Images as the frames of a film, in order; sizes: (width, height) of each in pixels, as it is shown."""
 
     files: list[str]
     fps: Fraction
-    width: int | None
-    height: int | None
+    sizes: list[tuple[int, int]]
 
     @property
-    def frames(self) -> int:
-        return len(self.files)
-
-    def whole(self) -> Box:
-        return Box(0, 0, self.width, self.height)
+    def usual_size(self) -> tuple[int, int]:
+        """The size of most of them."""
+        return Counter(self.sizes).most_common(1)[0][0]
 
 
 def probe_stills(files: list[str], fps: Fraction, threads: int) -> Stills:
     """Look at the head of every image. Raises RefilmError naming the first that is none."""
     with ThreadPoolExecutor(threads) as pool:
-        sizes = list(pool.map(_size, files))
-    common, _ = Counter(sizes).most_common(1)[0]
-    return Stills(files, fps, *(common if len(set(sizes)) == 1 else (None, None)))
+        return Stills(files, fps, list(pool.map(_size, files)))
 
 
 def check_alike(stills: Stills) -> None:
-    """Raises RefilmError naming the first image that has not the size of most, unless all have one size."""
-    if stills.width is not None:
-        return
-    sizes = [_size(file) for file in stills.files]
-    (width, height), count = Counter(sizes).most_common(1)[0]
-    odd, size = next((file, size) for file, size in zip(stills.files, sizes, strict=True) if size != (width, height))
-    raise RefilmError(
-        f"{odd}: this image is {size[0]}x{size[1]}, but {count} of the {len(sizes)} images are {width}x{height}: mend it or "
-        "take it out; if sizes shall differ, set crop: none, and each image fills the frame by itself"
-    )
+    """Raises RefilmError naming the first image that has not the size of most, if there is one."""
+    usual, count = stills.usual_size, stills.sizes.count(stills.usual_size)
+    odd = next((n for n, size in enumerate(stills.sizes) if size != usual), None)
+    if odd is not None:
+        raise RefilmError(
+            f"{stills.files[odd]}: this image is {'x'.join(map(str, stills.sizes[odd]))}, and {count} of the "
+            f"{len(stills.files)} images are {'x'.join(map(str, usual))}: mend it or take it out; if sizes shall differ, "
+            "set crop: none, and each image gets the frame's shape by itself"
+        )
 
 
 def still_box(stills: Stills, threads: int) -> Box:
     """The picture without black bars that most images share."""
-    every = stills.files[:: max(1, stills.frames // _SAMPLES)]
+    every = stills.files[:: max(1, len(stills.files) // _SAMPLES)]
     with ThreadPoolExecutor(threads) as pool:
         edges = [found for found in pool.map(_bright_area, every) if found]
-    return picture_box(edges, stills.width, stills.height)
+    return picture_box(edges, *stills.usual_size)
 
 
 def render_stills(stills: Stills, first: int, count: int, size: tuple[int, int], box: Box | None, fit: str, threads: int,
@@ -86,7 +80,7 @@ def render_stills(stills: Stills, first: int, count: int, size: tuple[int, int],
     """
 
     def frame(file: str) -> np.ndarray:
-        return _fitted(_planes(file), *size, box, fit)[None]
+        return _fitted(*_planes(file), *size, box, fit)[None]
 
     with progress_bar(what, count, " frames") as bar, ThreadPoolExecutor(threads) as pool:
         coming: deque = deque()
@@ -103,8 +97,8 @@ def render_stills(stills: Stills, first: int, count: int, size: tuple[int, int],
             pool.shutdown(cancel_futures=True)
 
 
-def _fitted(planes: list[Image.Image], width: int, height: int, box: Box | None, fit: str) -> np.ndarray:
-    """Red, green and blue, each float32 0 to 255, averaged into one frame uint8 (height, width, 3)."""
+def _fitted(planes: list[Image.Image], unit: int, width: int, height: int, box: Box | None, fit: str) -> np.ndarray:
+    """Red, green and blue, in so many parts of a grey level, averaged into one frame uint8 (height, width, 3)."""
     box = box or Box(0, 0, *planes[0].size)
     inner = (width, height)
     if fit == "crop":
@@ -112,27 +106,30 @@ def _fitted(planes: list[Image.Image], width: int, height: int, box: Box | None,
     elif fit == "pad":
         inner = min(width, round(height * box.width / box.height)), min(height, round(width * box.height / box.width))
     part = (box.x, box.y, box.x + box.width, box.y + box.height)
-    scaled = [np.asarray(plane.resize(inner, Image.Resampling.BOX, box=part)) for plane in planes]
+    scaled = [np.asarray(plane.resize(inner, Image.Resampling.BOX, box=part), np.float64) for plane in planes]
     frame = np.zeros((height, width, 3), np.uint8)
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    frame[top : top + inner[1], left : left + inner[0]] = np.rint(np.stack(scaled, axis=2))
+    frame[top : top + inner[1], left : left + inner[0]] = np.rint(np.stack(scaled, axis=2) / unit)
     return frame
 
 
-def _planes(file: str) -> list[Image.Image]:
-    """Red, green and blue of an image as shown, over black: float32, 0 to 255."""
+def _planes(file: str) -> tuple[list[Image.Image], int]:
+    """Red, green and blue of an image as shown, over black, as float32; and how many units of them make a grey level: 1, or
+    257 where white is 65535, so that the numbers are those of the file and averages are exact.
+    """
     with _named(file):
         if Path(file).suffix.lower() == ".exr":
-            return _deep_planes(file, "rgb48le", orientation=1)
+            return _light_planes(file), 1
         with Image.open(file) as image:
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            orientation = _orientation(image)
             deep, foreign = ";16" in str(image.tile), _foreign_profile(image)
             image.load()  # says so if the file is cut off, which ffmpeg would not
             if deep and not foreign:
-                return _deep_planes(file, "rgba64le", orientation)
-            image = ImageOps.exif_transpose(image)
+                return _deep_planes(file, orientation), 257
+            if orientation in _TURNED and image.format != "TIFF":  # which Pillow has turned
+                image = image.transpose(Image.Transpose[_TURNED[orientation]])
             alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-            return _over_black(list(_rgb(image, foreign).split()), alpha)
+            return _over_black(list(_rgb(image, foreign).split()), alpha, 255), 1
 
 
 def _rgb(image: Image.Image, profile: ImageCms.ImageCmsProfile | None) -> Image.Image:
@@ -152,35 +149,45 @@ def _foreign_profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
     return None if "srgb" in ImageCms.getProfileDescription(profile).lower() else profile
 
 
-def _deep_planes(file: str, layout: str, orientation: int) -> list[Image.Image]:
-    """The planes of an image of more than 8 bits, through ffmpeg, which gives its 16 bits as they are.
+def _deep_planes(file: str, orientation: int) -> list[Image.Image]:
+    """The planes of an image of 16 bits, through ffmpeg, which gives them as they are: 0 to 65535."""
+    width, height = _size(file, shown=False)
+    pixels = np.frombuffer(_raw(file, "rgba64le"), "<u2").reshape(height, width, 4)
+    planes = [Image.fromarray(pixels[..., channel].astype(np.float32)) for channel in range(4)]
+    if orientation in _TURNED:
+        planes = [plane.transpose(Image.Transpose[_TURNED[orientation]]) for plane in planes]
+    return _over_black(planes[:3], planes[3], 65535)
 
-    OpenEXR holds light: it gets the curve of sRGB. Its colours are over black already.
-    """
-    options = {"apply_trc": "iec61966_2_1"} if layout == "rgb48le" else {}
-    source = film_input(file, noautorotate=None, xerror=None, **options)
+
+def _light_planes(file: str) -> list[Image.Image]:
+    """The planes of an OpenEXR image, which holds light, by the curve of sRGB: 0 to 255. They are over black already."""
+    width, height = _size(file)
+    light = np.frombuffer(_raw(file, "gbrpf32le"), "<f4").reshape(3, height, width)[[2, 0, 1]].clip(0, 1)
+    levels = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return [Image.fromarray(plane.astype(np.float32)) for plane in levels]
+
+
+def _raw(file: str, layout: str) -> bytes:
+    """The pixels of an image as ffmpeg lays them out, as they lie in the file."""
+    source = film_input(file, noautorotate=None, xerror=None)
     output = ffmpeg.output(source.video, "pipe:1", format="rawvideo", pix_fmt=layout, **{"frames:v": 1})
     with FfmpegProcess(command_line(output, "-v", "error"), file) as process:
         raw = process.stdout.read()
         process.finish()
-    width, height = _size(file, shown=False)
-    pixels = np.frombuffer(raw, "<u2").reshape(height, width, -1)
-    planes = [Image.fromarray(pixels[..., channel].astype(np.float32) / 257) for channel in range(pixels.shape[2])]
-    if orientation in _TURNED:
-        planes = [plane.transpose(Image.Transpose[_TURNED[orientation]]) for plane in planes]
-    return _over_black(planes[:3], planes[3] if len(planes) == 4 else None)
+    return raw
 
 
-def _over_black(planes: list[Image.Image], alpha: Image.Image | None) -> list[Image.Image]:
-    if alpha is None:
+def _over_black(planes: list[Image.Image], alpha: Image.Image | None, opaque: int) -> list[Image.Image]:
+    if alpha is None or alpha.getextrema()[0] == opaque:
         return [plane.convert("F") for plane in planes]
-    share = np.asarray(alpha, np.float32) / 255
+    share = np.asarray(alpha, np.float32) / opaque
     return [Image.fromarray(np.asarray(plane, np.float32) * share) for plane in planes]
 
 
 def _bright_area(file: str) -> tuple[int, int, int, int] | None:
     """(x1, x2, y1, y2), inclusive, of what is not black at the image's borders; None if all of it is."""
-    luma = np.tensordot([0.2126, 0.7152, 0.0722], [np.asarray(plane) for plane in _planes(file)], 1)
+    planes, unit = _planes(file)
+    luma = np.tensordot(np.divide([0.2126, 0.7152, 0.0722], unit), [np.asarray(plane) for plane in planes], 1)
     columns, rows = (np.flatnonzero(luma.mean(axis) > _DARK) for axis in (0, 1))
     return (columns[0], columns[-1], rows[0], rows[-1]) if len(columns) and len(rows) else None
 
@@ -194,8 +201,13 @@ def _size(file: str, shown: bool = True) -> tuple[int, int]:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format in (*_MOVING, "TIFF"):
                 raise RefilmError(f"{file}: this holds {frames} images: give it as a film of its own, or one file for each")
-            turned = shown and image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) >= 5
+            turned = shown and image.format != "TIFF" and _orientation(image) >= 5
             return image.size[::-1] if turned else image.size
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held, 1 to 8, from the head of the file: Pillow would read a PNG to its end to look for it."""
+    return image.getexif().get(_ORIENTATION, 1) if image.format != "PNG" or "exif" in image.info else 1
 
 
 def _exr_size(file: str) -> tuple[int, int]:
