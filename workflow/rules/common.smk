@@ -8,13 +8,14 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.io import contains_wildcard
 from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from refilm.settings.config import SLUG, Config
-from refilm.settings.errors import RefilmError
+from refilm.settings.errors import RefilmError, explain
 from refilm.settings.recipe import parse_size, recipe_of_model
 from refilm.settings.sources import (
     downloaded_file,
@@ -32,7 +33,7 @@ def plainly(function):
         try:
             return function(*arguments)
         except RefilmError as error:
-            print(f"refilm: {error}", file=sys.stderr)
+            print(f"refilm: {explain(error)}", file=sys.stderr)
             sys.exit(1)
 
     return asked
@@ -124,8 +125,12 @@ def check_download(film):
 
 
 def literally(path):
-    """A path that Snakemake shall not read as a pattern."""
-    return path.replace("{", "{{").replace("}", "}}")
+    """A path as an input, which Snakemake reads as a pattern: it knows no way to say that {x} is part of a name."""
+    if contains_wildcard(path):
+        raise RefilmError(
+            f"{path}: Snakemake takes a word in braces in a file's name for a wildcard: rename it"
+        )
+    return path
 
 
 def shown_film(wildcards):
