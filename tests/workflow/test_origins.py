@@ -125,12 +125,26 @@ def test_a_name_that_snakemake_would_misread_is_told(tmp_path, stills):
     assert "{film}.png: Snakemake takes a word in braces" in refusal(tmp_path, FRAMES, config=config(source=ODD, fps=12))
 
 
-def test_ten_thousand_images_are_planned_in_seconds(tmp_path):
-    """One image, ten thousand names for it."""
+def test_thousands_of_images_are_planned_as_one_film(tmp_path):
+    """One image, three thousand names for it: more than a command line holds."""
     (tmp_path / "stills").mkdir()
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "still.png")
-    for n in range(10_000):
-        os.link(tmp_path / "still.png", tmp_path / "stills" / f"{n}.png")
-    began = time.monotonic()
-    assert plan(tmp_path, FRAMES, config=config(source="stills", fps=24)) == {"extract_images": 1}
-    print(time.monotonic() - began)
+    for n in range(3000):
+        os.link(tmp_path / "still.png", tmp_path / "stills" / f"a rather long name of an image, and its number {n}.png")
+    assert snakemake(tmp_path, FRAMES, config=config(source="stills", fps=24)).returncode == 0
+    assert len(levels(tmp_path)) == 3000
+
+
+def test_films_are_extracted_side_by_side(tmp_path):
+    """One core for each: the second begins before the first has ended, and each has all of its frames."""
+    films = {f"film-{n}": {"source": str(make_film(tmp_path / f"{n}.mkv", seconds=2 + n))} for n in range(2)}
+    targets = [f"results/frames/64x48/{film}.h5" for film in films]
+    both = {"films": films, "models": {"one": {"films": list(films)}}}
+    done = snakemake(tmp_path, *targets, "--set-threads", "extract_frames=1", config=both)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    begun = [said.index(f"{film}: film to frames") for film in films]
+    assert max(begun) < said.index("Finished jobid")
+    for n, target in enumerate(targets):
+        with FrameStore(tmp_path / target) as frames:
+            assert len(frames) == 24 * (2 + n)

@@ -36,7 +36,7 @@ def encode_video(path: Path | str, frames, count: int, size: tuple[int, int], fp
     with partial_file(path) as partial, ExitStack() as stack:
         pipes = [] if sound is None else [stack.enter_context(sound_pipe(sound))]
         if sound is not None:
-            streams.append(in_step(*pipes, sound.start, count / fps))
+            streams.append(in_step(sound, *pipes, count / fps))
             options |= _SOUND
         output = ffmpeg.output(*streams, f"file:{partial}", format="mp4", video_track_timescale=_timescale(fps), **options)
         with FfmpegProcess(command_line(output, "-v", "warning"), str(path), stdin=True, pass_fds=pipes) as process:

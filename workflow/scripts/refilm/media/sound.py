@@ -20,7 +20,7 @@ RATE = 48000  # samples a second, what every browser plays
 # for integers: that puts dialogue 7.7 dB lower than in the cinema. What then is too loud, the limiter holds.
 _CENTRE, _SURROUND = 0.7071, 0.7071
 _SURROUND_OF_TWO_PAIRS = 0.5  # side and back surrounds together are as loud as one pair
-_CEILING = 0.891  # -1 dBFS: what AAC adds to the highest peaks still fits
+_CEILING = 0.794  # -2 dBFS for what was mixed: what AAC adds to the highest peaks still fits
 _AFTERMATH = 0.2  # seconds that a decoder may take to end after its last sample
 _JUMP = 0.02  # seconds: a jump of the sound's clock of so much is a gap or an overlap; less is jitter
 
@@ -148,16 +148,17 @@ def _mix(layout: str) -> dict:
     }
 
 
-def in_step(pipe: int, start: Fraction, seconds: Fraction):
-    """The ffmpeg-python stream of what comes out of a `sound_pipe`, on the picture's clock, whose zero is the first
+def in_step(sound: Sound, pipe: int, seconds: Fraction):
+    """The ffmpeg-python stream of what comes out of its `sound_pipe`, on the picture's clock, whose zero is the first
     frame: what comes before is cut, a later begin is silence, gaps are filled, and its length is the picture's."""
-    start, seconds = f"{float(start):.6f}", f"{float(seconds):.6f}"
+    start, seconds = f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
+    ceiling = 1 if sound.track.layout in ("mono", "stereo") else _CEILING
     return (
         ffmpeg.input(f"pipe:{pipe}", format="nut", copyts=None, protocol_whitelist="pipe")
         .audio.filter_("atrim", start=start)
         .filter_("asetpts", f"PTS-{start}/TB")
         .filter_("aresample", **{"async": 1, "first_pts": 0, "min_hard_comp": _JUMP})
-        .filter_("alimiter", limit=_CEILING, level=0, latency=1)
+        .filter_("alimiter", limit=ceiling, level=0, latency=1)
         .filter_("apad", whole_dur=seconds)
         .filter_("atrim", end=seconds)
     )

@@ -24,7 +24,8 @@ from refilm.settings.progress import progress_bar
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
            8: "ROTATE_90"}  # fmt: skip
-_SAMPLES = 200  # about so many images are looked at for black bars
+_LUMA = (0.2126, 0.7152, 0.0722)  # of BT.709
+_SAMPLES = 60  # about so many images are looked at for black bars
 _DARK = 9  # mean of a row or column, of 255, up to which it is a bar: what ffmpeg's cropdetect takes for one in video
 _MOVING = ("GIF", "PNG", "WEBP", "AVIF")  # formats whose second image is a frame, and not a thumbnail
 
@@ -65,7 +66,7 @@ def check_alike(stills: Stills) -> None:
 
 def still_box(stills: Stills, threads: int) -> Box:
     """The picture without black bars that most images share."""
-    every = stills.files[:: max(1, len(stills.files) // _SAMPLES)]
+    every = stills.files[:: -(-len(stills.files) // _SAMPLES)]
     with ThreadPoolExecutor(threads) as pool:
         edges = [found for found in pool.map(_bright_area, every) if found]
     return picture_box(edges, *stills.usual_size)
@@ -187,8 +188,12 @@ def _over_black(planes: list[Image.Image], alpha: Image.Image | None, opaque: in
 def _bright_area(file: str) -> tuple[int, int, int, int] | None:
     """(x1, x2, y1, y2), inclusive, of what is not black at the image's borders; None if all of it is."""
     planes, unit = _planes(file)
-    luma = np.tensordot(np.divide([0.2126, 0.7152, 0.0722], unit), [np.asarray(plane) for plane in planes], 1)
-    columns, rows = (np.flatnonzero(luma.mean(axis) > _DARK) for axis in (0, 1))
+    columns, rows = (
+        np.flatnonzero(
+            sum(part * np.asarray(plane).mean(axis) for part, plane in zip(_LUMA, planes, strict=True)) > _DARK * unit
+        )
+        for axis in (0, 1)
+    )
     return (columns[0], columns[-1], rows[0], rows[-1]) if len(columns) and len(rows) else None
 
 
