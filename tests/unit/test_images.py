@@ -286,6 +286,14 @@ def test_a_broken_image_of_sixteen_bits_is_named_too(tmp_path):
     assert "1.png: this image cannot be read" in refusal(f"{tmp_path}/*.png", tmp_path.parent)
 
 
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_an_image_of_other_numbers_is_named_and_not_cut_off(tmp_path, mode):
+    Image.fromarray(RNG.uniform(0, 70000, (96, 128)).astype(np.int32 if mode == "I" else np.float32)).save(
+        tmp_path / "1.tif"
+    )
+    assert f"its pixels are of mode {mode}: save it as a PNG or TIFF" in refusal(f"{tmp_path}/*.tif", tmp_path.parent)
+
+
 def test_a_film_among_the_images_is_named(three):
     frames = [Image.fromarray(noise()) for _ in range(3)]
     frames[0].save(three / "1.png", save_all=True, append_images=frames[1:])

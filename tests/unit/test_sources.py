@@ -45,6 +45,7 @@ def served(site: Site):
             site.asked.append(self.headers.get("Range", ""))
             if site.status and (status := site.status.pop(0)) != 200:
                 self.send_response(status)
+                self.send_header("Location", "file:///etc/passwd")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
@@ -183,6 +184,12 @@ def test_what_will_not_change_is_told_at_once(film, status):
     ):
         fetch(address, film)
     assert len(site.asked) == 1 and not film.exists()
+
+
+def test_an_address_that_leads_to_a_file_of_this_machine_is_refused(film):
+    with served(Site(status=[302])) as address, pytest.raises(RefilmError, match="this address cannot be asked"):
+        fetch(address, film)
+    assert not film.exists()
 
 
 def test_a_busy_server_is_asked_again(film):

@@ -5,6 +5,7 @@ taken in float32 and rounded once: Pillow's own for 8 bits rounds up twice, and 
 """
 
 import io
+import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,15 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from refilm.media.bars import Box, fill_box, picture_box
-from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input
+from refilm.media.ffmpeg import FfmpegProcess, command_line
 from refilm.settings.errors import RefilmError
 from refilm.settings.progress import progress_bar
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
            8: "ROTATE_90"}  # fmt: skip
+# Of ffmpeg, that read the one file that they are given: by default it would take a name with %d in it for a pattern.
+_READERS = {".png": "png_pipe", ".tif": "tiff_pipe", ".tiff": "tiff_pipe", ".exr": "exr_pipe"}
 _LUMA = (0.2126, 0.7152, 0.0722)  # of BT.709
 _SAMPLES = 60  # about so many images are looked at for black bars
 _DARK = 9  # mean of a row or column, of 255, up to which it is a bar: what ffmpeg's cropdetect takes for one in video
@@ -123,10 +126,13 @@ def _planes(file: str) -> tuple[list[Image.Image], int]:
             return _light_planes(file), 1
         with Image.open(file) as image:
             orientation = _orientation(image)
-            deep, foreign = ";16" in str(image.tile), _foreign_profile(image)
+            deep = ";16" in str(image.tile) and Path(file).suffix.lower() in _READERS
+            foreign = _foreign_profile(image)
             image.load()  # says so if the file is cut off, which ffmpeg would not
-            if deep and not foreign:
+            if deep and (not foreign or image.mode.startswith("I")):
                 return _deep_planes(file, orientation), 257
+            if image.mode[0] in "IF":  # Pillow would cut off what is brighter than 255
+                raise ValueError(f"its pixels are of mode {image.mode}: save it as a PNG or TIFF of 8 or 16 bits")
             if orientation in _TURNED and image.format != "TIFF":  # which Pillow has turned
                 image = image.transpose(Image.Transpose[_TURNED[orientation]])
             alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
@@ -170,12 +176,13 @@ def _light_planes(file: str) -> list[Image.Image]:
 
 def _raw(file: str, layout: str) -> bytes:
     """The pixels of an image as ffmpeg lays them out, as they lie in the file."""
-    source = film_input(file, noautorotate=None, xerror=None)
+    reader = _READERS[Path(file).suffix.lower()]
+    source = ffmpeg.input(f"file:{file}", protocol_whitelist="file", format=reader, noautorotate=None, xerror=None)
     output = ffmpeg.output(source.video, "pipe:1", format="rawvideo", pix_fmt=layout, **{"frames:v": 1})
-    with FfmpegProcess(command_line(output, "-v", "error"), file) as process:
-        raw = process.stdout.read()
+    with tempfile.TemporaryFile() as raw, FfmpegProcess(command_line(output, "-v", "error"), file, stdout=raw) as process:
         process.finish()
-    return raw
+        raw.seek(0)
+        return raw.read()
 
 
 def _over_black(planes: list[Image.Image], alpha: Image.Image | None, opaque: int) -> list[Image.Image]:
