@@ -325,6 +325,15 @@ def test_a_film_from_s3_goes_on_where_the_line_broke(bucket, film, monkeypatch):
     assert len(begins) == 2 and 1_800_000 < begins[0] < 2_000_000 and 2_200_000 < begins[1] < 2_500_000
 
 
+def test_a_public_film_in_s3_needs_no_credentials(bucket, film, monkeypatch, tmp_path):
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    bucket.put_object_acl(Bucket="films", Key=ADDRESS.removeprefix("s3://films/"), ACL="public-read")
+    assert fetch(ADDRESS, film, SUM) == SUM
+
+
 def test_a_film_that_changed_on_s3_is_never_mixed(bucket, film, monkeypatch):
     bucket.put_object(Bucket="films", Key="changing.mkv", Body=FILM)
     from refilm.media.download import _Part

@@ -144,8 +144,6 @@ def _complete(address: str, part: _Part, patience: float) -> None:
     """Try until the part is the whole film, or nothing new came for so long."""
     ask = _s3(address) if urlsplit(address).scheme == "s3" else _http(address)
     furthest, since, pause = part.size(), time.monotonic(), 1.0
-    patience = patience if furthest else min(patience, _FIRST_PATIENCE)
-    given = patience
     with progress_bar(f"fetch {part.film.name}", part.note.get("total"), "B", initial=furthest, scaled=True) as bar:
         for tries in itertools.count(1):
             try:
@@ -155,18 +153,18 @@ def _complete(address: str, part: _Part, patience: float) -> None:
                 print(f"{shown(address)}: {change}: from the beginning", file=sys.stderr)
                 part.begin()
             except LineBroken as broken:
-                said, asked = str(broken), broken.pause
                 if part.size() > furthest:
-                    furthest, since, pause, given = part.size(), time.monotonic(), 1.0, max(given, patience)
-                if time.monotonic() - since >= given:
-                    raise RefilmError(_gave_up(address, part, tries, said)) from broken
-                wait = min(max(pause, asked), _LONGEST_PAUSE, max(0.0, given - (time.monotonic() - since)))
-                print(f"{shown(address)}: {said}; try {tries + 1} in {wait:.0f} s", file=sys.stderr)
+                    furthest, since, pause = part.size(), time.monotonic(), 1.0
+                left = since + (patience if furthest else min(patience, _FIRST_PATIENCE)) - time.monotonic()
+                if left <= 0:
+                    raise RefilmError(_gave_up(address, part, tries, broken)) from broken
+                wait = min(max(pause, broken.pause), _LONGEST_PAUSE, left)
+                print(f"{shown(address)}: {broken}; try {tries + 1} in {wait:.0f} s", file=sys.stderr)
                 time.sleep(wait)
                 pause *= 2
 
 
-def _gave_up(address: str, part: _Part, tries: int, said: str) -> str:
+def _gave_up(address: str, part: _Part, tries: int, said: LineBroken) -> str:
     kept = f"{part.size() / 1e6:,.1f} MB that came are kept" if part.size() else "nothing came"
     return f"{shown(address)}: the film could not be fetched in {tries} tries ({said}); {kept}: run the same command again"
 
