@@ -140,6 +140,7 @@ def shown_film(wildcards):
     return wildcards.film
 
 
+@plainly
 def get_sound_source(wildcards):
     """The film file for its sound; none where the result is to be silent."""
     return get_source(wildcards) if CONFIG.has_sound(shown_film(wildcards)) else []
