@@ -79,3 +79,7 @@ def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path):
     with partial_file(tmp_path / "film[1].h5") as partial:
         partial.write_text("whole")
     assert sorted(os.listdir(tmp_path)) == [".film[1].part.other", "film[1].h5"]
+
+
+def test_a_name_with_a_line_break_is_still_told_in_one_line():
+    assert explain(RefilmError("new\nline.mkv: this file is empty")) == "new\\nline.mkv: this file is empty"

@@ -160,6 +160,12 @@ def test_frames_deleted_and_film_put_away_the_model_still_rebuilds(copied):
     assert plan(copied, "results/two_by_one.mp4", "--force", config=CONFIG)["assemble_video"] == 1
 
 
+def test_another_soundtrack_makes_again_what_is_heard(made):
+    jobs = plan(made, "results/one_by_one.mp4", config=edited("films.one.audio", "none"))
+    assert jobs == {"reconstruct_film": 1, "assemble_video": 1} or jobs == {"assemble_video": 1}
+    assert plan(made, "results/stills/one_by_one.png", config=edited("films.one.audio", "none")) == {}
+
+
 def test_another_cut_of_a_film_remakes_all_that_shows_it(copied):
     """In one run: its frames, and every result of it; the model that never watched it stays."""
     config = edited("films.two", {"source": "films/two.mkv", "end": 0.8})

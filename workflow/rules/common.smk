@@ -3,18 +3,27 @@
 No rules here. The configuration is checked before anything is planned; what is wrong with it is one line.
 """
 
+import json
 import shlex
 import sys
 from pathlib import Path
 
+from snakemake.io import contains_wildcard
 from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from refilm.settings.config import SLUG, Config
-from refilm.settings.errors import RefilmError
+from refilm.settings.errors import RefilmError, explain
 from refilm.settings.recipe import parse_size, recipe_of_model
+from refilm.settings.sources import (
+    downloaded_file,
+    image_files,
+    images_digest,
+    is_images,
+    scheme_of,
+)
 
 
 def plainly(function):
@@ -24,7 +33,7 @@ def plainly(function):
         try:
             return function(*arguments)
         except RefilmError as error:
-            print(f"refilm: {error}", file=sys.stderr)
+            print(f"refilm: {explain(error)}", file=sys.stderr)
             sys.exit(1)
 
     return asked
@@ -71,35 +80,140 @@ def reconstruction_file(film, model):
 
 @plainly
 def get_source(wildcards):
-    """The film file. One that is missing is named, with where to put it; one under results/ is made by a rule."""
-    name = (
-        comparison_film(wildcards)
-        if hasattr(wildcards, "comparison")
-        else wildcards.film
-    )
-    source = str(Path(CONFIG.film(name)["source"]).expanduser())
+    """The film file, or its images, or the file that an address is fetched into. What is missing is named, with where to
+    put it; what lies under results/ is made by a rule.
+    """
+    name = shown_film(wildcards)
+    source = CONFIG.film(name)["source"]
     if hasattr(wildcards, "size"):
         parse_size(wildcards.size, f"results/frames/{wildcards.size}")
     made = (
         getattr(wildcards, "size", None)
         and Path(f"results/frames/{wildcards.size}/{name}.h5").exists()
     )
+    if is_images(source):
+        images = image_files(source)
+        if not images and not made:
+            raise RefilmError(
+                f"film '{name}' has no images: put them at {source}, or set films.{name}.source in config/config.yaml"
+            )
+        return [
+            literally(image) for image in images
+        ]  # a changed image makes the frames anew
+    if scheme_of(source):
+        check_download(name)
+        return ancient(downloaded_file(name, source))
     if not (source.startswith("results/") or Path(source).exists() or made):
         raise RefilmError(
             f"film '{name}' is missing: put it at {source}, or set films.{name}.source in config/config.yaml"
         )
-    return ancient(source.replace("{", "{{").replace("}", "}}"))
+    return ancient(literally(source))
 
 
-def comparison_film(wildcards):
-    return CONFIG.comparison(wildcards.comparison)["film"]
+def check_download(film):
+    """A film that was fetched with another SHA-256 than is wanted now is for the user to keep or to delete."""
+    wanted = CONFIG.film(film).get("sha256", "").lower()
+    path = Path(downloaded_file(film, CONFIG.film(film)["source"]))
+    record = path.with_name(f"{path.name}.json")
+    if wanted and path.exists() and record.exists():
+        found = json.loads(record.read_text(encoding="utf-8"))["sha256"]
+        if found != wanted:
+            raise RefilmError(
+                f"{path}: its sha256 is {found}, and films.{film}.sha256 is {wanted}: correct that, or delete {path} to "
+                "fetch the film anew"
+            )
+
+
+def literally(path):
+    """A path as an input, which Snakemake reads as a pattern: it knows no way to say that {x} is part of a name."""
+    if contains_wildcard(path):
+        raise RefilmError(
+            f"{path}: Snakemake takes a word in braces in a file's name for a wildcard: rename it"
+        )
+    return path
+
+
+def shown_film(wildcards):
+    """The film of a result: the one that its name says, or the one that is compared."""
+    if hasattr(wildcards, "comparison"):
+        return CONFIG.comparison(wildcards.comparison)["film"]
+    return wildcards.film
+
+
+@plainly
+def get_sound_source(wildcards):
+    """The film file for its sound; none where the result is to be silent."""
+    return get_source(wildcards) if CONFIG.has_sound(shown_film(wildcards)) else []
+
+
+def get_audio(wildcards):
+    """Which soundtrack of the film is heard: for results, which it decides."""
+    return str(CONFIG.film(shown_film(wildcards))["audio"])
 
 
 def get_film_options(wildcards):
     """Options of extract_frames that decide its pixels, always in the same order."""
+    return as_options(CONFIG.film_pixels(wildcards.film))
+
+
+def get_film_checks(wildcards, output):
+    """What is asked of a film file before hours are spent on it. Asking for `output` keeps Snakemake from tracking it."""
+    film = CONFIG.film(wildcards.film)
+    checks = {key: film[key] for key in ("audio", "sha256") if key in film}
+    if scheme_of(film["source"]):
+        checks.pop("sha256", None)  # was checked when it was fetched
+    return as_options(checks)
+
+
+def get_image_options(wildcards):
+    """Options of extract_images that decide its frames: which images there are, too."""
+    images = image_files(CONFIG.film(wildcards.film)["source"])
+    made = f"results/frames/{wildcards.size}/{wildcards.film}.h5"
+    return as_options(
+        CONFIG.film_pixels(wildcards.film)
+        | {
+            "fps": CONFIG.film_rate(wildcards.film),
+            "images": images_digest(images) if images else images_of_frames(made),
+        }
+    )
+
+
+def images_of_frames(file):
+    """The digest of the images that a frames file was made of, for images that were put away since."""
+    from refilm.frames.store import (
+        FrameStore,
+    )  # only here, so that a plan need not load h5py
+
+    with FrameStore(file) as frames:
+        return frames.attributes["images"]
+
+
+def get_written_source(wildcards, output):
+    """The address of a film, or the pattern of its images: untracked, since what moves is still the same film."""
+    return CONFIG.film(wildcards.film)["source"]
+
+
+def get_download_checks(wildcards, output):
+    film = CONFIG.film(wildcards.film)
+    return as_options({key: film[key] for key in ("sha256",) if key in film})
+
+
+def as_options(values):
+    return [f"--{key}={value}" for key, value in sorted(values.items())]
+
+
+def one_of(names):
+    """A wildcard's constraint to these names; where there are none, to nothing."""
+    return "|".join(names) or "(?!)"
+
+
+def films_to_fetch():
+    """The films that have an address and are not here yet."""
+    addresses = {name: film["source"] for name, film in CONFIG.films.items()}
     return [
-        f"--{key}={value}"
-        for key, value in sorted(CONFIG.film_pixels(wildcards.film).items())
+        name
+        for name, address in addresses.items()
+        if scheme_of(address) and not Path(downloaded_file(name, address)).exists()
     ]
 
 

@@ -9,7 +9,7 @@ rule render_comparison:
     input:
         frames=get_frames,
         reconstructions=get_compared,
-        source=get_source,
+        source=get_sound_source,
     output:
         clip=report(
             "results/comparisons/{comparison}.mp4",
@@ -27,6 +27,7 @@ rule render_comparison:
         runtime="4h",
     params:
         options=plainly(get_comparison_options),
+        audio=plainly(get_audio),
         crf=CONFIG.video["crf"],
     message:
         "{wildcards.comparison}: original and reconstructions in one picture"
@@ -35,6 +36,7 @@ rule render_comparison:
         " --frames={input.frames:q}"
         " --reconstructions {input.reconstructions:q}"
         " --source={input.source:q}"
+        " --audio={params.audio:q}"
         " --clip={output.clip:q}"
         " {params.options:q}"
         " --crf={params.crf}"

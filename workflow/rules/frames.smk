@@ -1,9 +1,44 @@
-"""Film files become frames.
+"""Films become frames.
 
-Comes in    the source of a film, as config/config.yaml names it
+Comes in    the source of a film, as config/config.yaml names it: a file, an address, or a folder of images
 Goes out    results/frames/{width}x{height}/{film}.h5: every frame, cut and scaled, RGB, with what rebuilds them
-Steps       probe, find the black bars, decode, count
+            films/downloads/{film}.*: the film of an address
+Steps       fetch what is an address; probe, find the black bars, decode, count
 """
+
+
+ruleorder: extract_images > extract_frames
+
+
+localrules:
+    fetch_film,
+
+
+# A film that is there has no rule that makes it, so that nothing, not even --forceall, deletes it or fetches it again.
+rule fetch_film:
+    output:
+        film="films/downloads/{film}{suffix}",
+    log:
+        "logs/fetch_film/{film}{suffix}.log",
+    wildcard_constraints:
+        film=one_of(films_to_fetch()),
+        suffix=r"(\.[a-z0-9]+)?",
+    conda:
+        "../../envs/refilm.yaml"
+    resources:
+        mem_mb=500,
+        runtime="2d",
+    params:
+        source=get_written_source,
+        checks=get_download_checks,
+    message:
+        "{wildcards.film}: fetching the film"
+    shell:
+        "python -m refilm.fetch_film"
+        " --source={params.source:q}"
+        " --film={output.film:q}"
+        " {params.checks:q}"
+        " 2>&1 | keep_log {log:q}"
 
 
 rule extract_frames:
@@ -20,6 +55,7 @@ rule extract_frames:
         mem_mb=2000,
         runtime="12h",
     params:
+        checks=get_film_checks,
         options=plainly(get_film_options),
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
@@ -28,5 +64,37 @@ rule extract_frames:
         " --source={input.source:q}"
         " --frames={output.frames:q}"
         " --size={wildcards.size:q}"
+        " --threads={threads}"
+        " {params.checks:q}"
+        " {params.options:q}"
+        " 2>&1 | keep_log {log:q}"
+
+
+rule extract_images:
+    input:
+        source=get_source,
+    output:
+        frames="results/frames/{size}/{film}.h5",
+    log:
+        "logs/extract_images/{size}/{film}.log",
+    wildcard_constraints:
+        film=one_of(CONFIG.films_of_images()),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        source=get_written_source,
+        options=plainly(get_image_options),
+    message:
+        "{wildcards.film}: images to frames of {wildcards.size}"
+    shell:
+        "python -m refilm.extract_images"
+        " --source={params.source:q}"
+        " --frames={output.frames:q}"
+        " --size={wildcards.size:q}"
+        " --threads={threads}"
         " {params.options:q}"
         " 2>&1 | keep_log {log:q}"

@@ -41,7 +41,7 @@ rule reconstruct_film:
 rule assemble_video:
     input:
         reconstruction="results/reconstructions/{film}_by_{model}.h5",
-        source=get_source,
+        source=get_sound_source,
     output:
         video=report(
             "results/{film}_by_{model}.mp4",
@@ -58,6 +58,7 @@ rule assemble_video:
         mem_mb=2000,
         runtime="4h",
     params:
+        audio=plainly(get_audio),
         crf=CONFIG.video["crf"],
     message:
         "{wildcards.film} by {wildcards.model}: frames to video, with the film's sound"
@@ -65,6 +66,7 @@ rule assemble_video:
         "python -m refilm.assemble_video"
         " --reconstruction={input.reconstruction:q}"
         " --source={input.source:q}"
+        " --audio={params.audio:q}"
         " --video={output.video:q}"
         " --crf={params.crf}"
         " 2>&1 | keep_log {log:q}"

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from refilm.media.encode import encode_video, film_sound
+from refilm.media.encode import encode_video
+from refilm.media.sound import film_sound
 from refilm.settings.errors import command_parser, run_command
 
 ELEMENTS = 40

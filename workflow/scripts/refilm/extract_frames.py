@@ -4,13 +4,17 @@ python -m refilm.extract_frames --source films/bikes.mp4 --frames results/frames
 """
 
 import json
+import os
+from fractions import Fraction
 from pathlib import Path
 
-from refilm.frames.store import check_space, write_frames
+from refilm.frames.store import write_frames
 from refilm.media.decode import decode_frames, plan_cut
 from refilm.media.ffmpeg import version
 from refilm.media.probe import probe_picture
+from refilm.media.sound import film_sound
 from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.files import check_sha256, check_space
 from refilm.settings.recipe import parse_size
 from refilm.settings.times import parse_time
 
@@ -19,6 +23,9 @@ def main(args) -> None:
     width, height = parse_size(args.size, "--size")
     name = Path(args.frames).stem
     start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
+    if args.sha256:
+        check_sha256(args.source, args.sha256)
+    film_sound(args.source, Fraction(0), args.audio)  # a soundtrack that is not there is told now, not after the training
     picture = probe_picture(args.source)
     try:
         cut = plan_cut(picture, width, height, start, end, args.crop, args.fit)
@@ -37,9 +44,11 @@ def main(args) -> None:
         "settings": json.dumps({"start": args.start, "end": args.end, "crop": args.crop, "fit": args.fit}),
         "ffmpeg": version(),
     }
-    count = write_frames(
-        args.frames, width, height, attributes, lambda file: decode_frames(args.source, cut, file, f"extract {name}")
-    )
+
+    def produce(file) -> int:
+        return decode_frames(args.source, cut, file, f"extract {name}", args.threads)
+
+    count = write_frames(args.frames, width, height, attributes, produce)
     print(f"{args.frames}: {count} frames at {picture.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
 
 
@@ -52,4 +61,7 @@ if __name__ == "__main__":
     parser.add_argument("--end", help="end of what is taken: seconds or HH:MM:SS")
     parser.add_argument("--crop", default="auto", help="auto, none, or W:H:X:Y")
     parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
+    parser.add_argument("--audio", default="auto", help="the soundtrack that results will have: checked to be there")
+    parser.add_argument("--sha256", help="the SHA-256 that the film file has, if it is the right one")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
     run_command(main, parser)

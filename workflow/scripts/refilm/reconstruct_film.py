@@ -8,12 +8,12 @@ from pathlib import Path
 
 import h5py
 
-from refilm.frames.store import FrameStore, check_space, write_frames_from
+from refilm.frames.store import FrameStore, write_frames_from
 from refilm.networks.device import choose_device
 from refilm.networks.model_file import load_model
 from refilm.networks.rebuild import rebuild_film
 from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import partial_file
+from refilm.settings.files import check_space, partial_file
 from refilm.settings.progress import progress_bar
 
 _KEPT_ATTRIBUTES = ("fps", "source", "start_time", "crop", "filter")

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from refilm.frames.store import FrameStore
-from refilm.media.encode import encode_video, film_sound
+from refilm.media.encode import encode_video
+from refilm.media.sound import film_sound
 from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.times import clock, first_frame, parse_time
 from refilm.viewing.comparison import Arrangement, Label
@@ -27,7 +28,7 @@ def main(args) -> None:
         original = films[0]
         _check_alike(films)
         first, end = _stretch(original, args)
-        sound = film_sound(args.source, Fraction(original.attributes["start_time"]) + first / original.fps)
+        sound = film_sound(args.source, Fraction(original.attributes["start_time"]) + first / original.fps, args.audio)
         tile_width = round(args.height * original.width / original.height / 2) * 2
         arrangement = Arrangement(len(films), args.layout, tile_width, args.height)
         labels = [Label(args.title, "original"), *(Label(args.title, f"as remembered by {by}") for by in args.by)]
@@ -79,7 +80,8 @@ if __name__ == "__main__":
     parser.add_argument("--reconstructions", required=True, nargs="+", help="frames files of its reconstructions")
     parser.add_argument("--title", required=True, help="the film's title")
     parser.add_argument("--by", required=True, action="append", help="the title of a reconstruction's model; one for each")
-    parser.add_argument("--source", required=True, help="the film file, for its sound")
+    parser.add_argument("--source", default="", help="the film file, for its sound; without one the result is silent")
+    parser.add_argument("--audio", default="auto", help="its soundtrack: auto, a language, a number from 1, or none")
     parser.add_argument("--clip", required=True, help="the MP4 to write")
     parser.add_argument("--start", help="first moment shown: seconds or HH:MM:SS of the rebuilt film")
     parser.add_argument("--end", help="end of what is shown")

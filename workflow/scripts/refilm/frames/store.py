@@ -6,7 +6,6 @@ frames by offset (`preadv` after `posix_fadvise`): h5py's fancy indexing gives 1
 """
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -159,15 +158,3 @@ class FrameStore:
 
 def _plain(value):
     return value.item() if isinstance(value, np.generic) else value
-
-
-def check_space(path: Path, needed_bytes: int) -> None:
-    """Raises RefilmError if the disk of `path` has less room than a result will need."""
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise RefilmError(
-            f"{path}: no space left on the disk for it: it needs {needed_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB "
-            f"are free in {folder}: make room and run the same command again"
-        )

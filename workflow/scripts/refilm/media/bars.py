@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
+from refilm.settings.errors import RefilmError
+
 _SUPPORT = 0.05  # share of the frames that must agree on an edge: a glitch does not, a changed aspect ratio does
 _BAR = 0.2  # share of the frames that end at the edge of a bar; what is drawn on black ends somewhere else each time
 
@@ -45,6 +47,15 @@ def _edge(side: tuple[int, ...], outer, border: int) -> int:
     support = {edge: sum(counts[e] for e in (edge - 1, edge, edge + 1)) / len(side) for edge in counts}
     agreed = outer((edge for edge in counts if support[edge] >= _SUPPORT), default=border)
     return agreed if agreed != border and support[agreed] >= _BAR else border
+
+
+def box_by_hand(crop: str, width: int, height: int) -> Box:
+    """The box 'W:H:X:Y' of a picture of that size. Raises RefilmError if it leaves the picture."""
+    box_width, box_height, x, y = map(int, crop.split(":"))
+    box = Box(x, y, box_width, box_height)
+    if box.width < 1 or box.height < 1 or box.x + box.width > width or box.y + box.height > height:
+        raise RefilmError(f"crop {crop}: this leaves the picture, which is {width}x{height}: write W:H:X:Y inside it")
+    return box
 
 
 def fill_box(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import ffmpeg
 
-from refilm.media.bars import Box, fill_box
+from refilm.media.bars import Box, box_by_hand, fill_box
 from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input, last_words
 from refilm.media.probe import Picture
 from refilm.settings.errors import RefilmError
 from refilm.settings.progress import progress_bar
-from refilm.settings.times import clock, first_frame
+from refilm.settings.times import chosen_frames
 
 # ffmpeg's default flags are 1.25 grey levels off and 20 dB from an exact box average; these are within 0.01 and 52 dB.
 SCALER = "area+accurate_rnd+full_chroma_int"
@@ -63,30 +63,26 @@ def plan_cut(
     cuts what is over, 'pad' shows all and fills with black, 'stretch' bends it to the frame's shape.
     Raises RefilmError for a start past the end of the film and a crop that leaves it.
     """
-    first = first_frame(start or Fraction(0), picture.fps)
-    last = picture.frames if end is None else min(picture.frames, first_frame(end, picture.fps))
-    if first >= picture.frames:
-        raise RefilmError(f"start {clock(start)} lies after the end of the film, which lasts {clock(picture.seconds)}")
-    if last <= first:
-        raise RefilmError(f"end {clock(end)} is not after start {clock(start or 0)}: nothing of the film would be left")
+    first, count = chosen_frames(start, end, picture.fps, picture.frames)
     box = _chosen_box(picture, crop)
     if fit == "crop":
         box = fill_box(box, picture.sample_aspect, width, height)
     chain = [*_pick_frames(picture, first), f"crop={box}"]
     chain.append(_scale(picture, box, width, height, fit))
     chain.append("format=rgb24")
-    return Cut(picture, width, height, first, last - first, box, ",".join(chain))
+    return Cut(picture, width, height, first, count, box, ",".join(chain))
 
 
-def decode_frames(path: Path | str, cut: Cut, into, what: str) -> int:
+def decode_frames(path: Path | str, cut: Cut, into, what: str, threads: int) -> int:
     """Decode the frames of `cut` as rgb24 into the file object `into`, from its present position on.
 
-    Returns how many frames there are. Shows progress under the name `what`. Raises RefilmError if ffmpeg fails or
-    hangs, if the last frame is cut off, or if a constant-rate film gives another number of frames than it has.
+    threads: processor cores to use. Returns how many frames there are. Shows progress under the name `what`. Raises
+    RefilmError if ffmpeg fails or hangs, if the last frame is cut off, or if a constant-rate film gives another number of
+    frames than it has.
     """
     frame_bytes = cut.width * cut.height * 3
     base = into.tell()
-    with FfmpegProcess(_command(path, cut), str(path), stdout=into) as process:
+    with FfmpegProcess(_command(path, cut, threads), str(path), stdout=into) as process:
         _watch(process, into, base, frame_bytes, cut.frames, f"{path}", what)
         said = process.finish()
     count, rest = divmod(max(0, into.seek(0, os.SEEK_END) - base), frame_bytes)
@@ -110,9 +106,9 @@ def _pick_frames(picture: Picture, first: int) -> list[str]:
     return [f"trim=start={float(early):.6f}"] if first else []
 
 
-def _command(path, cut: Cut) -> list[str]:
+def _command(path, cut: Cut, threads: int) -> list[str]:
     # Its own default leaves cores idle while the scaler works: three threads a core are 4 % faster on two cores.
-    options = {"threads": min(16, 3 * (os.cpu_count() or 1))}
+    options = {"threads": min(16, 3 * threads)}
     if cut.first and cut.picture.constant:
         # Only to save time: well before the start, since seeking may land late; the filter takes the exact frame.
         options |= {"noaccurate_seek": None, "seek_timestamp": 1, "ss": f"{float(cut.start_time - _SEEK_SECONDS):.6f}"}
@@ -156,12 +152,7 @@ def _chosen_box(picture: Picture, crop: str) -> Box:
         return picture.box
     if crop == "none":
         return Box(0, 0, picture.width, picture.height)
-    width, height, x, y = map(int, crop.split(":"))
-    if width < 1 or height < 1 or x + width > picture.width or y + height > picture.height:
-        raise RefilmError(
-            f"crop {crop}: this leaves the picture, which is {picture.width}x{picture.height}: write W:H:X:Y inside it"
-        )
-    return Box(x, y, width, height)
+    return box_by_hand(crop, picture.width, picture.height)
 
 
 def _scale(picture: Picture, box: Box, width: int, height: int, fit: str) -> str:

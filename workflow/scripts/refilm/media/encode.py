@@ -1,13 +1,13 @@
 """From raw frames to a video that plays in a browser: H.264, yuv420p, faststart, colour tagged, sound in step."""
 
-from dataclasses import dataclass
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
 
-from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input, raw_frames_input
-from refilm.media.probe import sound_stream
+from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
+from refilm.media.sound import RATE, Sound, in_step, sound_pipe
 from refilm.settings.errors import RefilmError
 from refilm.settings.files import partial_file
 from refilm.settings.progress import progress_bar
@@ -15,22 +15,7 @@ from refilm.settings.progress import progress_bar
 # RGB to BT.709 in limited range, with full-resolution chroma and exact rounding on the way, and tags that say so.
 _TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv", "flags": "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"}
 _TAGS = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "range": "tv"}
-_SOUND = {"c:a": "aac", "b:a": "192k", "ac": 2, "ar": 48000}
-
-
-@dataclass(frozen=True)
-class Sound:
-    """The sound of a stretch of a film: from `start` seconds on the file's own clock."""
-
-    source: str
-    stream: int
-    start: Fraction
-
-
-def film_sound(source: str, start: Fraction) -> Sound | None:
-    """The film's soundtrack from `start` (seconds on the file's own clock) on, or None for a silent film."""
-    stream = sound_stream(source)
-    return None if stream is None else Sound(source, stream, start)
+_SOUND = {"c:a": "aac", "b:a": "192k", "ar": RATE}
 
 
 def encode_video(path: Path | str, frames, count: int, size: tuple[int, int], fps: Fraction, crf: int, sound: Sound | None,
@@ -45,15 +30,16 @@ def encode_video(path: Path | str, frames, count: int, size: tuple[int, int], fp
     picture = raw_frames_input(*size, fps)
     if arrange is not None:
         picture = arrange(picture)
-    picture = picture.filter_("scale", **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)
-    streams = [picture] if sound is None else [picture, _in_step(sound, count / fps)]
+    streams = [picture.filter_("scale", **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)]
     options = {"c:v": "libx264", "preset": "medium", "crf": crf, "movflags": "+faststart", "fps_mode": "passthrough"}
-    if sound is not None:
-        options |= _SOUND
     written = 0
-    with partial_file(path) as partial:
+    with partial_file(path) as partial, ExitStack() as stack:
+        pipes = [] if sound is None else [stack.enter_context(sound_pipe(sound))]
+        if sound is not None:
+            streams.append(in_step(sound, *pipes, count / fps))
+            options |= _SOUND
         output = ffmpeg.output(*streams, f"file:{partial}", format="mp4", video_track_timescale=_timescale(fps), **options)
-        with FfmpegProcess(command_line(output, "-v", "warning"), str(path), stdin=True) as process:
+        with FfmpegProcess(command_line(output, "-v", "warning"), str(path), stdin=True, pass_fds=pipes) as process:
             with progress_bar(what, count, " frames") as bar:
                 for batch in frames:
                     try:
@@ -65,21 +51,6 @@ def encode_video(path: Path | str, frames, count: int, size: tuple[int, int], fp
             process.finish()
         if written != count:
             raise RefilmError(f"{path}: {written} frames were written of {count}")
-
-
-def _in_step(sound: Sound, seconds: Fraction):
-    """The soundtrack on the picture's clock, whose zero is the first frame: what comes before is cut, a later begin is
-    silence, gaps are filled, and its length is the picture's."""
-    source = film_input(sound.source, copyts=None)
-    start = f"{float(sound.start):.6f}"
-    return (
-        source[str(sound.stream)]
-        .filter_("atrim", start=start)
-        .filter_("asetpts", f"PTS-{start}/TB")
-        .filter_("aresample", **{"async": 1, "first_pts": 0})
-        .filter_("apad", whole_dur=f"{float(seconds):.6f}")
-        .filter_("atrim", end=f"{float(seconds):.6f}")
-    )
 
 
 def _timescale(fps: Fraction) -> int:

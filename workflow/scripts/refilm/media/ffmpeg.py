@@ -66,16 +66,16 @@ def command_line(output, *leading: str) -> list[str]:
 class FfmpegProcess:
     """One ffmpeg at work. Ends it, whatever happens, when the `with` block is left.
 
-    `stdin` is a pipe to it when asked for; `stdout` is a pipe unless a file is given. `finish()` waits for it and
-    raises with its last words if it failed. stderr goes to a temporary file, so that no amount of it can block.
+    `stdin` is a pipe to it when asked for; `stdout` is a pipe unless a file is given; `pass_fds` are open files that it
+    may read and write by their numbers. `finish()` waits for it and raises with its last words if it failed. stderr goes
+    to a temporary file, so that no amount of it can block.
     """
 
-    def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.PIPE):
+    def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.PIPE, pass_fds=()):
         self.what = what
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=stdout, stderr=self._stderr
-        )
+        stdin = subprocess.PIPE if stdin else subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=self._stderr, pass_fds=pass_fds)
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
     def __enter__(self) -> "FfmpegProcess":

@@ -99,12 +99,6 @@ def _best_picture(streams: list[tuple[str, str, str]], path) -> int:
     return max(pictures, key=pixels)[0]
 
 
-def sound_stream(path: Path | str) -> int | None:
-    """The number of the file's default (else first) sound stream, or None for a silent film."""
-    sounds = [(int(n), text) for n, kind, text in _streams(path) if kind == "Audio"]
-    return max(sounds, key=lambda sound: "(default)" in sound[1])[0] if sounds else None
-
-
 def check_film_file(path: Path | str) -> None:
     """Raises RefilmError in one line if there is no readable, filled file at `path`."""
     path = Path(path)
@@ -118,7 +112,8 @@ def check_film_file(path: Path | str) -> None:
         pass  # an unreadable file is named here by the operating system, before ffmpeg wraps it
 
 
-def _streams(path) -> list[tuple[str, str, str]]:
+def describe_film(path) -> str:
+    """What ffmpeg says of the film's streams. Raises RefilmError in one line if it cannot be read as a film."""
     check_film_file(path)
     # With no output named ffmpeg describes its input and exits with status 1: its words are the result.
     command = [executable(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
@@ -126,10 +121,13 @@ def _streams(path) -> list[tuple[str, str, str]]:
         process.stdout.read()
         process.running(wait_seconds=60)
         said = process.said()
-    streams = _STREAM.findall(said)
-    if not streams:
+    if not _STREAM.search(said):
         raise RefilmError(f"{path}: this file cannot be read as a film: {last_words(said, 1)}")
-    return streams
+    return said
+
+
+def _streams(path) -> list[tuple[str, str, str]]:
+    return _STREAM.findall(describe_film(path))
 
 
 def _header_rate(streams: list[tuple[str, str, str]], stream: int) -> Fraction:

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import yaml
@@ -11,6 +12,7 @@ from jsonschema.exceptions import best_match
 
 from refilm.settings.errors import RefilmError, nearest
 from refilm.settings.recipe import PRESETS, Recipe, parse_size
+from refilm.settings.sources import SCHEMES, is_images, parse_rate, scheme_of
 from refilm.settings.times import parse_time
 
 SLUG = "[a-z0-9][a-z0-9-]*"
@@ -41,7 +43,7 @@ class Config:
         self.training = self._training_defaults | self._training_given
         film_defaults = _defaults(schema["$defs"]["film"])
         comparison_defaults = _defaults(schema["$defs"]["comparison"])
-        self.films = {name: film_defaults | film for name, film in values.get("films", {}).items()}
+        self.films = {name: film_defaults | _at_home(film) for name, film in values.get("films", {}).items()}
         self.models = values.get("models", {})
         self.comparisons = {name: comparison_defaults | c for name, c in values.get("comparisons", {}).items()}
         self.reconstructions = values.get("reconstructions", [])
@@ -93,7 +95,20 @@ class Config:
         settings = {key: self.film(film)[key] for key in _PIXEL_KEYS if self.film(film).get(key) is not None}
         for key in settings.keys() & {"start", "end"}:
             settings[key] = f"{float(parse_time(settings[key], f'films.{film}.{key}')):.6f}".rstrip("0").rstrip(".")
+        if "fps" in self.film(film) and settings.keys() & {"start", "end"}:
+            settings["fps"] = str(self.film_rate(film))  # of images, which it counts into seconds
         return settings
+
+    def film_rate(self, film: str) -> Fraction:
+        """Frames a second of a film that is a folder of images."""
+        return parse_rate(self.film(film)["fps"], f"films.{film}.fps")
+
+    def films_of_images(self) -> list[str]:
+        return [name for name, film in self.films.items() if is_images(film["source"])]
+
+    def has_sound(self, film: str) -> bool:
+        """Whether the film file is needed for its sound: not where silence is wanted, nor for images."""
+        return self.film(film)["audio"] != "none" and not is_images(self.film(film)["source"])
 
     def _named(self, kind: str, known: dict, name: str) -> dict:
         if name not in known:
@@ -105,10 +120,7 @@ class Config:
     def _check_sense(self) -> None:
         for name, film in self.films.items():
             _check_span(film, f"films.{name}")
-            if "://" in film["source"]:
-                raise RefilmError(
-                    f"config: films.{name}.source: {film['source']} is an address: download the film, give its path"
-                )
+            _check_source(film, f"config: films.{name}")
         for name, model in self.models.items():
             for film in model["films"]:
                 if film not in self.films:
@@ -142,6 +154,29 @@ def _check_span(values: dict, place: str) -> None:
     )
     if end is not None and end <= (start or 0):
         raise RefilmError(f"config: {place}: end {values['end']} is not after start {values.get('start', 0)}")
+
+
+def _check_source(film: dict, place: str) -> None:
+    source, scheme = film["source"], scheme_of(film["source"])
+    if scheme and scheme not in SCHEMES:
+        raise RefilmError(f"{place}.source: {source}: only {', '.join(SCHEMES)} addresses can be fetched: download the film")
+    if not is_images(source):
+        if "fps" in film:
+            raise RefilmError(f"{place}.fps: only a folder of images needs it; {source} has its own rate: take fps out")
+        return
+    if "fps" not in film:
+        raise RefilmError(f"{place}: the images {source} have no rate of their own: add fps, such as fps: 24")
+    parse_rate(film["fps"], f"{place}.fps")
+    if film["audio"] not in ("auto", "none"):
+        raise RefilmError(f"{place}.audio: {film['audio']}: the images {source} have no sound: take audio out")
+    if "sha256" in film:
+        raise RefilmError(f"{place}.sha256: this is the sum of one file, and {source} are many: take sha256 out")
+
+
+def _at_home(film: dict) -> dict:
+    """The film with ~ in its path made the user's folder."""
+    path = film["source"]
+    return film | {"source": path if scheme_of(path) else str(Path(path).expanduser()) + "/" * path.endswith("/")}
 
 
 def _with_text_names(values: dict) -> dict:

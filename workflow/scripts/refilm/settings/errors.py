@@ -59,7 +59,7 @@ def _stop(_signal, _frame) -> None:
 def explain(error: Exception) -> str:
     """The one line for any exception."""
     if isinstance(error, RefilmError):
-        return str(error)
+        return "\\n".join(str(error).splitlines())  # there are films with a line break in their name
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or os.strerror(errno.ENOSPC) in str(error):
         place = getattr(error, "filename", None) or "a file"

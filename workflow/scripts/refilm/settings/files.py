@@ -1,10 +1,15 @@
 """Files that are whole or not there."""
 
 import glob
+import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from refilm.settings.errors import RefilmError
+from refilm.settings.progress import progress_bar
 
 _UMASK = os.umask(0)  # can only be read by setting it
 os.umask(_UMASK)
@@ -29,3 +34,32 @@ def partial_file(final: Path) -> Iterator[Path]:
         os.replace(partial, final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_space(path: Path, needed_bytes: int) -> None:
+    """Raises RefilmError if the disk of `path` has less room than a result will need."""
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise RefilmError(
+            f"{path}: no space left on the disk for it: it needs {needed_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB "
+            f"are free in {folder}: make room and run the same command again"
+        )
+
+
+def sha256_of(path: Path | str) -> str:
+    """The SHA-256 of a file, in hexadecimal digits; shows progress, since a film takes a while."""
+    digest, size = hashlib.sha256(), Path(path).stat().st_size
+    with open(path, "rb") as file, progress_bar(f"check {Path(path).name}", size, "B", scaled=True) as bar:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            bar.update(len(block))
+    return digest.hexdigest()
+
+
+def check_sha256(path: Path | str, wanted: str) -> None:
+    """Raises RefilmError, with both sums, if the file at `path` has not that SHA-256."""
+    found = sha256_of(path)
+    if found != wanted.lower():
+        raise RefilmError(f"{path}: its sha256 is {found}, and not {wanted.lower()}: this is another file, or a damaged one")

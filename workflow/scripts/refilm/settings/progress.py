@@ -18,8 +18,13 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-def progress_bar(what: str, total: int | None, unit: str, initial: int = 0, hidden: bool = False) -> tqdm:
-    """A tqdm bar that names its job and never floods a log. Use as a context manager; `update(n)`."""
+def progress_bar(
+    what: str, total: int | None, unit: str, initial: int = 0, scaled: bool = False, hidden: bool = False
+) -> tqdm:
+    """A tqdm bar that names its job and never floods a log. Use as a context manager; `update(n)`.
+
+    scaled: large numbers are written as 1.5M; hidden: nothing is shown.
+    """
     terminal = sys.stderr.isatty()
     percent = "{percentage:3.0f}% " if total else ""
     return tqdm(
@@ -28,6 +33,7 @@ def progress_bar(what: str, total: int | None, unit: str, initial: int = 0, hidd
         desc=what,
         unit=unit,
         disable=hidden,
+        unit_scale=scaled,
         file=sys.stderr if terminal else _Lines(),
         mininterval=0.2 if terminal else _LINE_SECONDS,
         maxinterval=_LINE_SECONDS,

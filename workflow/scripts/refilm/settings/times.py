@@ -26,6 +26,20 @@ def first_frame(seconds: Fraction, fps: Fraction) -> int:
     return math.ceil(seconds * fps)
 
 
+def chosen_frames(start: Fraction | None, end: Fraction | None, fps: Fraction, frames: int) -> tuple[int, int]:
+    """(first, count): of a film of so many frames, those from the first at or after `start` to the last before `end`.
+
+    Raises RefilmError if there is none.
+    """
+    first = first_frame(start or Fraction(0), fps)
+    last = frames if end is None else min(frames, first_frame(end, fps))
+    if first >= frames:
+        raise RefilmError(f"start {clock(start)} lies after the end of the film, which lasts {clock(frames / fps)}")
+    if last <= first:
+        raise RefilmError(f"end {clock(end)} is not after start {clock(start or 0)}: nothing of the film would be left")
+    return first, last - first
+
+
 def clock(seconds: float | Fraction) -> str:
     """'1:02:03' for people; seconds are rounded."""
     minutes, second = divmod(round(seconds), 60)

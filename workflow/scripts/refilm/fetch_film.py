@@ -1,0 +1,23 @@
+"""A film comes from its address, http, https or s3: whole, checked, and going on where the line broke.
+
+python -m refilm.fetch_film --source https://example.org/film.mkv --film films/downloads/film.mkv
+"""
+
+from pathlib import Path
+
+from refilm.media.download import fetch
+from refilm.settings.errors import command_parser, run_command
+
+
+def main(args) -> None:
+    found = fetch(args.source, Path(args.film), args.sha256 and args.sha256.lower(), args.patience)
+    print(f"{args.film}: {Path(args.film).stat().st_size / 1e6:,.1f} MB, sha256 {found}")
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--source", required=True, help="the address")
+    parser.add_argument("--film", required=True, help="the film file to write")
+    parser.add_argument("--sha256", help="the SHA-256 that it must have")
+    parser.add_argument("--patience", type=float, default=600, help="seconds without one new byte after which to give up")
+    run_command(main, parser)
