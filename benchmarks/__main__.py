@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import extraction, peers, reconstruction
+from benchmarks import extraction, peers, reconstruction, training
 from refilm.media.ffmpeg import executable, run_ffmpeg
 
 
@@ -13,6 +13,7 @@ def main(film: str | None) -> None:
         extraction.main(film or str(_made_film(Path(scratch, "film.mp4"))))
     peers.main()
     reconstruction.main()
+    training.main()
 
 
 def _made_film(path: Path) -> Path:

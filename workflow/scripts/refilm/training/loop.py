@@ -120,10 +120,15 @@ def train(
                     with log.pause():
                         states.save(trainer.step, trainer.state(), log_file)
                     cost = time.monotonic() - began
-                    next_save = time.monotonic() + max(_CHECKPOINT_SECONDS, cost / _CHECKPOINT_SHARE)
+                    next_save = time.monotonic() + checkpoint_interval(cost)
                 if stopped and trainer.step < total:
                     raise Interrupted(f"{name}: stopped after step {trainer.step} of {total}; the same command continues")
     return trainer
+
+
+def checkpoint_interval(cost: float) -> float:
+    """Seconds from one checkpoint to the next, when one takes `cost` seconds."""
+    return max(_CHECKPOINT_SECONDS, cost / _CHECKPOINT_SHARE)
 
 
 def load_reel(footage: Footage, device: torch.device) -> torch.Tensor | None:

@@ -1,0 +1,141 @@
+"""Claims about a training as a whole, on the CPU or the GPU that is there:
+
+- frames from the disk are trained on at 97 % of the rate of one batch held in memory;
+- checkpoints take at most 2 % of the training time at the default interval;
+- with 200 hours of film the trainer takes less than 1 GiB more memory than with one short film.
+
+    python -m benchmarks.training [--width 24] [--rounds 7]
+
+The rate: ten steps with batches read ahead, ten with one batch, in turn, the median of the rounds' ratios. The checkpoint:
+of a model of width 80, written, synced and renamed as in training, the median of the rounds over the interval that
+follows. The memory: peak resident size of a process that trains 200 steps, the one on a film of 512 frames, the other on
+an index of 17,280,000 frames, whose reads are real reads of that film.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.common import default_recipe, machine, seconds
+from refilm.frames.store import FrameStore, write_frames_from
+from refilm.networks.device import choose_device, own_stream
+from refilm.settings.errors import command_parser, run_command
+from refilm.training.checkpoint import StateFolder
+from refilm.training.loop import checkpoint_interval
+from refilm.training.schedule import Footage, ahead
+from refilm.training.trainer import Trainer
+
+_FRAMES = 512
+_LONG = 200 * 3600 * 24  # frames
+_STEPS = 10
+
+
+class LongFilm:
+    """A film of `count` frames by its index, whose frames are those of a short one, read from the disk each time."""
+
+    def __init__(self, film: FrameStore, count: int):
+        self._film, self._count = film, count
+        self.width, self.height = film.width, film.height
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, indices: list[int]) -> np.ndarray:
+        return self._film.read([index % len(self._film) for index in indices])
+
+
+def main(width: int = 24, rounds: int = 7) -> dict[str, float]:
+    device = choose_device("auto")
+    print(f"training: {machine(device)}, torch {torch.__version__}")
+    with tempfile.TemporaryDirectory() as scratch:
+        film = _made_film(Path(scratch, "film.h5"))
+        found = {
+            "from_disk": _from_disk(film, width, rounds, device),
+            "checkpoint": _checkpoint(Path(scratch), rounds, device),
+            "memory_gib": _more_memory(film),
+        }
+    print(
+        f"training: rate from disk {found['from_disk']:.1%} of that from memory ({rounds} pairs), goal 97 %; width {width}"
+    )
+    print(f"training: checkpoints take {found['checkpoint']:.2%} of the time ({rounds} of them, width 80), goal at most 2 %")
+    print(f"training: 200 hours take {found['memory_gib']:.2f} GiB more than one film, goal less than 1")
+    return found
+
+
+def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> float:
+    recipe = default_recipe(width=width, steps=10**6)
+    with own_stream(device), FrameStore(film) as store:
+        footage = Footage([store], recipe, pinned=device.type == "cuda")
+        trainer, held = Trainer(recipe, device), footage.load(0)
+
+        def from_disk() -> None:
+            for _step, batch in ahead(footage.load, trainer.step, trainer.step + _STEPS):
+                trainer.train_step(batch, recipe.steps)
+            trainer.take_measures()
+
+        def from_memory() -> None:
+            for _ in range(_STEPS):
+                trainer.train_step(held, recipe.steps)
+            trainer.take_measures()
+
+        pairs = [(seconds(from_memory), seconds(from_disk)) for _ in range(rounds + 1)][1:]
+    return statistics.median(memory / disk for memory, disk in pairs)
+
+
+def _checkpoint(folder: Path, rounds: int, device: torch.device) -> float:
+    recipe = default_recipe(steps=10**6)
+    trainer, states, log = Trainer(recipe, device), StateFolder(folder / "state", recipe), folder / "training.csv"
+    log.write_text("step\n")
+    noise, prior = torch.randn(2, 2, recipe.latent).unbind()
+    trainer.gradients_of(torch.zeros(2, 144, 256, 3, dtype=torch.uint8, device=device), noise.to(device), prior.to(device))
+    for optimiser in trainer.optimisers.values():  # a step that changes nothing makes the moments
+        optimiser.step([torch.zeros_like(weight) for weight in optimiser.weights], None)
+    with states.locked():
+        costs = [seconds(lambda step=step: states.save(step, trainer.state(), log)) for step in range(1, rounds + 1)]
+    cost = statistics.median(costs)
+    print(f"training: a checkpoint of width 80 takes {cost:.2f} s (from {min(costs):.2f} to {max(costs):.2f})")
+    return cost / checkpoint_interval(cost)
+
+
+def _more_memory(film: Path) -> float:
+    peaks = []
+    for count in (_FRAMES, _LONG):
+        words = [sys.executable, "-m", "benchmarks.training", "--film", str(film), "--count", str(count)]
+        peaks.append(int(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
+    print(f"training: peak memory {peaks[0] / 2**20:.2f} GiB with one film, {peaks[1] / 2**20:.2f} with 200 hours")
+    return (peaks[1] - peaks[0]) / 2**20
+
+
+def _train(film: Path, count: int) -> None:
+    """200 steps on so many frames; prints the peak resident size in KiB."""
+    device, recipe = choose_device("auto"), default_recipe(width=8, epochs=None, steps=10**6)
+    with own_stream(device), FrameStore(film) as store:
+        footage = Footage([LongFilm(store, count)], recipe, pinned=device.type == "cuda")
+        trainer = Trainer(recipe, device)
+        border = len(footage) // recipe.batch  # where the order of the next epoch is drawn beside this one's
+        for _step, batch in ahead(footage.load, border - 100, border + 100):
+            trainer.train_step(batch, recipe.steps)
+        trainer.take_measures()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _made_film(path: Path) -> Path:
+    random = np.random.default_rng(0)
+    frames = (random.integers(0, 256, (64, 144, 256, 3), dtype=np.uint8) for _ in range(_FRAMES // 64))
+    write_frames_from(path, 256, 144, {"fps": "24", "source": "none", "start_time": "0"}, frames)
+    return path
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--width", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--film", help="with --count: train on so many frames of this film, and tell the memory taken")
+    parser.add_argument("--count", type=int)
+    run_command(lambda args: _train(args.film, args.count) if args.count else main(args.width, args.rounds), parser)
