@@ -127,6 +127,11 @@ def get_device(wildcards, output):
     return CONFIG.device
 
 
+def get_hwaccel(wildcards, output):
+    """Asking for `output` keeps it untracked: its frames are the CPU's."""
+    return CONFIG.hwaccel
+
+
 @plainly
 def get_frames(wildcards):
     """The frames of a film at the size of the model that rebuilds it, or that are compared."""

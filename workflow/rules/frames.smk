@@ -21,6 +21,7 @@ rule extract_frames:
         runtime="12h",
     params:
         options=plainly(get_film_options),
+        hwaccel=get_hwaccel,
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
     shell:
@@ -29,4 +30,5 @@ rule extract_frames:
         " --frames={output.frames:q}"
         " --size={wildcards.size:q}"
         " {params.options:q}"
+        " --hwaccel={params.hwaccel:q}"
         " 2>&1 | keep_log {log:q}"

@@ -3,6 +3,7 @@
 python -m refilm.extract_frames --source films/bikes.mp4 --frames results/frames/256x144/bikes.h5 --size 256x144
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,33 +15,37 @@ from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.recipe import parse_size
 from refilm.settings.times import parse_time
 
+_PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
+
 
 def main(args) -> None:
     width, height = parse_size(args.size, "--size")
     name = Path(args.frames).stem
     start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
-    picture = probe_picture(args.source)
+    picture = probe_picture(args.source, args.deinterlace, args.damaged == "use")
     try:
-        cut = plan_cut(picture, width, height, start, end, args.crop, args.fit)
+        cut = plan_cut(picture, width, height, start, end, args.crop, args.fit, args.deinterlace)
     except RefilmError as error:
         raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
     check_space(args.frames, cut.frames * width * height * 3)
     attributes = {
-        "fps": str(picture.fps),
+        "fps": str(cut.fps),
         "source": args.source,
         "start_time": str(cut.start_time),
         "crop": str(cut.crop),
         "filter": cut.filters,
-        "matrix": picture.matrix,
-        "full_range": picture.full_range,
+        **dataclasses.asdict(picture.colour),
+        "fields": picture.fields,
         "constant_rate": picture.constant,
-        "settings": json.dumps({"start": args.start, "end": args.end, "crop": args.crop, "fit": args.fit}),
+        "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
         "ffmpeg": version(),
     }
-    count = write_frames(
-        args.frames, width, height, attributes, lambda file: decode_frames(args.source, cut, file, f"extract {name}")
-    )
-    print(f"{args.frames}: {count} frames at {picture.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
+
+    def produce(file) -> int:
+        return decode_frames(args.source, cut, file, f"extract {name}", args.hwaccel)
+
+    count = write_frames(args.frames, width, height, attributes, produce)
+    print(f"{args.frames}: {count} frames at {cut.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
 
 
 if __name__ == "__main__":
@@ -52,4 +57,7 @@ if __name__ == "__main__":
     parser.add_argument("--end", help="end of what is taken: seconds or HH:MM:SS")
     parser.add_argument("--crop", default="auto", help="auto, none, or W:H:X:Y")
     parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
+    parser.add_argument("--deinterlace", default="auto", choices=["auto", "on", "fields", "off"])
+    parser.add_argument("--damaged", default="refuse", choices=["refuse", "use"])
+    parser.add_argument("--hwaccel", default="none", help="none, auto, or cuda, vaapi, videotoolbox, ... as ffmpeg calls it")
     run_command(main, parser)

@@ -1,7 +1,8 @@
 """Running ffmpeg: which program, with which safety, and its own words when it fails.
 
 ffmpeg-python builds the graphs; this module runs the process. A film file is not trusted: it is opened through the
-`file` protocol alone, so that a playlist or a subtitle in it can reach no other address, and never as an option.
+`file` protocol alone and never as an option, and only as a container that holds its streams itself. Playlists, concat
+lists, scripts and patterns of image names, whose demuxers open the files that they name, are none of those.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,7 +20,16 @@ import imageio_ffmpeg
 
 from refilm.settings.errors import RefilmError
 
-_SPEAKER = re.compile(r"\[[^\]]*@ 0x[0-9a-f]+\]\s*")
+# Demuxers that read the one file that they are given, by the names that ffmpeg knows them by.
+_CONTAINERS = (
+    "3dostr,4xm,aac,ac3,aiff,amr,anm,ape,apng,asf,asf_o,au,av1,avi,avs2,avs3,bethsoftvid,bfi,bink,c93,caf,cavsvideo,cine,"
+    "dfa,dhav,dirac,dnxhd,dsicin,dts,dv,dxa,ea,eac3,evc,film_cpk,flac,flic,flv,gdv,gif,gxf,h261,h263,h264,hevc,hnm,idcin,iff,"
+    "ifv,ipmovie,ipu,iv8,ivf,ivr,jv,kux,live_flv,lmlm4,lxf,m4v,matroska,webm,mgsts,mjpeg,mjpeg_2000,mm,mov,mp4,m4a,3gp,"
+    "3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mpjpeg,msnwctcp,mtv,mv,mvi,mxf,mxg,nsv,nut,nuv,obu,ogg,paf,pva,qoa,r3d,rl2,rm,roq,rpl,"
+    "smjpeg,smk,smush,siff,swf,thp,tiertexseq,tmv,tta,txd,ty,vc1,vc1test,vid,vividas,vivo,vmd,vqf,vvc,w64,wav,wc3movie,"
+    "webp_anim,jpegxl_anim,wsvqa,wtv,wv,xmv,yop,yuv4mpegpipe"
+)
+_SPEAKER = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
 # What ffmpeg says of the consequences of an error; the cause stands before it.
 _ECHO = re.compile(
     r"Conversion failed|Last message repeated|Task finished|Terminating thread|Error sending frames|Nothing was written"
@@ -48,13 +59,36 @@ def version() -> str:
 
 def film_input(path: Path | str, **options):
     """An ffmpeg-python input for a film file; options such as `ss` go before the file name."""
-    return ffmpeg.input(f"file:{path}", protocol_whitelist="file,pipe", **options)
+    return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
+
+
+def describe_film(path: Path | str) -> str:
+    """What ffmpeg says of a film file and its streams. It decodes a little for it, and says so if it cannot."""
+    # With no output named ffmpeg describes its input and exits with status 1: its words are the result.
+    command = command_line(ffmpeg.output(film_input(path), "none"))[:-1]
+    with FfmpegProcess(command, str(path)) as process:
+        process.stdout.read()
+        process.running(wait_seconds=60)
+        return process.said()
 
 
 def raw_frames_input(width: int, height: int, fps, **options):
     """An ffmpeg-python input that takes (height, width, 3) uint8 RGB frames from the process's standard input."""
     # -r and not -framerate, which takes 120000/1001 for 120
     return ffmpeg.input("pipe:0", format="rawvideo", pixel_format="rgb24", video_size=(width, height), r=str(fps), **options)
+
+
+@functools.cache
+def _ends_with_parent() -> tuple[str, ...]:
+    """What to put before a command so that Linux ends it if this process dies without a chance to (SIGKILL, no memory).
+
+    A program does it and not code in the forked child, which is not safe where there are threads.
+    """
+    guard = (shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--")
+    if not sys.platform.startswith("linux") or not guard[0]:
+        return ()
+    known = subprocess.run([*guard, "true"], capture_output=True).returncode == 0
+    return guard if known else ()
 
 
 def command_line(output, *leading: str) -> list[str]:
@@ -74,7 +108,10 @@ class FfmpegProcess:
         self.what = what
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, stdout=stdout, stderr=self._stderr
+            [*_ends_with_parent(), *command],
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=self._stderr,
         )
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
 

@@ -19,6 +19,8 @@ _ADVERSARIAL = frozenset({"pixel_weight", "likeness_layers", "gamma", "adversari
 # Keys that a recipe has no use for: what is written there is no part of it.
 _UNUSED = {"larsen2015": frozenset(), "vae": _ADVERSARIAL, "autoencoder": _ADVERSARIAL | {"noise", "kl_weight"}}
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what of a film decides which pixels a model sees
+# The same, of keys that came later: where they say what was done before them, recipes do not name them.
+_LATER_PIXEL_KEYS = {"deinterlace": "auto", "damaged": "refuse"}
 
 
 class Config:
@@ -27,7 +29,7 @@ class Config:
     def __init__(self, raw: dict, schema_file: Path | str):
         """Raises RefilmError, in one line, for the first thing that is wrong."""
         schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
-        values = _with_text_names(copy.deepcopy(raw))
+        values = _with_text(copy.deepcopy(raw))
         _check_schema(values, schema)
         self._training_keys = schema["$defs"]["training"]["properties"].keys()
         self._training_defaults = _defaults(schema["$defs"]["training"])
@@ -39,6 +41,7 @@ class Config:
         self.comparisons = {name: comparison_defaults | c for name, c in values.get("comparisons", {}).items()}
         self.reconstructions = values.get("reconstructions", [])
         self.video = _defaults(schema["properties"]["video"]) | values.get("video", {})
+        self.hwaccel = values.get("hwaccel", schema["properties"]["hwaccel"]["default"])
         self.device = values.get("device", schema["properties"]["device"]["default"])
         self._check_sense()
 
@@ -78,6 +81,7 @@ class Config:
     def film_pixels(self, film: str) -> dict[str, str]:
         """What decides which pixels of a film are seen; times in seconds, the same however they were written."""
         settings = {key: self.film(film)[key] for key in _PIXEL_KEYS if self.film(film).get(key) is not None}
+        settings |= {key: self.film(film)[key] for key, plain in _LATER_PIXEL_KEYS.items() if self.film(film)[key] != plain}
         for key in settings.keys() & {"start", "end"}:
             settings[key] = f"{float(parse_time(settings[key], f'films.{film}.{key}')):.6f}".rstrip("0").rstrip(".")
         return settings
@@ -131,14 +135,18 @@ def _check_span(values: dict, place: str) -> None:
         raise RefilmError(f"config: {place}: end {values['end']} is not after start {values.get('start', 0)}")
 
 
-def _with_text_names(values: dict) -> dict:
-    """YAML reads a film called 2001 as a number; a name is always text. An entry set to ~ by an overlay is taken out."""
+def _with_text(values: dict) -> dict:
+    """YAML reads a film called 2001 as a number, and on as true; these are text. An entry set to ~ is taken out."""
     for section in _NAMED:
         if isinstance(values.get(section), dict):
             named = values[section].items()
             values[section] = {
                 name if isinstance(name, (str, bool)) else str(name): entry for name, entry in named if entry is not None
             }
+    films = values.get("films")
+    for film in films.values() if isinstance(films, dict) else ():
+        if isinstance(film, dict) and isinstance(film.get("deinterlace"), bool):
+            film["deinterlace"] = "on" if film["deinterlace"] else "off"  # which YAML reads as true and false
     return {key: value for key, value in values.items() if value is not None}
 
 
