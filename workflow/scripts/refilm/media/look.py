@@ -34,6 +34,7 @@ _RUNS, _RUN_FRAMES = 6, 20  # where fields must be measured: so many runs of so 
 _DECIDED = 8  # frames of which `idet` must be sure
 # True fields come in one order; fine stripes, which resemble combing, in both.
 _TAG_HOLDS, _PLAINLY_FIELDS = 0.75, 0.9
+_OUTWEIGHS = 4  # times as many frames of one kind as of the other
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,9 @@ def find_fields(path: Path | str, stream: int, codec: str, look: Look, declared:
     order = max(("tff", "bff"), key=counts.get)
     fields, whole = counts["tff"] + counts["bff"], counts["progressive"]
     if look.fields == "progressive":
-        plain = counts[order] >= max(_DECIDED, whole, _PLAINLY_FIELDS * fields)
+        plain = counts[order] >= max(_DECIDED, _OUTWEIGHS * whole, _PLAINLY_FIELDS * fields)
         return order if plain else "progressive"
-    refuted = fields + whole >= _DECIDED and (counts[order] < _TAG_HOLDS * fields or 4 * fields < whole)
+    refuted = fields + whole >= _DECIDED and (counts[order] < _TAG_HOLDS * fields or _OUTWEIGHS * fields < whole)
     return "progressive" if refuted else look.fields
 
 

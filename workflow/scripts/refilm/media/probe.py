@@ -166,8 +166,10 @@ def _described(path) -> str:
                 "nothing can be read: copy it again"
             )
         if "Format not on whitelist" in said:
-            kind = re.search(r"\[(?:in#0/)?(\w+)", said)
-            said = f"it is no film but {kind[1] if kind else 'a list'}, which may name other files: give the film itself"
+            raise RefilmError(
+                f"{path}: this is no film but a single image, or a list or script that names other files, none of which is "
+                "opened: give the film itself"
+            )
         raise RefilmError(f"{path}: this file cannot be read as a film: {last_words(said, 1)}")
     if _DOLBY_ONLY.search(said):
         raise RefilmError(
