@@ -1,6 +1,13 @@
 """Whatever film a person has: fields, high dynamic range, odd shapes, damage, traps. Right frames, or one line."""
 
+import http.server
+import os
+import re
+import signal
 import subprocess
+import sys
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,10 +15,11 @@ import h5py
 import numpy as np
 import pytest
 
+from refilm.frames.store import FrameStore
 from refilm.media.bars import Box
 from refilm.media.ffmpeg import executable
 from refilm.media.probe import probe_picture
-from tests.conftest import command, ffmpeg, make_film, refused
+from tests.conftest import ROOT, command, ffmpeg, make_film, refused
 from tests.unit.test_film_in import extract
 
 EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "1")
@@ -249,7 +257,7 @@ def test_a_variable_rate_film_that_changes_its_size_keeps_its_time(tmp_path):
 def test_films_of_any_size(tmp_path, size):
     film = tmp_path / "film.mov"
     ffmpeg("-f", "lavfi", "-i", f"color=0x969696:size={size}:rate=24,format=rgb24", "-frames:v", "3", "-c:v", "png", film)
-    for fit in ("crop", "pad", "stretch"):
+    for fit in ("crop", "pad", "stretch") if size != "7680x4320" else ("crop",):
         frames, _ = extract(film, tmp_path, "64x48", fit, fit=fit)
         assert len(frames) == 3 and np.abs(frames.max((1, 2)).astype(int) - 150).max() <= 2
 
@@ -305,3 +313,227 @@ def test_an_absurd_rate_is_told(tmp_path):
     film = tmp_path / "film.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=1000:duration=0.2", "-c:v", "ffv1", film)
     assert "its clock says 1000 frames/s" in refusal(film, tmp_path)
+
+
+# --- damage
+
+SUFFIXES = [".mp4", ".mkv", ".avi", ".flv", ".mov", ".webm", ".wmv"]
+CODECS = {".avi": ("-c:v", "mpeg4", "-q:v", "3"), ".mov": ("-c:v", "prores_ks"), ".wmv": ("-c:v", "wmv2", "-q:v", "3")}
+CODECS[".webm"] = ("-c:v", "libvpx", "-deadline", "realtime")
+INDEX_FIRST = ("-movflags", "+faststart")
+
+
+def whole_film(folder, suffix=".mp4", **options) -> Path:
+    codec = CODECS.get(suffix, ("-c:v", "libx264", "-preset", "ultrafast", "-g", "24"))
+    index_first = INDEX_FIRST if suffix in (".mp4", ".mov") else ()
+    return make_film(folder / f"whole{suffix}", seconds=6, size="160x120", codec=(*codec, *index_first), **options)
+
+
+def cut_off(film, share) -> Path:
+    """The first part of a file, as where a download broke off."""
+    cut = film.with_name(f"cut{film.suffix}")
+    cut.write_bytes(film.read_bytes()[: int(film.stat().st_size * share)])
+    return cut
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_film_cut_off_is_refused_with_what_is_there_and_used_if_told_so(tmp_path, suffix):
+    whole = whole_film(tmp_path, suffix)
+    cut = cut_off(whole, 0.6)
+    line = refusal(cut, tmp_path)
+    assert str(cut) in line and "the film is damaged: " in line and "'damaged: use'" in line
+    expected, _ = extract(whole, tmp_path, name="expected")
+    frames, _ = extract(cut, tmp_path, damaged="use")
+    assert 60 < len(frames) < 120
+    assert all(difference(frames[n], expected[n]) < 1 for n in range(0, len(frames) - 4, 5))
+
+
+def test_it_is_told_how_much_of_a_film_cut_off_is_there(tmp_path):
+    whole = whole_film(tmp_path)
+    line = refusal(cut_off(whole, 0.6), tmp_path)
+    told = re.search(r"of the 6\.0 s that its header promises (\d\.\d) s are there", line)
+    frames, _ = extract(cut_off(whole, 0.6), tmp_path, damaged="use")
+    assert told and float(told[1]) == pytest.approx(len(frames) / 24, abs=0.1)
+
+
+def test_a_film_with_more_sound_than_picture_is_whole(tmp_path):
+    film = tmp_path / "film.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=2", "-f", "lavfi", "-i", "sine=duration=20", film)
+    assert len(extract(film, tmp_path)[0]) == 48
+
+
+def test_a_film_without_its_index_is_refused(tmp_path):
+    film = make_film(tmp_path / "film.mp4", seconds=3)
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    assert "its index" in refusal(film, tmp_path, damaged="use")
+
+
+def flipped(film, seed=1, flips=40) -> Path:
+    """A copy with bits flipped in the middle half of the file."""
+    content, random = bytearray(film.read_bytes()), np.random.default_rng(seed)
+    for place in random.integers(len(content) // 4, 3 * len(content) // 4, flips):
+        content[place] ^= 1 << random.integers(8)
+    copy = film.with_name(f"flipped{film.suffix}")
+    copy.write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".mkv"])
+def test_flipped_bits_are_noticed_and_what_is_whole_keeps_its_place(tmp_path, suffix):
+    whole = whole_film(tmp_path, suffix)
+    film = flipped(whole)
+    assert re.search(r"of 144 frames \d+ are there and whole|the film is damaged", refusal(film, tmp_path))
+    expected, _ = extract(whole, tmp_path, name="expected")
+    frames, _ = extract(film, tmp_path, damaged="use")
+    assert abs(len(frames) - 144) <= 2
+    ends = [*range(0, 24), *range(126, 142)]  # nothing was flipped there
+    assert np.median([difference(frames[n], expected[n]) for n in ends]) < 1
+
+
+def test_a_part_of_a_damaged_film_that_is_whole_is_taken_as_it_is(tmp_path):
+    """What is broken before the first frame that is wanted is nobody's business."""
+    whole = make_film(tmp_path / "whole.mp4", seconds=30, size="160x120", codec=("-c:v", "libx264", "-g", "24"), sound=False)
+    content = bytearray(whole.read_bytes())
+    for place in np.random.default_rng(0).integers(len(content) // 2, len(content) * 6 // 10, 40):
+        content[place] ^= 1
+    film = tmp_path / "film.mp4"
+    film.write_bytes(content)
+    assert "are there and whole" in refusal(film, tmp_path)
+    frames, _ = extract(film, tmp_path, start=25)
+    expected, _ = extract(whole, tmp_path, name="expected", start=25)
+    assert np.array_equal(frames, expected)
+
+
+# --- traps
+
+
+@pytest.fixture
+def secret(tmp_path) -> Path:
+    """A white film that nobody may see."""
+    film = tmp_path / "secret.ts"
+    ffmpeg("-f", "lavfi", "-i", "color=white:size=64x48:rate=24:duration=1", "-c:v", "mpeg2video", film)
+    return film
+
+
+@pytest.fixture
+def visited():
+    """Addresses that were asked for, and the port of the server on which they are noted."""
+    asked = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield asked, server.server_port
+    server.shutdown()
+
+
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
+TRAPS = {
+    "list.m3u8": HLS,
+    "list.mp4": HLS,
+    "list.ffconcat": "ffconcat version 1.0\nfile '{}'\n",
+    "list.mkv": "ffconcat version 1.0\nfile '{}'\n",
+    "dash.mpd": "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011' type='static' "
+    "profiles='urn:mpeg:dash:profile:isoff-main:2011'><Period><AdaptationSet mimeType='video/mp4'><Representation id='1' "
+    "bandwidth='1'><BaseURL>{}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "subtitle.idx": "# VobSub index file, v7 (do not modify this line!)\nid: en, index: 0\n",
+    "script.avs": 'DirectShowSource("{}")',
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize("kind", ["beside", "absolute", "address"])
+def test_a_file_that_names_others_opens_none(tmp_path, secret, visited, name, kind):
+    asked, port = visited
+    target = {"beside": secret.name, "absolute": str(secret), "address": f"http://127.0.0.1:{port}/secret.ts"}[kind]
+    trap = tmp_path / name
+    trap.write_text(TRAPS[name].format(target))
+    secret.with_suffix(".sub").write_bytes(secret.read_bytes())
+    assert "this is no film but" in (line := refusal(trap, tmp_path)) or "cannot be read as a film" in line
+    assert asked == []
+
+
+def test_a_film_whose_pictures_are_said_to_lie_in_another_file_does_not_open_it(tmp_path, secret, visited):
+    """QuickTime's data reference: the samples of the track are in the file that it names."""
+    asked, port = visited
+    film = make_film(tmp_path / "film.mp4", seconds=1, sound=False)
+    content = film.read_bytes()
+    own = content.index(b"url ", content.index(b"dref")) - 4  # a box of 12 bytes: size, 'url ', flags 1 = in this file
+    for target in (f"file:{secret}", f"http://127.0.0.1:{port}/secret.ts"):
+        box = target.encode() + b"\0"
+        box = (12 + len(box)).to_bytes(4, "big") + b"url " + bytes(4) + box
+        trap = tmp_path / "trap.mp4"
+        trap.write_bytes(_with_box(content, own, box))
+        done = command("extract_frames", f"--source={trap}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+        if done.returncode == 0:
+            with FrameStore(tmp_path / "x.h5") as store:
+                assert store[:].mean() < 240  # its own frames, and not the white ones
+        assert asked == []
+
+
+def _with_box(content: bytes, place: int, box: bytes) -> bytes:
+    """An MP4 whose box of 12 bytes at `place` is another one; the boxes around it grow with it."""
+    grown = bytearray(content[:place] + box + content[place + 12 :])
+    around = [content.rindex(name, 0, place) - 4 for name in (b"dref", b"dinf", b"minf", b"mdia", b"trak", b"moov")]
+    for start in around:
+        size = int.from_bytes(content[start : start + 4], "big") + len(box) - 12
+        grown[start : start + 4] = size.to_bytes(4, "big")
+    return bytes(grown)
+
+
+def test_a_pattern_of_images_is_only_a_name(tmp_path):
+    """`a%d.png` does not open a1.png."""
+    ffmpeg("-f", "lavfi", "-i", "color=white:size=64x48", "-frames:v", "1", tmp_path / "a1.png")
+    (tmp_path / "a%d.png").write_bytes(b"")
+    assert "the file is empty" in refusal(tmp_path / "a%d.png", tmp_path)
+    (tmp_path / "a%d.png").write_bytes(b"no picture")
+    assert "this is no film but a single image" in refusal(tmp_path / "a%d.png", tmp_path)
+
+
+# --- ffmpeg as a guest
+
+
+def test_where_there_is_no_hardware_decoder_the_cpu_decodes_and_says_so(tmp_path, film):
+    """A decoder that this ffmpeg or this machine does not have: the same frames, and one line about it."""
+    plain, _ = extract(film, tmp_path, name="plain")
+    words = (f"--source={film}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+    done = command("extract_frames", *words, "--hwaccel=d3d11va")
+    lines = [line for line in done.stderr.splitlines() if "hwaccel d3d11va: the CPU decodes instead" in line]
+    assert done.returncode == 0 and len(lines) == 1
+    with FrameStore(tmp_path / "x.h5") as store:
+        assert np.array_equal(store[:], plain)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends the children of a process that is killed")
+def test_an_ffmpeg_does_not_outlive_a_step_that_is_killed(tmp_path):
+    film = make_film(tmp_path / "film.mkv", seconds=60, size="1280x720", fps="50", sound=False)
+    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    words = [f"--source={film}", f"--frames={tmp_path / 'out' / 'film.h5'}", "--size=256x144"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "refilm.extract_frames", *words], env=environ, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 60
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not list((tmp_path / "out").glob(".film.part*")) or not children.read_text().split():
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    ours = children.read_text().split()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    end = time.monotonic() + 5
+    while any(_runs(child) for child in ours):
+        assert time.monotonic() < end, "ffmpeg still runs"
+        time.sleep(0.05)
+
+
+def _runs(process: str) -> bool:
+    """True if it is there, and not only waiting to be buried."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -166,6 +166,11 @@ def test_a_hole_in_the_film_is_a_variable_rate():
     assert frame_rate(times, Fraction(1, 24), Fraction(24))[:2] == (Fraction(24), False)
 
 
+def test_one_hole_on_a_coarse_clock_does_not_change_the_rate():
+    """A film whose clock ticks once a frame, as an AVI's does, with its second frame missing."""
+    assert frame_rate([0, *range(2, 145)], Fraction(1, 24), Fraction(24))[:2] == (Fraction(24), False)
+
+
 # --- geometry
 
 

@@ -145,11 +145,8 @@ def _check_whole(path, cut: Cut, count: int, said: str) -> None:
 
 def _said_before(path, cut: Cut) -> str:
     """What ffmpeg says of the stretch in front of the first frame, from which it was sought."""
-    command = _command(path, cut, {})
-    place = command.index("-vf") + 1
-    command[place] = f"trim=end={float(cut.start_time):.6f}"
-    command[command.index("-f") + 1] = "null"
-    return run_ffmpeg(command, str(path))[1]
+    before = f"trim=end={float(cut.start_time):.6f}"
+    return run_ffmpeg(_command(path, cut, {}, vf=before, format="null"), str(path))[1]
 
 
 def _pick_frames(picture: Picture, fps: Fraction, first: int) -> list[str]:
@@ -162,7 +159,8 @@ def _pick_frames(picture: Picture, fps: Fraction, first: int) -> list[str]:
     return [f"trim=start={float(early):.6f}"] if first else []
 
 
-def _command(path, cut: Cut, options: dict) -> list[str]:
+def _command(path, cut: Cut, options: dict, **to) -> list[str]:
+    """ffmpeg's command for the frames of `cut`, or to do with that stretch of the film what `to` says."""
     # Its own default leaves cores idle while the scaler works: three threads a core are 4 % faster on two cores.
     options = options | {"threads": min(16, 3 * (os.cpu_count() or 1)), "reinit_filter": 0} | cut.picture.decoder
     if cut.first and cut.picture.constant:
@@ -170,16 +168,9 @@ def _command(path, cut: Cut, options: dict) -> list[str]:
         options |= {"noaccurate_seek": None, "seek_timestamp": 1, "ss": f"{float(cut.start_time - _SEEK_SECONDS):.6f}"}
     if cut.picture.damaged:
         options |= {"max_error_rate": 1}
+    to = to or {"vf": cut.filters, "format": "rawvideo", "pix_fmt": "rgb24", "frames:v": cut.frames}
     source = film_input(path, copyts=None, **options)
-    output = ffmpeg.output(
-        source[str(cut.picture.stream)],
-        "pipe:1",
-        vf=cut.filters,
-        format="rawvideo",
-        pix_fmt="rgb24",
-        fps_mode="passthrough",
-        **{"frames:v": cut.frames},
-    )
+    output = ffmpeg.output(source[str(cut.picture.stream)], "pipe:1", fps_mode="passthrough", **to)
     return command_line(output, "-v", "repeat+level+warning")
 
 

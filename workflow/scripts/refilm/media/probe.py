@@ -160,7 +160,7 @@ def _described(path) -> str:
     check_film_file(path)
     said = describe_film(path)
     if not _STREAM.search(said):
-        if "moov atom not found" in said:
+        if "moov atom not found" in said and damage.promised_bytes(path):
             raise RefilmError(
                 f"{path}: the film is damaged: its index, which such files have at their end, is not there, and without it "
                 "nothing can be read: copy it again"
@@ -286,7 +286,8 @@ def _usual_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> Frac
     or the nearest that films have, where it lies within the rounding of the file's clock."""
     gaps = Counter(b - a for a, b in itertools.pairwise(times) if b > a)
     commonest = gaps.most_common(1)[0][0]
-    alike = [(gap, count) for gap, count in gaps.items() if abs(gap - commonest) <= 1]
+    rounding = min(1, commonest // 8)  # on a coarse clock a tick more is another gap
+    alike = [(gap, count) for gap, count in gaps.items() if abs(gap - commonest) <= rounding]
     usual = Fraction(sum(count for _, count in alike), sum(gap * count for gap, count in alike)) / tick
     near = [header_rate, *sorted(STANDARD_RATES, key=lambda rate: abs(rate - usual))[:1]]
     for rate in near:
