@@ -14,7 +14,7 @@ import ffmpeg
 
 from refilm.media import damage
 from refilm.media.bars import Box, fill_box
-from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input, last_words, run_ffmpeg
+from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, film_input, last_words, run_ffmpeg
 from refilm.media.filters import deinterlaced, one_size, scaled
 from refilm.media.probe import Picture
 from refilm.settings.errors import RefilmError
@@ -24,7 +24,6 @@ from refilm.settings.times import clock, first_frame
 _SEEK_SECONDS = 10  # how far before its first frame a part of a film is decoded
 _LOOK_SECONDS = 0.25  # how often the growing file is looked at
 _RAGGED_FRAMES = 2  # so many may be incomplete at the ends of a recording
-_SILENT_SECONDS = 120  # an ffmpeg that writes no frame for so long hangs on a damaged file
 
 
 @dataclass(frozen=True)
@@ -179,16 +178,14 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
 
     Meanwhile what is written goes to the disk, so that at the end there is little left to wait for.
     """
-    silent, done = 0.0, 0
+    dog, done = Watchdog(path), 0
     with progress_bar(what, total, " frames") as bar, ThreadPoolExecutor(1) as disk:
         written = disk.submit(os.fsync, into.fileno())
         while process.running(wait_seconds=_LOOK_SECONDS):
             now = (os.fstat(into.fileno()).st_size - base) // frame_bytes
-            silent = 0.0 if now > done else silent + _LOOK_SECONDS
             bar.update(max(0, now - done))
             done = max(done, now)
-            if silent > _SILENT_SECONDS:
-                raise RefilmError(f"{path}: ffmpeg has decoded nothing for {_SILENT_SECONDS} s after frame {done}")
+            dog.look(done, process.said_bytes(), "frames")
             if written.done():
                 written.result()  # a disk that fails says so once, to whoever asks first
                 written = disk.submit(os.fsync, into.fileno())

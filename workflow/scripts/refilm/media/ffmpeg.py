@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import ffmpeg
@@ -29,6 +30,8 @@ _CONTAINERS = (
     "smjpeg,smk,smush,siff,swf,thp,tiertexseq,tmv,tta,txd,ty,vc1,vc1test,vid,vividas,vivo,vmd,vqf,vvc,w64,wav,wc3movie,"
     "webp_anim,jpegxl_anim,wsvqa,wtv,wv,xmv,yop,yuv4mpegpipe"
 )
+SILENT_SECONDS = 120  # an ffmpeg that makes nothing for so long hangs
+_MOST_SAID = 256_000_000  # bytes
 _SPEAKER = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
 # What ffmpeg says of the consequences of an error; the cause stands before it.
 _ECHO = re.compile(
@@ -67,8 +70,9 @@ def describe_film(path: Path | str) -> str:
     # With no output named ffmpeg describes its input and exits with status 1: its words are the result.
     command = command_line(ffmpeg.output(film_input(path), "none"))[:-1]
     with FfmpegProcess(command, str(path)) as process:
-        process.stdout.read()
-        process.running(wait_seconds=60)
+        dog = Watchdog(str(path))
+        while process.running(wait_seconds=1):
+            dog.look(process.said_bytes(), process.said_bytes())
         return process.said()
 
 
@@ -100,11 +104,11 @@ def command_line(output, *leading: str) -> list[str]:
 class FfmpegProcess:
     """One ffmpeg at work. Ends it, whatever happens, when the `with` block is left.
 
-    `stdin` is a pipe to it when asked for; `stdout` is a pipe unless a file is given. `finish()` waits for it and
+    `stdin` is a pipe to it when asked for; its stdout goes to the file `stdout`, or nowhere. `finish()` waits for it and
     raises with its last words if it failed. stderr goes to a temporary file, so that no amount of it can block.
     """
 
-    def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.PIPE):
+    def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.DEVNULL):
         self.what = what
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._process = subprocess.Popen(
@@ -113,7 +117,7 @@ class FfmpegProcess:
             stdout=stdout,
             stderr=self._stderr,
         )
-        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+        self.stdin = self._process.stdin
 
     def __enter__(self) -> "FfmpegProcess":
         return self
@@ -122,10 +126,9 @@ class FfmpegProcess:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        for pipe in (self.stdin, self.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        if self.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.stdin.close()
         self._stderr.close()
 
     def running(self, wait_seconds: float) -> bool:
@@ -152,6 +155,10 @@ class FfmpegProcess:
             raise RefilmError(f"{self.what}: ffmpeg failed: {last_words(said) or f'exit status {status}'}")
         return said
 
+    def said_bytes(self) -> int:
+        """How much it has said on stderr so far."""
+        return os.fstat(self._stderr.fileno()).st_size
+
     def said(self) -> str:
         """What it has said on stderr so far."""
         self._stderr.seek(0)
@@ -165,9 +172,38 @@ def last_words(said: str, lines: int = 2) -> str:
     return "; ".join(kept[-lines:])
 
 
-def run_ffmpeg(command: list[str], what: str) -> tuple[str, str]:
-    """Run to the end; (stdout, stderr) as text. Raises RefilmError with ffmpeg's last words on failure."""
-    with tempfile.TemporaryFile() as out, FfmpegProcess(command, what, stdout=out) as process:
+class Watchdog:
+    """Raises RefilmError once what a process has made has not grown for SILENT_SECONDS, or it says more than it ever should:
+    on a damaged file an ffmpeg may hang."""
+
+    def __init__(self, what: str):
+        self._what, self._most, self._since = what, 0, time.monotonic()
+
+    def look(self, made: int, said_bytes: int, unit: str = "bytes") -> None:
+        if made > self._most:
+            self._most, self._since = made, time.monotonic()
+        if time.monotonic() - self._since > SILENT_SECONDS:
+            raise RefilmError(f"{self._what}: ffmpeg has made nothing for {SILENT_SECONDS} s after {self._most} {unit}")
+        if said_bytes > _MOST_SAID:
+            raise RefilmError(f"{self._what}: the film is damaged: ffmpeg does nothing but report errors: copy it again")
+
+
+def run_ffmpeg_into(out, command: list[str], what: str) -> str:
+    """Run to the end, with its stdout in the binary file `out`, which is then read from its beginning; returns what it said.
+
+    Raises RefilmError with ffmpeg's last words on failure, or if it hangs.
+    """
+    with FfmpegProcess(command, what, stdout=out) as process:
+        dog = Watchdog(what)
+        while process.running(wait_seconds=1):
+            dog.look(os.fstat(out.fileno()).st_size + process.said_bytes(), process.said_bytes())
         said = process.finish()
-        out.seek(0)
+    out.seek(0)
+    return said
+
+
+def run_ffmpeg(command: list[str], what: str) -> tuple[str, str]:
+    """Run to the end; (stdout, stderr) as text. Raises RefilmError with ffmpeg's last words on failure, or if it hangs."""
+    with tempfile.TemporaryFile() as out:
+        said = run_ffmpeg_into(out, command, what)
         return out.read().decode(errors="replace"), said

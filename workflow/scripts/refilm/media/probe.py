@@ -4,6 +4,7 @@ and how they look is read off decoded frames.
 
 import itertools
 import re
+import tempfile
 from array import array
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 import ffmpeg
 
 from refilm.media import damage
-from refilm.media.ffmpeg import FfmpegProcess, command_line, describe_film, film_input, last_words, run_ffmpeg
+from refilm.media.ffmpeg import command_line, describe_film, film_input, last_words, run_ffmpeg, run_ffmpeg_into
 from refilm.media.look import Look, find_fields, look_at_frames, look_at_key_frames, order_of_fields
 from refilm.settings.errors import RefilmError
 
@@ -203,8 +204,9 @@ def _read_packets(path, stream: int) -> _Packets:
     source = film_input(path, copyts=None)
     output = ffmpeg.output(source[str(stream)], "pipe:1", c="copy", copyinkf=None, format="framecrc")
     times, tick, first_key, latest, stuck = array("q"), Fraction(0), None, _NO_TIME, 0
-    with FfmpegProcess(command_line(output), str(path)) as process:
-        for line in process.stdout:
+    with tempfile.TemporaryFile() as out:
+        said = run_ffmpeg_into(out, command_line(output), str(path))
+        for line in out:
             fields = line.split(b",")
             if line.startswith(b"#tb 0:"):
                 tick = Fraction(line.split()[-1].decode())
@@ -224,7 +226,6 @@ def _read_packets(path, stream: int) -> _Packets:
             if flags & _DISCARD or first_key is None or _NO_TIME < time < first_key:
                 continue
             times.append(time)
-        said = process.finish()
     if not times:
         raise RefilmError(f"{path}: the picture has no frames: the file is cut off or damaged")
     return _Packets(times, tick, said)
