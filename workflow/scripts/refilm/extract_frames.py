@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from refilm.frames.store import check_space, write_frames
-from refilm.media.decode import decode_frames, plan_cut
+from refilm.media.decode import Cut, decode_frames, plan_cut
 from refilm.media.ffmpeg import version
 from refilm.media.probe import probe_picture
 from refilm.settings.errors import RefilmError, command_parser, run_command
@@ -18,15 +18,21 @@ from refilm.settings.times import parse_time
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
 
 
-def main(args) -> None:
+def plan(args, name: str) -> Cut:
+    """What the options say of the film called `name`: which frames, and which part of its picture."""
     width, height = parse_size(args.size, "--size")
-    name = Path(args.frames).stem
     start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
     picture = probe_picture(args.source, args.deinterlace, args.damaged == "use")
     try:
-        cut = plan_cut(picture, width, height, start, end, args.crop, args.fit, args.deinterlace)
+        return plan_cut(picture, width, height, start, end, args.crop, args.fit, args.deinterlace)
     except RefilmError as error:
         raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
+
+
+def main(args) -> None:
+    name = Path(args.frames).stem
+    cut = plan(args, name)
+    picture, width, height = cut.picture, cut.width, cut.height
     check_space(args.frames, cut.frames * width * height * 3)
     attributes = {
         "fps": str(cut.fps),
@@ -48,10 +54,9 @@ def main(args) -> None:
     print(f"{args.frames}: {count} frames at {cut.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
 
 
-if __name__ == "__main__":
-    parser = command_parser(__doc__.splitlines()[0])
+def add_film_options(parser) -> None:
+    """The options that say which film it is and what of it is seen."""
     parser.add_argument("--source", required=True, help="the film file")
-    parser.add_argument("--frames", required=True, help="the frames file to write")
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
     parser.add_argument("--start", help="first moment taken: seconds or HH:MM:SS")
     parser.add_argument("--end", help="end of what is taken: seconds or HH:MM:SS")
@@ -59,5 +64,11 @@ if __name__ == "__main__":
     parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
     parser.add_argument("--deinterlace", default="auto", choices=["auto", "on", "fields", "off"])
     parser.add_argument("--damaged", default="refuse", choices=["refuse", "use"])
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--frames", required=True, help="the frames file to write")
     parser.add_argument("--hwaccel", default="none", help="none, auto, or cuda, vaapi, videotoolbox, ... as ffmpeg calls it")
+    add_film_options(parser)
     run_command(main, parser)

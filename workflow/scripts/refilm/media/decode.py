@@ -5,16 +5,18 @@ ffmpeg writes its frames straight into the file that keeps them: no frame passes
 
 import os
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
+import numpy as np
 
 from refilm.media import damage
 from refilm.media.bars import Box, fill_box
-from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, film_input, last_words, run_ffmpeg
+from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, film_input, last_words, run_ffmpeg, run_ffmpeg_into
 from refilm.media.filters import deinterlaced, one_size, scaled
 from refilm.media.probe import Picture
 from refilm.settings.errors import RefilmError
@@ -75,7 +77,7 @@ def plan_cut(
         raise RefilmError(f"start {clock(start)} lies after the end of the film, which lasts {clock(picture.seconds)}")
     if last <= first:
         raise RefilmError(f"end {clock(end)} is not after start {clock(start or 0)}: nothing of the film would be left")
-    box = _chosen_box(picture, crop)
+    box = chosen_box(picture, crop)
     if fit == "crop":
         box = fill_box(box, picture.sample_aspect, width, height)
     chain = one_size(picture.width, picture.height, picture.sample_aspect, picture.changing)
@@ -193,7 +195,39 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
         bar.update(max(0, (os.fstat(into.fileno()).st_size - base) // frame_bytes - done))
 
 
-def _chosen_box(picture: Picture, crop: str) -> Box:
+def sample_frames(path: Path | str, cut: Cut, count: int, width: int, height: int) -> tuple[np.ndarray, list[Fraction]]:
+    """About `count` whole pictures spread over the stretch of `cut`: uint8 (n, height, width, 3), and their seconds of it.
+
+    What cannot be read of a damaged film is left out. Raises RefilmError if nothing can.
+    """
+    picture = cut.picture
+    chain = one_size(picture.width, picture.height, picture.sample_aspect, picture.changing)
+    chain += deinterlaced(picture.fields, picture.tagged, each_field=False)
+    whole = Box(0, 0, picture.width, picture.height)
+    chain += scaled(picture.colour, picture.sample_aspect, whole, width, height, "stretch")
+    moments = [Fraction(2 * n + 1, 2 * count) * cut.frames / cut.fps for n in range(min(count, cut.frames))]
+
+    def read(moment: Fraction) -> bytes:
+        place = {"ss": f"{float(cut.first / cut.fps + moment):.3f}"}
+        source = film_input(path, reinit_filter=0, **place, **picture.decoder)[str(picture.stream)]
+        to = {"vf": ",".join(chain), "format": "rawvideo", "pix_fmt": "rgb24", "frames:v": 1}
+        with tempfile.TemporaryFile() as out:
+            run_ffmpeg_into(out, command_line(ffmpeg.output(source, "pipe:1", **to)), str(path))
+            return out.read()
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [(raw, moment) for raw, moment in zip(pool.map(read, moments), moments, strict=True) if raw]
+    if not found:
+        raise RefilmError(f"{path}: no frame of the picture can be read")
+    frames = np.frombuffer(b"".join(raw for raw, _ in found), np.uint8).reshape(-1, height, width, 3)
+    return frames, [moment for _, moment in found]
+
+
+def chosen_box(picture: Picture, crop: str) -> Box:
+    """The part of the picture that `crop` says, before it is cut to the shape of the frames.
+
+    Raises RefilmError for a box that leaves the picture.
+    """
     if crop == "auto":
         return picture.box
     if crop == "none":

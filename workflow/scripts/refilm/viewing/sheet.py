@@ -8,22 +8,28 @@ from PIL import Image
 from refilm.settings.files import partial_file
 from refilm.viewing.style import BACKGROUND, draw_text, text_height
 
-_COLUMNS = 4
+COLUMNS = 4
 _MARGIN, _GAP, _PAIR_GAP = 24, 8, 2  # pixels: around the sheet, between groups, between a frame and its rebuilding
 _TYPE = 15
 
 
 def write_sheet(
-    path: Path, rows: dict[str, np.ndarray], title: str, remark: str = "", times: list[str] | None = None
+    path: Path,
+    rows: dict[str, np.ndarray],
+    title: str,
+    remark: str = "",
+    times: list[str] | None = None,
+    columns: int = COLUMNS,
 ) -> None:
     """Write a PNG of groups of frames that belong together, one above the other, in columns.
 
     rows: label -> uint8 (n, H, W, 3), all with the same shape, in the order in which they stand in a group;
-    times: a text for each of the n groups. The labels stand in the head, in the order of the rows.
+    times: a text for each of the n groups; columns: how many groups stand side by side. The labels stand in the
+    head, in the order of the rows.
     """
     frames = list(rows.values())
     count, height, width, _ = frames[0].shape
-    columns = min(_COLUMNS, count)
+    columns = min(columns, count)
     lines = -(-count // columns)
     line = text_height(_TYPE)
     head = line + _GAP
