@@ -27,6 +27,7 @@ _DOLBY_ONLY = re.compile(r"DOVI configuration record:.* profile: 5,")
 _NO_TIME = -(2**63)  # AV_NOPTS_VALUE
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
 _STUCK_PACKETS = 24  # where a file's clock goes back, ffmpeg lets it stand still until it has caught up
+_GOOD_SHARE = Fraction(1, 10)
 _FASTEST = 300  # frames a second; a clock that says more is wrong
 _EMPTIEST = 100  # frames for each that is there, in a film that is used although it is damaged
 _PROMISING = {"mov", "matroska", "avi", "flv", "asf"}  # containers whose header says how long the film is
@@ -283,13 +284,20 @@ def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple
 
 
 def _usual_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> Fraction:
-    """The rate of most of a variable-rate film: of all gaps within a tick of the commonest, the mean; the header's rate,
-    or the nearest that films have, where it lies within the rounding of the file's clock."""
+    """The rate of a variable-rate film: of the gaps between its frames the shortest that a good share of them have, so that
+    hardly a frame is lost; the header's rate, or the nearest that films have, where it lies within the rounding of the
+    file's clock."""
     gaps = Counter(b - a for a, b in itertools.pairwise(times) if b > a)
-    commonest = gaps.most_common(1)[0][0]
-    rounding = min(1, commonest // 8)  # on a coarse clock a tick more is another gap
-    alike = [(gap, count) for gap, count in gaps.items() if abs(gap - commonest) <= rounding]
-    usual = Fraction(sum(count for _, count in alike), sum(gap * count for gap, count in alike)) / tick
+
+    def alike(gap: int) -> list[int]:
+        rounding = min(1, gap // 8)  # on a coarse clock a tick more is another gap
+        return [other for other in range(gap - rounding, gap + rounding + 1) if other in gaps]
+
+    shares = {gap: sum(gaps[other] for other in alike(gap)) for gap in gaps}
+    enough = min(max(shares.values()), _GOOD_SHARE * sum(gaps.values()))
+    shortest = min(gap for gap, share in shares.items() if share >= enough)
+    usual_gap = max(alike(shortest), key=shares.get)  # of neighbours the one in the middle of them
+    usual = Fraction(shares[usual_gap], sum(gap * gaps[gap] for gap in alike(usual_gap))) / tick
     near = [header_rate, *sorted(STANDARD_RATES, key=lambda rate: abs(rate - usual))[:1]]
     for rate in near:
         if abs(rate - usual) < usual / 200:
