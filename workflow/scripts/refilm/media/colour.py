@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "smpte240m": "smpte240m", "fcc": "fcc"}
 _MATRICES |= {"bt2020nc": "bt2020", "bt2020c": "bt2020"}
+_ZSCALE_NAMES = {"bt709": "709", "bt601": "170m", "bt2020": "2020_ncl", "smpte240m": "240m", "fcc": "fcc"}
 _HDR = {"smpte2084", "arib-std-b67"}
 _WIDE = {"bt2020", "smpte431", "smpte432"}  # primaries further apart than an SDR screen's
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv|vuya|pal8|graya")
@@ -37,19 +38,19 @@ class Colour:
 
     @property
     def to_screen(self) -> list[str]:
-        """Filters from R'G'B' of the film to R'G'B' of an SDR screen; none where they are the same.
+        """Filters from the film's own numbers, scaled, to R'G'B' of an SDR screen; none where the scaler does it.
 
         They come after scaling: on small frames they cost nothing, and the mean over an area is taken of the film's own
-        numbers, as it is for any film.
+        numbers, as it is for any film. The scaler is given no R'G'B' to make, whose 16-bit white would be 65,283.
         """
         hdr = self.transfer in _HDR
         if not hdr and self.primaries not in _WIDE:
             return []
         primaries = self.primaries if self.primaries in _WIDE else "709"
-        meant = f"tin={self.transfer if hdr else '709'}:pin={primaries}:min=gbr:rin=full"
+        meant = f"tin={self.transfer if hdr else '709'}:pin={primaries}:min={_ZSCALE_NAMES[self.matrix]}:rin=limited"
         linear = f"zscale={meant}:transfer=linear:primaries={primaries}:matrix=gbr:npl=100"
         tone_map = [_TONE_MAP] if hdr else []
-        return ["format=gbrp16", linear, "format=gbrpf32le", "zscale=primaries=709", *tone_map, _SCREEN]
+        return ["format=yuv444p16", linear, "format=gbrpf32le", "zscale=primaries=709", *tone_map, _SCREEN]
 
 
 def colour_of(pixel_format: str, tags: tuple[str, str, str, str], width: int, height: int) -> Colour:

@@ -28,6 +28,7 @@ _FEW = 24  # fewer key frames than these say too little about black bars
 _MOST = 800  # of a film that consists of key frames, about so many are decoded to look at
 
 _FIELD_HEIGHTS = {480, 486, 512, 576, 608, 1080, 1088}  # of interlaced formats
+_FIELD_RATES = {Fraction(25), Fraction(30), Fraction(30000, 1001)}  # and their frames a second
 # Codecs that know no fields.
 _PROGRESSIVE_CODECS = {"vp8", "vp9", "av1", "vvc", "theora", "mpeg1video", "h263", "flv1", "gif", "apng", "webp"}
 _RUNS, _RUN_FRAMES = 6, 20  # where fields must be measured: so many runs of so many neighbouring frames
@@ -69,8 +70,9 @@ def look_at_key_frames(path: Path | str, stream: int, decoder: dict) -> Look | N
 
 
 def look_at_frames(path: Path | str, stream: int, decoder: dict, count: int) -> Look:
-    """The look of a film of `count` frames, all of which are decoded. Raises RefilmError if none can be."""
-    look = _look(path, stream, decoder, every=max(1, count // _SAMPLES), fewest=1)
+    """The look of a film of `count` frames, of which those are decoded that others need. RefilmError if none can be."""
+    hasty = {"skip_frame": "noref", "skip_loop_filter": "all"}  # half the time, and blocks do not hide a bar
+    look = _look(path, stream, hasty | decoder, every=max(1, count // _SAMPLES), fewest=1)
     if look is None:
         raise RefilmError(f"{path}: no frame of the picture can be decoded: it is damaged or of a kind that ffmpeg lacks")
     return look
@@ -117,13 +119,14 @@ def _shape(frame: tuple[str, ...]) -> tuple[int, int, Fraction]:
     return width, height, Fraction(aspect_x, aspect_y) if aspect_x and aspect_y else Fraction(1)
 
 
-def find_fields(path: Path | str, stream: int, codec: str, look: Look, declared: bool, seconds: float) -> str:
+def find_fields(path: Path | str, stream: int, codec: str, look: Look, declared: bool, fps: Fraction, seconds: float) -> str:
     """'progressive', 'tff' or 'bff', by the frames' tags where those can be trusted and by measurement where not.
 
-    declared: the file says that the picture is progressive. Such a film is believed, but for the sizes of broadcasts, where
-    captures often say so of fields. A film that says it has fields may carry whole pictures in them, as PAL films do.
+    declared: the file says that the picture is progressive. Such a film is believed, but for the sizes and rates of
+    broadcasts, where captures often say so of fields. A film that says it has fields may carry whole pictures in them, as PAL films do.
     """
-    believed = codec in _PROGRESSIVE_CODECS or (declared and look.height not in _FIELD_HEIGHTS)
+    broadcast = look.height in _FIELD_HEIGHTS and fps in _FIELD_RATES
+    believed = codec in _PROGRESSIVE_CODECS or (declared and not broadcast)
     if look.fields == "progressive" and believed:
         return "progressive"
     counts = _count_combed(path, stream, seconds)
@@ -150,7 +153,8 @@ def _count_combed(path, stream: int, seconds: float) -> Counter:
     places = [seconds * (2 * n + 1) / (2 * runs) for n in range(runs)] if runs > 1 else [0]
 
     def measure(place: float) -> str:
-        source = film_input(path, **({"ss": f"{place:.3f}"} if place else {}))[str(stream)]
+        seek = {"noaccurate_seek": None, "ss": f"{place:.3f}"} if place else {}  # from the key frame before it on
+        source = film_input(path, **seek)[str(stream)]
         frames = {"frames:v": _RUN_FRAMES if runs > 1 else 10 * _RUN_FRAMES}
         output = ffmpeg.output(source, "-", format="null", vf="idet", fps_mode="passthrough", **frames)
         try:

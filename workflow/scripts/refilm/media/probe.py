@@ -96,7 +96,7 @@ def probe_picture(path: Path | str, deinterlace: str = "auto", damaged: bool = F
         look = by_key_frames.result() or look_at_frames(path, stream, decoder, len(packets.times))
     fields, seconds = look.fields, float(frames / fps)
     if deinterlace == "auto":
-        fields = find_fields(path, stream, codec, look, "progressive" in said, seconds)
+        fields = find_fields(path, stream, codec, look, "progressive" in said, fps, seconds)
     elif deinterlace != "off":
         fields = order_of_fields(path, stream, look, seconds)
     return Picture(
