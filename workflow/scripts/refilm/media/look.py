@@ -123,7 +123,8 @@ def find_fields(path: Path | str, stream: int, codec: str, look: Look, declared:
     """'progressive', 'tff' or 'bff', by the frames' tags where those can be trusted and by measurement where not.
 
     declared: the file says that the picture is progressive. Such a film is believed, but for the sizes and rates of
-    broadcasts, where captures often say so of fields. A film that says it has fields may carry whole pictures in them, as PAL films do.
+    broadcasts, where captures often say so of fields. A film that says it has fields may carry whole pictures in them, as
+    PAL films do.
     """
     broadcast = look.height in _FIELD_HEIGHTS and fps in _FIELD_RATES
     believed = codec in _PROGRESSIVE_CODECS or (declared and not broadcast)
