@@ -4,13 +4,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import extraction, reconstruction, training_step
+from benchmarks import extraction, memory, reconstruction, training_step
 from refilm.media.ffmpeg import executable, run_ffmpeg
 
 
 def main(film: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        extraction.main(film or str(_made_film(Path(scratch, "film.mp4"))))
+        film = film or str(_made_film(Path(scratch, "film.mp4")))
+        extraction.main(film)
+        memory.main(film, minutes=20)
     training_step.main()
     reconstruction.main()
 
