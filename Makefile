@@ -1,6 +1,7 @@
 # make demo    the main job on films that come along: trains, rebuilds, compares; says what to open
 # make test    unit tests, plans, and a tiny real run of the whole chain
 # make lint    style of the code and of the workflow
+# make fuzz    2,000 mutated films: whole frames or one line; COUNT=n, SEED=n
 # make bench   the figures of benchmarks/README.md, measured here; FILM=path for a film of your own
 # Each sets up what it needs in .venv first. Needs Python 3.11 or newer, and make.
 
@@ -10,7 +11,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/workflow/scripts
 
-.PHONY: demo test lint bench clean-demo
+.PHONY: demo test lint fuzz bench clean-demo
 
 demo: .venv/run
 	snakemake demo --configfile config/demo.yaml --cores $(CORES)
@@ -30,6 +31,9 @@ lint: .venv/dev
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+fuzz: .venv/dev
+	python -m tests.fuzz $(or $(COUNT),2000) $(or $(SEED),1)
 
 bench: .venv/dev
 	python -m benchmarks $(FILM)

@@ -6,6 +6,7 @@ What can be asked for:
     results/{film}_by_{model}.mp4             the film as the model rebuilds it, with its sound
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
     results/stills/{film}_by_{model}.png      contact sheet
+    results/stills/{film}_crop.png            what of a film's picture is seen
     results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
     results/latents/{film}_by_{model}.h5      the film as N x 200 numbers
     results/models/{model}/model.safetensors  the trained networks

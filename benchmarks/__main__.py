@@ -4,13 +4,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import extraction, peers, reconstruction, training
+from benchmarks import extraction, memory, peers, reconstruction, training
 from refilm.media.ffmpeg import executable, run_ffmpeg
 
 
 def main(film: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        extraction.main(film or str(_made_film(Path(scratch, "film.mp4"))))
+        film = film or str(_made_film(Path(scratch, "film.mp4")))
+        extraction.main(film)
+        memory.main(film, minutes=20)
     peers.main()
     reconstruction.main()
     training.main()

@@ -235,3 +235,22 @@ def test_sizes():
     for wrong in ("256", "0x16", "256x-144", "256 x 144", "8x8"):
         with pytest.raises(RefilmError, match="here: "):
             parse_size(wrong, "here")
+
+
+def test_keys_that_came_later_are_in_no_recipe_that_does_without_them():
+    films = {"bikes": {"source": "films/bikes.mp4"}}
+    plain = config().recipe("bikes").to_json()
+    assert "deinterlace" not in plain and "damaged" not in plain
+    assert (
+        config(films={"bikes": films["bikes"] | {"deinterlace": "auto", "damaged": "refuse"}}).recipe("bikes").to_json()
+        == plain
+    )
+    for key, value in (("deinterlace", "fields"), ("damaged", "use")):
+        changed = config(films={"bikes": films["bikes"] | {key: value}}).recipe("bikes")
+        assert changed.films["bikes"][key] == value and changed.to_json() != plain
+    assert config(hwaccel="auto").recipe("bikes").to_json() == plain
+
+
+@pytest.mark.parametrize(("written", "meant"), [(True, "on"), (False, "off"), ("fields", "fields")])
+def test_yaml_reads_on_as_true_and_it_means_on(written, meant):
+    assert config(films={"bikes": {"source": "x", "deinterlace": written}}).film("bikes")["deinterlace"] == meant

@@ -166,6 +166,17 @@ def test_a_hole_in_the_film_is_a_variable_rate():
     assert frame_rate(times, Fraction(1, 24), Fraction(24))[:2] == (Fraction(24), False)
 
 
+def test_one_hole_on_a_coarse_clock_does_not_change_the_rate():
+    """A film whose clock ticks once a frame, as an AVI's does, with its second frame missing."""
+    assert frame_rate([0, *range(2, 145)], Fraction(1, 24), Fraction(24))[:2] == (Fraction(24), False)
+
+
+def test_the_rate_of_a_film_of_two_rates_is_the_faster_one():
+    """Two thirds of the time 8 frames a second, one third 24, on a clock of milliseconds: no frame shall be lost."""
+    moments = [n / 8 for n in range(160)] + [20 + n / 24 for n in range(480)] + [40 + n / 8 for n in range(160)]
+    assert frame_rate([round(1000 * t) for t in moments], Fraction(1, 1000), Fraction(24))[:2] == (Fraction(24), False)
+
+
 # --- geometry
 
 

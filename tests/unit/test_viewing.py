@@ -1,5 +1,7 @@
 """Pictures for people: where things stand, and measures that agree with their definitions."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,11 @@ from PIL import Image
 from refilm.settings.progress import progress_bar
 from refilm.viewing import measures
 from refilm.viewing.comparison import Arrangement, Label
+from refilm.viewing.cropping import shown_size
 from refilm.viewing.curves import amiss, draw_curves
 from refilm.viewing.sheet import spread, write_sheet
 from refilm.viewing.style import BACKGROUND, font, shortened
+from tests.conftest import command, ffmpeg
 
 RANDOM = np.random.default_rng(0)
 
@@ -174,3 +178,22 @@ def test_a_log_has_lines_and_no_flood(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) <= 3 and "\r" not in "".join(lines)
     assert "1000/1000" in lines[-1] and "frames/s" in lines[-1] and "ETA" in lines[-1]
+
+
+def test_the_preview_of_the_crop_shows_what_is_seen_bright_and_the_rest_dim(tmp_path):
+    """A white film between black bars, for frames of another shape: white inside the box, grey beside it, black above."""
+    film, sheet = tmp_path / "film.mp4", tmp_path / "crop.png"
+    source = "color=white:size=320x136:rate=24:duration=2,pad=320:180:0:22"
+    ffmpeg("-f", "lavfi", "-i", source, "-crf", "1", film)
+    done = command("preview_crop", f"--source={film}", "--title=T", "--size=64x48", f"--sheet={sheet}", "--count=4")
+    assert done.returncode == 0 and "320 x 136 of 320 x 180 at 0, 22: black bars found; 182 x 136 of it" in done.stdout
+    frame = np.asarray(Image.open(sheet).convert("L"))[-220:-40, 24:344]  # the first of a row of four
+    middle = frame[frame.shape[0] // 2]
+    assert middle[160] > 245 and 60 < middle[30] < 90 and 60 < middle[290] < 90
+    assert (frame.max(1) < 20).sum() > 20
+
+
+def test_a_preview_of_the_crop_has_the_shape_in_which_the_film_is_meant():
+    assert shown_size(720, 576, Fraction(64, 45)) == (320, 180)
+    assert shown_size(1080, 1920, Fraction(1)) == (135, 240)
+    assert shown_size(7680, 16, Fraction(1)) == (320, 1)

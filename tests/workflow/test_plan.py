@@ -56,6 +56,10 @@ def test_the_sentence_of_the_readme(folder):
     assert jobs == {"extract_frames": 2, "train_model": 1, "reconstruct_film": 1, "assemble_video": 1}
 
 
+def test_the_preview_of_the_crop_needs_only_the_film(folder):
+    assert plan(folder, "results/stills/koyaanisqatsi_crop.png") == {"preview_crop": 1}
+
+
 def test_with_no_target_the_whole_work_is_made(folder):
     jobs = plan(folder)
     assert jobs == {

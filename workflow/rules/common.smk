@@ -110,6 +110,19 @@ def get_source(wildcards):
     return ancient(literally(source))
 
 
+def get_previewed_source(wildcards):
+    """The film whose crop is previewed."""
+    if wildcards.film in CONFIG.films_of_images():
+        plainly(refuse_preview)(wildcards)
+    return get_source(wildcards)
+
+
+def refuse_preview(wildcards):
+    raise RefilmError(
+        f"film '{wildcards.film}' is a folder of images: a preview of the crop is there for film files only"
+    )
+
+
 def check_download(film):
     """A film that was fetched with another SHA-256 than is wanted now is for the user to keep or to delete."""
     wanted = CONFIG.film(film).get("sha256", "").lower()
@@ -245,6 +258,11 @@ def get_training_options(wildcards, output):
     """How train_model trains, and what else it writes; not tracked either: the model is the same."""
     options = [f"--gpus={CONFIG.gpus}", f"--compile={CONFIG.compile}"]
     return options + (["--tensorboard"] if CONFIG.tensorboard else [])
+
+
+def get_hwaccel(wildcards, output):
+    """Asking for `output` keeps it untracked: its frames are the CPU's."""
+    return CONFIG.hwaccel
 
 
 @plainly

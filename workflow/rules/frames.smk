@@ -3,6 +3,7 @@
 Comes in    the source of a film, as config/config.yaml names it: a file, an address, or a folder of images
 Goes out    results/frames/{width}x{height}/{film}.h5: every frame, cut and scaled, RGB, with what rebuilds them
             films/downloads/{film}.*: the film of an address
+            results/stills/{film}_crop.png: what of its picture is seen, to look at before anything long is begun
 Steps       fetch what is an address; probe, find the black bars, decode, count
 """
 
@@ -57,6 +58,7 @@ rule extract_frames:
     params:
         checks=get_film_checks,
         options=plainly(get_film_options),
+        hwaccel=get_hwaccel,
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
     shell:
@@ -67,6 +69,7 @@ rule extract_frames:
         " --threads={threads}"
         " {params.checks:q}"
         " {params.options:q}"
+        " --hwaccel={params.hwaccel:q}"
         " 2>&1 | keep_log {log:q}"
 
 
@@ -97,4 +100,38 @@ rule extract_images:
         " --size={wildcards.size:q}"
         " --threads={threads}"
         " {params.options:q}"
+        " 2>&1 | keep_log {log:q}"
+
+
+rule preview_crop:
+    input:
+        source=get_previewed_source,
+    output:
+        sheet=report(
+            "results/stills/{film}_crop.png",
+            caption="../report/crop.rst",
+            category="Stills",
+            labels={"film": "{film}", "model": "(crop)"},
+        ),
+    log:
+        "logs/preview_crop/{film}.log",
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        options=plainly(get_film_options),
+        size=CONFIG.training["frame_size"],
+        title=plainly(lambda wildcards: CONFIG.film_title(wildcards.film)),
+    message:
+        "{wildcards.film}: what of its picture is seen"
+    shell:
+        "python -m refilm.preview_crop"
+        " --source={input.source:q}"
+        " --title={params.title:q}"
+        " --size={params.size:q}"
+        " {params.options:q}"
+        " --sheet={output.sheet:q}"
         " 2>&1 | keep_log {log:q}"

@@ -3,13 +3,14 @@
 python -m refilm.extract_frames --source films/bikes.mp4 --frames results/frames/256x144/bikes.h5 --size 256x144
 """
 
+import dataclasses
 import json
 import os
 from fractions import Fraction
 from pathlib import Path
 
 from refilm.frames.store import write_frames
-from refilm.media.decode import decode_frames, plan_cut
+from refilm.media.decode import Cut, decode_frames, plan_cut
 from refilm.media.ffmpeg import version
 from refilm.media.probe import probe_picture
 from refilm.media.sound import film_sound
@@ -18,50 +19,66 @@ from refilm.settings.files import check_sha256, check_space
 from refilm.settings.recipe import parse_size
 from refilm.settings.times import parse_time
 
+_PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
+
+
+def plan(args, name: str) -> Cut:
+    """What the options say of the film called `name`: which frames, and which part of its picture."""
+    width, height = parse_size(args.size, "--size")
+    start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
+    picture = probe_picture(args.source, args.deinterlace, args.damaged == "use")
+    try:
+        return plan_cut(picture, width, height, start, end, args.crop, args.fit, args.deinterlace)
+    except RefilmError as error:
+        raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
+
 
 def main(args) -> None:
-    width, height = parse_size(args.size, "--size")
     name = Path(args.frames).stem
-    start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
     if args.sha256:
         check_sha256(args.source, args.sha256)
     film_sound(args.source, Fraction(0), args.audio)  # a soundtrack that is not there is told now, not after the training
-    picture = probe_picture(args.source)
-    try:
-        cut = plan_cut(picture, width, height, start, end, args.crop, args.fit)
-    except RefilmError as error:
-        raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
+    cut = plan(args, name)
+    picture, width, height = cut.picture, cut.width, cut.height
     check_space(args.frames, cut.frames * width * height * 3)
     attributes = {
-        "fps": str(picture.fps),
+        "fps": str(cut.fps),
         "source": args.source,
         "start_time": str(cut.start_time),
         "crop": str(cut.crop),
         "filter": cut.filters,
-        "matrix": picture.matrix,
-        "full_range": picture.full_range,
+        **dataclasses.asdict(picture.colour),
+        "fields": picture.fields,
         "constant_rate": picture.constant,
-        "settings": json.dumps({"start": args.start, "end": args.end, "crop": args.crop, "fit": args.fit}),
+        "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
         "ffmpeg": version(),
     }
 
     def produce(file) -> int:
-        return decode_frames(args.source, cut, file, f"extract {name}", args.threads)
+        return decode_frames(args.source, cut, file, f"extract {name}", args.threads, args.hwaccel)
 
     count = write_frames(args.frames, width, height, attributes, produce)
-    print(f"{args.frames}: {count} frames at {picture.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
+    print(f"{args.frames}: {count} frames at {cut.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
 
 
-if __name__ == "__main__":
-    parser = command_parser(__doc__.splitlines()[0])
+def add_film_options(parser) -> None:
+    """The options that say which film it is and what of it is seen."""
     parser.add_argument("--source", required=True, help="the film file")
-    parser.add_argument("--frames", required=True, help="the frames file to write")
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
     parser.add_argument("--start", help="first moment taken: seconds or HH:MM:SS")
     parser.add_argument("--end", help="end of what is taken: seconds or HH:MM:SS")
     parser.add_argument("--crop", default="auto", help="auto, none, or W:H:X:Y")
     parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
+    parser.add_argument("--deinterlace", default="auto", choices=["auto", "on", "fields", "off"])
+    parser.add_argument("--damaged", default="refuse", choices=["refuse", "use"])
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--frames", required=True, help="the frames file to write")
+    parser.add_argument("--hwaccel", default="none", help="none, auto, or cuda, vaapi, videotoolbox, ... as ffmpeg calls it")
     parser.add_argument("--audio", default="auto", help="the soundtrack that results will have: checked to be there")
     parser.add_argument("--sha256", help="the SHA-256 that the film file has, if it is the right one")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
+    add_film_options(parser)
     run_command(main, parser)

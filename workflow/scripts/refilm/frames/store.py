@@ -44,19 +44,20 @@ def _header(path: Path, count: int, height: int, width: int, attributes: dict) -
     """The first DATA_OFFSET bytes of an HDF5 file with such a dataset. Made on disk, as a hole with a header."""
     scratch = path.with_name(f".{path.stem}.header{os.getpid()}.h5")
     try:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_layout(h5py.h5d.CONTIGUOUS)
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         with h5py.File(scratch, "w") as file:
             file.attrs.update(attributes)
-        # Opened anew, so that only the dataset is large enough to be aligned: everything else lies in front of it.
-        access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-        access.set_alignment(count * height * width * 3, DATA_OFFSET)
-        with h5py.File(h5py.h5f.open(os.fsencode(scratch), h5py.h5f.ACC_RDWR, fapl=access)) as file:
-            plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            plan.set_layout(h5py.h5d.CONTIGUOUS)
-            plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-            plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
             space = h5py.h5s.create_simple((count, height, width, 3))
-            dataset = h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U8LE, space, dcpl=plan)
-            offset = dataset.get_offset()
+            h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U8LE, space, dcpl=plan)
+        # Opened anew, and only now given its room by a first write: nothing but the frames is left to be aligned.
+        access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+        access.set_alignment(1, DATA_OFFSET)
+        with h5py.File(h5py.h5f.open(os.fsencode(scratch), h5py.h5f.ACC_RDWR, fapl=access)) as file:
+            file["frames"][0, 0, 0, 0] = 0
+            offset = file["frames"].id.get_offset()
         size = scratch.stat().st_size
         if offset != DATA_OFFSET or size != DATA_OFFSET + count * height * width * 3:
             raise RefilmError(f"{path}: this HDF5 library puts frames at {offset} in {size} bytes, not at {DATA_OFFSET}")

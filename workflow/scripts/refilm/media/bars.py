@@ -36,9 +36,10 @@ def picture_box(edges: list[tuple[int, int, int, int]], width: int, height: int)
     x1s, x2s, y1s, y2s = zip(*edges, strict=True)
     left, top = (_edge(side, min, 0) for side in (x1s, y1s))
     right, bottom = _edge(x2s, max, width - 1), _edge(y2s, max, height - 1)
-    # An edge of one pixel or two is blur at the border, not a bar; chroma is subsampled, so boxes lie on even pixels.
+    # Chroma is subsampled, so where there is a bar the box begins and ends on even pixels, inwards.
     left, top = left + left % 2, top + top % 2
-    right, bottom = right + 1 - (right + 1) % 2, bottom + 1 - (bottom + 1) % 2
+    right = width if right == width - 1 else (right + 1) // 2 * 2
+    bottom = height if bottom == height - 1 else (bottom + 1) // 2 * 2
     return Box(left, top, right - left, bottom - top)
 
 

@@ -4,37 +4,41 @@ ffmpeg writes its frames straight into the file that keeps them: no frame passes
 """
 
 import os
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
+import numpy as np
 
+from refilm.media import damage
 from refilm.media.bars import Box, box_by_hand, fill_box
-from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input, last_words
+from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, film_input, last_words, run_ffmpeg, run_ffmpeg_into
+from refilm.media.filters import deinterlaced, one_size, scaled
 from refilm.media.probe import Picture
 from refilm.settings.errors import RefilmError
 from refilm.settings.progress import progress_bar
 from refilm.settings.times import chosen_frames
 
-# ffmpeg's default flags are 1.25 grey levels off and 20 dB from an exact box average; these are within 0.01 and 52 dB.
-SCALER = "area+accurate_rnd+full_chroma_int"
-
 _SEEK_SECONDS = 10  # how far before its first frame a part of a film is decoded
 _LOOK_SECONDS = 0.25  # how often the growing file is looked at
-_SILENT_SECONDS = 120  # an ffmpeg that writes no frame for so long hangs on a damaged file
+_RAGGED_FRAMES = 2  # so many may be incomplete at the ends of a recording
 
 
 @dataclass(frozen=True)
 class Cut:
     """Which frames of a film are taken and how each becomes width x height: all that decides the frames' pixels.
 
-    first, frames: index of the first frame taken and how many are expected; start_time: seconds of that frame on the
-    film file's own clock, by which the sound is cut.
+    fps: frames a second, which is twice the film's where each field becomes a frame; first, frames: index of the first frame
+    taken and how many are expected; start_time: seconds of that frame on the film file's own clock, by which the sound is
+    cut.
     """
 
     picture: Picture
+    fps: Fraction
     width: int
     height: int
     first: int
@@ -44,7 +48,7 @@ class Cut:
 
     @property
     def start_time(self) -> Fraction:
-        return self.picture.first_time + self.first / self.picture.fps
+        return self.picture.first_time + self.first / self.fps
 
 
 def plan_cut(
@@ -55,74 +59,115 @@ def plan_cut(
     end: Fraction | None = None,
     crop: str = "auto",
     fit: str = "crop",
+    deinterlace: str = "auto",
 ) -> Cut:
     """Decide which frames and which part of the picture make the frames file.
 
     start, end: seconds of the film as shown, the first frame at or after `start` to the last before `end`;
     crop: 'auto' (without the black bars), 'none', or 'W:H:X:Y' in the film's pixels; fit: 'crop' fills the frame and
-    cuts what is over, 'pad' shows all and fills with black, 'stretch' bends it to the frame's shape.
+    cuts what is over, 'pad' shows all and fills with black, 'stretch' bends it to the frame's shape; deinterlace: 'auto'
+    and 'on' make one frame of two fields, 'fields' one of each, 'off' leaves them as they are.
     Raises RefilmError for a start past the end of the film and a crop that leaves it.
     """
-    first, count = chosen_frames(start, end, picture.fps, picture.frames)
-    box = _chosen_box(picture, crop)
+    each_field = deinterlace == "fields"
+    fps, count = picture.fps * (1 + each_field), picture.frames * (1 + each_field)
+    first, count = chosen_frames(start, end, fps, count)
+    box = chosen_box(picture, crop)
     if fit == "crop":
         box = fill_box(box, picture.sample_aspect, width, height)
-    chain = [*_pick_frames(picture, first), f"crop={box}"]
-    chain.append(_scale(picture, box, width, height, fit))
-    chain.append("format=rgb24")
-    return Cut(picture, width, height, first, count, box, ",".join(chain))
+    chain = one_size(picture.width, picture.height, picture.sample_aspect, picture.changing)
+    if deinterlace != "off":
+        chain += deinterlaced(picture.fields, picture.tagged, each_field)
+    chain += _pick_frames(picture, fps, first)
+    chain += scaled(picture.colour, picture.sample_aspect, box, width, height, fit)
+    return Cut(picture, fps, width, height, first, count, box, ",".join(chain))
 
 
-def decode_frames(path: Path | str, cut: Cut, into, what: str, threads: int) -> int:
+def decode_frames(path: Path | str, cut: Cut, into, what: str, threads: int, hwaccel: str = "none") -> int:
     """Decode the frames of `cut` as rgb24 into the file object `into`, from its present position on.
 
-    threads: processor cores to use. Returns how many frames there are. Shows progress under the name `what`. Raises
-    RefilmError if ffmpeg fails or hangs, if the last frame is cut off, or if a constant-rate film gives another number of
-    frames than it has.
+    threads: processor cores to use; hwaccel: 'none', 'auto', or what ffmpeg calls it; where that does not work, it is said
+    and the CPU decodes. Returns how many frames there are. Shows progress under the name `what`. Raises RefilmError if ffmpeg fails or
+    hangs, or, unless the film is to be used damaged, if frames are missing or broken.
     """
+    base = into.tell()
+    accelerator = _present_hardware() if hwaccel == "auto" else hwaccel
+    if accelerator not in (None, "none"):
+        try:
+            return _decode(path, cut, into, what, threads, {"hwaccel": accelerator})
+        except RefilmError as error:
+            print(f"hwaccel {accelerator}: the CPU decodes instead, since: {error}", file=sys.stderr)
+            into.seek(base)
+            into.truncate()
+    return _decode(path, cut, into, what, threads, {})
+
+
+def _present_hardware() -> str | None:
+    """The name of a video decoder that this machine seems to have."""
+    if sys.platform == "darwin":
+        return "videotoolbox"
+    devices = {"/dev/nvidia0": "cuda", "/dev/dri/renderD128": "vaapi"}
+    return next((name for device, name in devices.items() if Path(device).exists()), None)
+
+
+def _decode(path, cut: Cut, into, what: str, threads: int, options: dict) -> int:
     frame_bytes = cut.width * cut.height * 3
     base = into.tell()
-    with FfmpegProcess(_command(path, cut, threads), str(path), stdout=into) as process:
+    with FfmpegProcess(_command(path, cut, threads, options), str(path), stdout=into) as process:
         _watch(process, into, base, frame_bytes, cut.frames, f"{path}", what)
         said = process.finish()
     count, rest = divmod(max(0, into.seek(0, os.SEEK_END) - base), frame_bytes)
     if rest or count == 0:
         raise RefilmError(f"{path}: ffmpeg stopped inside frame {count}: {last_words(said) or 'no more was written'}")
-    if cut.picture.constant and count != cut.frames:
-        raise RefilmError(
-            f"{path}: {cut.frames} frames are promised but {count} can be decoded: the file is damaged or cut off"
-            f"{'; ' + last_words(said) if said.strip() else ''}: copy or convert it again"
-        )
+    if not cut.picture.damaged:
+        _check_whole(path, cut, count, said)
     return count
 
 
-def _pick_frames(picture: Picture, first: int) -> list[str]:
+def _check_whole(path, cut: Cut, count: int, said: str) -> None:
+    """Raises RefilmError if frames are missing, or ffmpeg had to conceal errors in some."""
+    allowed = _RAGGED_FRAMES if cut.picture.ragged else 0
+    lost = cut.frames - count - (not cut.picture.constant)  # the last frame of a variable-rate film may be rounded away
+    broken = damage.broken_frames(said)
+    if broken > allowed and cut.first:
+        broken -= damage.broken_frames(_said_before(path, cut))
+    if count > cut.frames or lost > allowed or broken > allowed:
+        whole = max(0, min(count, cut.frames) - broken)
+        told = last_words(said)
+        raise RefilmError(
+            damage.line(path, f"of {cut.frames} frames {whole} are there and whole{f' ({told})' if told else ''}")
+        )
+
+
+def _said_before(path, cut: Cut) -> str:
+    """What ffmpeg says of the stretch in front of the first frame, from which it was sought."""
+    before = f"trim=end={float(cut.start_time):.6f}"
+    return run_ffmpeg(_command(path, cut, os.cpu_count() or 1, {}, vf=before, format="null"), str(path))[1]
+
+
+def _pick_frames(picture: Picture, fps: Fraction, first: int) -> list[str]:
     """The filters that make the rate constant and drop what lies before frame `first`, on the file's own clock."""
     if not picture.constant:
-        picked = [f"fps={picture.fps}:start_time={float(picture.first_time):.6f}"]
+        picked = [f"fps={fps}:start_time={float(picture.first_time):.6f}"]
         return [*picked, f"trim=start_frame={first}"] if first else picked
     # Half a frame early, so that rounding in the file's clock cannot lose the first frame.
-    early = picture.first_time + (first - Fraction(1, 2)) / picture.fps
+    early = picture.first_time + (first - Fraction(1, 2)) / fps
     return [f"trim=start={float(early):.6f}"] if first else []
 
 
-def _command(path, cut: Cut, threads: int) -> list[str]:
+def _command(path, cut: Cut, threads: int, options: dict, **to) -> list[str]:
+    """ffmpeg's command for the frames of `cut`, or to do with that stretch of the film what `to` says."""
     # Its own default leaves cores idle while the scaler works: three threads a core are 4 % faster on two cores.
-    options = {"threads": min(16, 3 * threads)}
+    options = options | {"threads": min(16, 3 * threads), "reinit_filter": 0} | cut.picture.decoder
     if cut.first and cut.picture.constant:
         # Only to save time: well before the start, since seeking may land late; the filter takes the exact frame.
         options |= {"noaccurate_seek": None, "seek_timestamp": 1, "ss": f"{float(cut.start_time - _SEEK_SECONDS):.6f}"}
+    if cut.picture.damaged:
+        options |= {"max_error_rate": 1}
+    to = to or {"vf": cut.filters, "format": "rawvideo", "pix_fmt": "rgb24", "frames:v": cut.frames}
     source = film_input(path, copyts=None, **options)
-    output = ffmpeg.output(
-        source[str(cut.picture.stream)],
-        "pipe:1",
-        vf=cut.filters,
-        format="rawvideo",
-        pix_fmt="rgb24",
-        fps_mode="passthrough",
-        **{"frames:v": cut.frames},
-    )
-    return command_line(output, "-v", "warning")
+    output = ffmpeg.output(source[str(cut.picture.stream)], "pipe:1", fps_mode="passthrough", **to)
+    return command_line(output, "-v", "repeat+level+warning")
 
 
 def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int, path: str, what: str) -> None:
@@ -130,16 +175,14 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
 
     Meanwhile what is written goes to the disk, so that at the end there is little left to wait for.
     """
-    silent, done = 0.0, 0
+    dog, done = Watchdog(path), 0
     with progress_bar(what, total, " frames") as bar, ThreadPoolExecutor(1) as disk:
         written = disk.submit(os.fsync, into.fileno())
         while process.running(wait_seconds=_LOOK_SECONDS):
             now = (os.fstat(into.fileno()).st_size - base) // frame_bytes
-            silent = 0.0 if now > done else silent + _LOOK_SECONDS
             bar.update(max(0, now - done))
             done = max(done, now)
-            if silent > _SILENT_SECONDS:
-                raise RefilmError(f"{path}: ffmpeg has decoded nothing for {_SILENT_SECONDS} s after frame {done}")
+            dog.look(done, process.said_bytes(), "frames")
             if written.done():
                 written.result()  # a disk that fails says so once, to whoever asks first
                 written = disk.submit(os.fsync, into.fileno())
@@ -147,22 +190,41 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
         bar.update(max(0, (os.fstat(into.fileno()).st_size - base) // frame_bytes - done))
 
 
-def _chosen_box(picture: Picture, crop: str) -> Box:
+def sample_frames(path: Path | str, cut: Cut, count: int, width: int, height: int) -> tuple[np.ndarray, list[Fraction]]:
+    """About `count` whole pictures spread over the stretch of `cut`: uint8 (n, height, width, 3), and their seconds of it.
+
+    What cannot be read of a damaged film is left out. Raises RefilmError if nothing can.
+    """
+    picture = cut.picture
+    chain = one_size(picture.width, picture.height, picture.sample_aspect, picture.changing)
+    chain += deinterlaced(picture.fields, picture.tagged, each_field=False)
+    whole = Box(0, 0, picture.width, picture.height)
+    chain += scaled(picture.colour, picture.sample_aspect, whole, width, height, "stretch")
+    moments = [Fraction(2 * n + 1, 2 * count) * cut.frames / cut.fps for n in range(min(count, cut.frames))]
+
+    def read(moment: Fraction) -> bytes:
+        place = {"ss": f"{float(cut.first / cut.fps + moment):.3f}"}
+        source = film_input(path, reinit_filter=0, **place, **picture.decoder)[str(picture.stream)]
+        to = {"vf": ",".join(chain), "format": "rawvideo", "pix_fmt": "rgb24", "frames:v": 1}
+        with tempfile.TemporaryFile() as out:
+            run_ffmpeg_into(out, command_line(ffmpeg.output(source, "pipe:1", **to)), str(path))
+            return out.read()
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [(raw, moment) for raw, moment in zip(pool.map(read, moments), moments, strict=True) if raw]
+    if not found:
+        raise RefilmError(f"{path}: no frame of the picture can be read")
+    frames = np.frombuffer(b"".join(raw for raw, _ in found), np.uint8).reshape(-1, height, width, 3)
+    return frames, [moment for _, moment in found]
+
+
+def chosen_box(picture: Picture, crop: str) -> Box:
+    """The part of the picture that `crop` says, before it is cut to the shape of the frames.
+
+    Raises RefilmError for a box that leaves the picture.
+    """
     if crop == "auto":
         return picture.box
     if crop == "none":
         return Box(0, 0, picture.width, picture.height)
     return box_by_hand(crop, picture.width, picture.height)
-
-
-def _scale(picture: Picture, box: Box, width: int, height: int, fit: str) -> str:
-    colour = f"in_color_matrix={picture.matrix}:in_range={'pc' if picture.full_range else 'tv'}"
-    if fit != "pad":
-        return f"scale={width}:{height}:flags={SCALER}:{colour}"
-    shown = Fraction(box.width, box.height) * picture.sample_aspect
-    inner_width = min(width, round(height * shown))
-    inner_height = min(height, round(width / shown))
-    return (
-        f"scale={inner_width}:{inner_height}:flags={SCALER}:{colour},format=rgb24,"
-        f"pad={width}:{height}:(ow-iw)/2:(oh-ih)/2:black"
-    )

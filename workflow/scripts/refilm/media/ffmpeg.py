@@ -1,7 +1,8 @@
 """Running ffmpeg: which program, with which safety, and its own words when it fails.
 
 ffmpeg-python builds the graphs; this module runs the process. A film file is not trusted: it is opened through the
-`file` protocol alone, so that a playlist or a subtitle in it can reach no other address, and never as an option.
+`file` protocol alone and never as an option, and only as a container that holds its streams itself. Playlists, concat
+lists, scripts and patterns of image names, whose demuxers open the files that they name, are none of those.
 """
 
 import contextlib
@@ -10,7 +11,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import ffmpeg
@@ -18,7 +21,18 @@ import imageio_ffmpeg
 
 from refilm.settings.errors import RefilmError
 
-_SPEAKER = re.compile(r"\[[^\]]*@ 0x[0-9a-f]+\]\s*")
+# Demuxers that read the one file that they are given, by the names that ffmpeg knows them by.
+_CONTAINERS = (
+    "3dostr,4xm,aac,ac3,aiff,amr,anm,ape,apng,asf,asf_o,au,av1,avi,avs2,avs3,bethsoftvid,bfi,bink,c93,caf,cavsvideo,cine,"
+    "dfa,dhav,dirac,dnxhd,dsicin,dts,dv,dxa,ea,eac3,evc,film_cpk,flac,flic,flv,gdv,gif,gxf,h261,h263,h264,hevc,hnm,idcin,iff,"
+    "ifv,ipmovie,ipu,iv8,ivf,ivr,jv,kux,live_flv,lmlm4,lxf,m4v,matroska,webm,mgsts,mjpeg,mjpeg_2000,mm,mov,mp4,m4a,3gp,"
+    "3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mpjpeg,msnwctcp,mtv,mv,mvi,mxf,mxg,nsv,nut,nuv,obu,ogg,paf,pva,qoa,r3d,rl2,rm,roq,rpl,"
+    "smjpeg,smk,smush,siff,swf,thp,tiertexseq,tmv,tta,txd,ty,vc1,vc1test,vid,vividas,vivo,vmd,vqf,vvc,w64,wav,wc3movie,"
+    "webp_anim,jpegxl_anim,wsvqa,wtv,wv,xmv,yop,yuv4mpegpipe"
+)
+SILENT_SECONDS = 120  # an ffmpeg that makes nothing for so long hangs
+_MOST_SAID = 256_000_000  # bytes
+_SPEAKER = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
 # What ffmpeg says of the consequences of an error; the cause stands before it.
 _ECHO = re.compile(
     r"Conversion failed|Last message repeated|Task finished|Terminating thread|Error sending frames|Nothing was written"
@@ -48,13 +62,37 @@ def version() -> str:
 
 def film_input(path: Path | str, **options):
     """An ffmpeg-python input for a film file; options such as `ss` go before the file name."""
-    return ffmpeg.input(f"file:{path}", protocol_whitelist="file,pipe", **options)
+    return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
+
+
+def describe_film(path: Path | str) -> str:
+    """What ffmpeg says of a film file and its streams. It decodes a little for it, and says so if it cannot."""
+    # With no output named ffmpeg describes its input and exits with status 1: its words are the result.
+    command = command_line(ffmpeg.output(film_input(path), "none"))[:-1]
+    with FfmpegProcess(command, str(path)) as process:
+        dog = Watchdog(str(path))
+        while process.running(wait_seconds=1):
+            dog.look(process.said_bytes(), process.said_bytes())
+        return process.said()
 
 
 def raw_frames_input(width: int, height: int, fps, **options):
     """An ffmpeg-python input that takes (height, width, 3) uint8 RGB frames from the process's standard input."""
     # -r and not -framerate, which takes 120000/1001 for 120
     return ffmpeg.input("pipe:0", format="rawvideo", pixel_format="rgb24", video_size=(width, height), r=str(fps), **options)
+
+
+@functools.cache
+def _ends_with_parent() -> tuple[str, ...]:
+    """What to put before a command so that Linux ends it if this process dies without a chance to (SIGKILL, no memory).
+
+    A program does it and not code in the forked child, which is not safe where there are threads.
+    """
+    guard = (shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--")
+    if not sys.platform.startswith("linux") or not guard[0]:
+        return ()
+    known = subprocess.run([*guard, "true"], capture_output=True).returncode == 0
+    return guard if known else ()
 
 
 def command_line(output, *leading: str) -> list[str]:
@@ -66,17 +104,22 @@ def command_line(output, *leading: str) -> list[str]:
 class FfmpegProcess:
     """One ffmpeg at work. Ends it, whatever happens, when the `with` block is left.
 
-    `stdin` is a pipe to it when asked for; `stdout` is a pipe unless a file is given; `pass_fds` are open files that it
-    may read and write by their numbers. `finish()` waits for it and raises with its last words if it failed. stderr goes
+    `stdin` is a pipe to it when asked for; its stdout goes to the file `stdout`, or nowhere; `pass_fds` are open files that
+    it may read and write by their numbers. `finish()` waits for it and raises with its last words if it failed. stderr goes
     to a temporary file, so that no amount of it can block.
     """
 
-    def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.PIPE, pass_fds=()):
+    def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.DEVNULL, pass_fds=()):
         self.what = what
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        stdin = subprocess.PIPE if stdin else subprocess.DEVNULL
-        self._process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=self._stderr, pass_fds=pass_fds)
-        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+        self._process = subprocess.Popen(
+            [*_ends_with_parent(), *command],
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=self._stderr,
+            pass_fds=pass_fds,
+        )
+        self.stdin = self._process.stdin
 
     def __enter__(self) -> "FfmpegProcess":
         return self
@@ -85,10 +128,9 @@ class FfmpegProcess:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        for pipe in (self.stdin, self.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        if self.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.stdin.close()
         self._stderr.close()
 
     def running(self, wait_seconds: float) -> bool:
@@ -115,6 +157,10 @@ class FfmpegProcess:
             raise RefilmError(f"{self.what}: ffmpeg failed: {last_words(said) or f'exit status {status}'}")
         return said
 
+    def said_bytes(self) -> int:
+        """How much it has said on stderr so far."""
+        return os.fstat(self._stderr.fileno()).st_size
+
     def said(self) -> str:
         """What it has said on stderr so far."""
         self._stderr.seek(0)
@@ -128,9 +174,38 @@ def last_words(said: str, lines: int = 2) -> str:
     return "; ".join(kept[-lines:])
 
 
-def run_ffmpeg(command: list[str], what: str) -> tuple[str, str]:
-    """Run to the end; (stdout, stderr) as text. Raises RefilmError with ffmpeg's last words on failure."""
-    with tempfile.TemporaryFile() as out, FfmpegProcess(command, what, stdout=out) as process:
+class Watchdog:
+    """Raises RefilmError once what a process has made has not grown for SILENT_SECONDS, or it says more than it ever should:
+    on a damaged file an ffmpeg may hang."""
+
+    def __init__(self, what: str):
+        self._what, self._most, self._since = what, 0, time.monotonic()
+
+    def look(self, made: int, said_bytes: int, unit: str = "bytes") -> None:
+        if made > self._most:
+            self._most, self._since = made, time.monotonic()
+        if time.monotonic() - self._since > SILENT_SECONDS:
+            raise RefilmError(f"{self._what}: ffmpeg has made nothing for {SILENT_SECONDS} s after {self._most} {unit}")
+        if said_bytes > _MOST_SAID:
+            raise RefilmError(f"{self._what}: the film is damaged: ffmpeg does nothing but report errors: copy it again")
+
+
+def run_ffmpeg_into(out, command: list[str], what: str) -> str:
+    """Run to the end, with its stdout in the binary file `out`, which is then read from its beginning; returns what it said.
+
+    Raises RefilmError with ffmpeg's last words on failure, or if it hangs.
+    """
+    with FfmpegProcess(command, what, stdout=out) as process:
+        dog = Watchdog(what)
+        while process.running(wait_seconds=1):
+            dog.look(os.fstat(out.fileno()).st_size + process.said_bytes(), process.said_bytes())
         said = process.finish()
-        out.seek(0)
+    out.seek(0)
+    return said
+
+
+def run_ffmpeg(command: list[str], what: str) -> tuple[str, str]:
+    """Run to the end; (stdout, stderr) as text. Raises RefilmError with ffmpeg's last words on failure, or if it hangs."""
+    with tempfile.TemporaryFile() as out:
+        said = run_ffmpeg_into(out, command, what)
         return out.read().decode(errors="replace"), said

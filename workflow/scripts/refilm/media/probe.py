@@ -1,9 +1,10 @@
 """What a film file holds, measured and not believed: its frames are counted, its rate is computed from their times,
-its size, shape and colour are read off decoded frames, and its black bars are found on key frames of the whole film.
+and how they look is read off decoded frames.
 """
 
 import itertools
 import re
+import tempfile
 from array import array
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,77 +14,115 @@ from pathlib import Path
 
 import ffmpeg
 
-from refilm.media.bars import Box, picture_box
-from refilm.media.ffmpeg import FfmpegProcess, command_line, executable, film_input, last_words, run_ffmpeg
+from refilm.media import damage
+from refilm.media.ffmpeg import command_line, describe_film, film_input, last_words, run_ffmpeg, run_ffmpeg_into
+from refilm.media.look import Look, find_fields, look_at_frames, look_at_key_frames, order_of_fields
 from refilm.settings.errors import RefilmError
 
 _STREAM = re.compile(r"^\s*Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.MULTILINE)
 _SIZE = re.compile(r", ([1-9]\d*)x([1-9]\d*)\b")
-_FRAME = re.compile(r"\bn: *\d+ .*? sar:(\d+)/(\d+) s:(\d+)x(\d+) ")
-_COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+)")
-_EDGES = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
+_DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+), start: (-?\d+\.\d+)", re.MULTILINE)
+_DOLBY_ONLY = re.compile(r"DOVI configuration record:.* profile: 5,")
 
 _NO_TIME = -(2**63)  # AV_NOPTS_VALUE
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
 _STUCK_PACKETS = 24  # where a file's clock goes back, ffmpeg lets it stand still until it has caught up
-_SAMPLES = 200  # about so many frames are looked at for black bars
-_FEW_KEY_FRAMES = 24  # below this the key frames alone say too little about black bars
+_GOOD_SHARE = Fraction(1, 10)
+_FASTEST = 300  # frames a second; a clock that says more is wrong
+_EMPTIEST = 100  # frames for each that is there, in a film that is used although it is damaged
+_PROMISING = {"mov", "matroska", "avi", "flv", "asf"}  # containers whose header says how long the film is
+_BROADCAST = {"mpegts", "mpeg"}  # containers of recordings, which begin and end in the middle of a frame
 
 # Rates that films have; a measured rate within a tick of the file's clock of one of these is that one.
 STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)] + [Fraction(n) for n in range(1, 241)]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """The picture of a film.
+class Picture(Look):
+    """The picture of a film: how its frames look, and when they are shown.
 
-    width, height: decoded size in pixels, after rotation; sample_aspect: width of a pixel over its height;
-    matrix: 'bt601', 'bt709', ..., as the scaler names it; full_range: 0-255 and not 16-235;
-    box: the picture without its black bars; fps in frames a second; constant: every frame lies within half a frame of
-    first_time + k / fps; frames: how many there are; first_time: seconds of the first frame on the file's own clock.
+    fields: as measured, and not as tagged; tagged: the frames say themselves whether they have fields; fps in frames a
+    second; constant: every frame lies within half a frame of first_time + k / fps; frames: how many there are; first_time:
+    seconds of the first frame on the file's own clock; decoder: what options its decoder needs; damaged: it is to be used
+    although frames may be missing or broken; ragged: its first and last frames may be incomplete, as in any recording.
     """
 
     stream: int
-    width: int
-    height: int
-    sample_aspect: Fraction
-    matrix: str
-    full_range: bool
-    box: Box
+    tagged: bool
     fps: Fraction
     constant: bool
     frames: int
     first_time: Fraction
+    decoder: dict
+    damaged: bool
+    ragged: bool
 
     @property
     def seconds(self) -> Fraction:
         return self.frames / self.fps
 
 
-def probe_picture(path: Path | str) -> Picture:
+@dataclass(frozen=True)
+class _Packets:
+    """times: of all shown packets, in ticks; tick: seconds; said: what ffmpeg said of them."""
+
+    times: array
+    tick: Fraction
+    said: str
+
+
+def probe_picture(path: Path | str, deinterlace: str = "auto", damaged: bool = False) -> Picture:
     """Measure the picture of the film at `path`.
 
-    Raises RefilmError in one line if the file is missing, empty, unreadable, or has no picture.
+    deinterlace: 'auto', 'on', 'fields' or 'off'; only with 'auto' fields are looked for where frames are not tagged so.
+    Raises RefilmError in one line if the file is missing, empty, unreadable, or has no picture, or if less is there than it
+    promises, unless it is to be used `damaged`.
     """
-    streams = _streams(path)
+    text = described_film(path)
+    streams = _STREAM.findall(text)
     stream = _best_picture(streams, path)
+    said = next(words for n, _kind, words in streams if int(n) == stream)
+    codec = re.match(r"\w+", said)[0]
+    decoder = _decoder(codec, text)
+    container = re.search(r"^Input #0, (\w+)", text, re.MULTILINE)[1]
     with ThreadPoolExecutor(1) as sampler:
         # While packets are counted, the key frames are looked at: most films have enough of them.
-        by_key_frames = sampler.submit(_sample_key_frames, path, stream)
-        times, tick, key_frames = _packet_times(path, stream)
-    if not times:
-        raise RefilmError(f"{path}: the picture has no frames: the file is cut off or damaged")
-    fps, constant, first_time = frame_rate(sorted(times), tick, _header_rate(streams, stream))
-    frames = len(times) if constant else round((max(times) - min(times)) * tick * fps) + 1
-    if key_frames >= _FEW_KEY_FRAMES:
-        said = by_key_frames.result()
-    else:
-        said = _describe_frames(path, stream, film_input(path), every=max(1, len(times) // _SAMPLES))
-    width, height, aspect = _size(said, path)
-    matrix, full_range = _colour(said, width, height)
-    edges = [tuple(map(int, found)) for found in _EDGES.findall(said)]
-    box = picture_box(edges, width, height)
-    return Picture(stream, width, height, aspect, matrix, full_range, box, fps, constant, frames, first_time)
+        by_key_frames = sampler.submit(look_at_key_frames, path, stream, decoder)
+        packets = _read_packets(path, stream)
+        fps, constant, frames, first_time = _timing(path, packets, _header_rate(said), damaged)
+        missing = _missing(path, text, container, packets.said, first_time + frames / fps)
+        if missing and not damaged:
+            raise RefilmError(damage.line(path, missing))
+        look = by_key_frames.result() or look_at_frames(path, stream, decoder, len(packets.times))
+    fields, seconds = look.fields, float(frames / fps)
+    if deinterlace == "auto":
+        fields = find_fields(path, stream, codec, look, "progressive" in said, fps, seconds)
+    elif deinterlace != "off":
+        fields = order_of_fields(path, stream, look, seconds)
+    return Picture(
+        **vars(look) | {"fields": fields},
+        stream=stream,
+        tagged=look.fields != "progressive",
+        fps=fps,
+        constant=constant and not damaged,
+        frames=frames,
+        first_time=first_time,
+        decoder=decoder,
+        damaged=damaged,
+        ragged=container in _BROADCAST,
+    )
+
+
+def _timing(path, packets: _Packets, header_rate: Fraction, damaged: bool) -> tuple[Fraction, bool, int, Fraction]:
+    """(fps, constant, frames, seconds of the first frame) of a film with such packets."""
+    times, tick = sorted(packets.times), packets.tick
+    fps, constant, first_time = frame_rate(times, tick, header_rate)
+    if fps > _FASTEST:
+        raise RefilmError(f"{path}: its clock says {float(fps):.0f} frames/s, as no film has: convert it to its true rate")
+    frames = len(times) if constant else round((times[-1] - times[0]) * tick * fps) + 1
+    if damaged and frames > _EMPTIEST * len(times):
+        raise RefilmError(f"{path}: the film is damaged: the times of its frames make no sense: copy it again")
+    return fps, constant, frames, first_time
 
 
 def _best_picture(streams: list[tuple[str, str, str]], path) -> int:
@@ -112,43 +151,57 @@ def check_film_file(path: Path | str) -> None:
         pass  # an unreadable file is named here by the operating system, before ffmpeg wraps it
 
 
-def describe_film(path) -> str:
-    """What ffmpeg says of the film's streams. Raises RefilmError in one line if it cannot be read as a film."""
+def described_film(path) -> str:
+    """What ffmpeg says of a film's streams. Raises RefilmError in one line if it cannot be read as a film."""
     check_film_file(path)
-    # With no output named ffmpeg describes its input and exits with status 1: its words are the result.
-    command = [executable(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
-    with FfmpegProcess(command, str(path)) as process:
-        process.stdout.read()
-        process.running(wait_seconds=60)
-        said = process.said()
+    said = describe_film(path)
     if not _STREAM.search(said):
+        if "moov atom not found" in said and damage.promised_bytes(path):
+            raise RefilmError(
+                f"{path}: the film is damaged: its index, which such files have at their end, is not there, and without it "
+                "nothing can be read: copy it again"
+            )
+        if "Format not on whitelist" in said:
+            raise RefilmError(
+                f"{path}: this is no film but a single image, or a list or script that names other files, none of which is "
+                "opened: give the film itself"
+            )
         raise RefilmError(f"{path}: this file cannot be read as a film: {last_words(said, 1)}")
+    if _DOLBY_ONLY.search(said):
+        raise RefilmError(
+            f"{path}: Dolby Vision profile 5, whose colours ffmpeg's filters cannot show: convert it to HDR10 or SDR first"
+        )
     return said
 
 
-def _streams(path) -> list[tuple[str, str, str]]:
-    return _STREAM.findall(describe_film(path))
+def _decoder(codec: str, text: str) -> dict:
+    """Options of the decoder: of the two for VP8 and VP9 only libvpx knows transparency."""
+    if codec in ("vp8", "vp9") and re.search(r"alpha_mode *: 1", text, re.IGNORECASE):
+        return {"c:v": "libvpx" if codec == "vp8" else "libvpx-vp9"}
+    return {}
 
 
-def _header_rate(streams: list[tuple[str, str, str]], stream: int) -> Fraction:
-    text = next(text for n, _kind, text in streams if int(n) == stream)
-    found = re.search(r"([\d.]+)(k?) (?:fps|tbr)", text)
-    rate = Fraction(found[1]) * (1000 if found[2] else 1) if found else Fraction(25)
+def _header_rate(said: str) -> Fraction:
+    found = re.search(r"([\d.]+)(k?) (?:fps|tbr)", said)
+    rate = Fraction(found[1]) * (1000 if found[2] else 1) if found else Fraction(0)
     near = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    return near if abs(near - rate) < Fraction(1, 100) or rate == 0 else rate
+    if abs(near - rate) < Fraction(1, 100):
+        return near
+    return rate if 0 < rate <= _FASTEST else Fraction(25)
 
 
-def _packet_times(path, stream: int) -> tuple[array, Fraction, int]:
-    """Presentation times of all shown packets, in ticks; seconds of a tick; how many packets are key frames.
+def _read_packets(path, stream: int) -> _Packets:
+    """The packets of the picture. Nothing is decoded.
 
-    Nothing is decoded. Packets in front of the first key frame cannot be, and do not count. A packet without a time has
-    _NO_TIME. Raises RefilmError if the file's clock starts anew midway, as in recordings joined end to end.
+    Those in front of the first key frame cannot be, and do not count. A packet without a time has _NO_TIME. Raises
+    RefilmError if the file's clock starts anew midway, as in recordings joined end to end.
     """
     source = film_input(path, copyts=None)
     output = ffmpeg.output(source[str(stream)], "pipe:1", c="copy", copyinkf=None, format="framecrc")
-    times, tick, key_frames, first_key, latest, stuck = array("q"), Fraction(0), 0, None, _NO_TIME, 0
-    with FfmpegProcess(command_line(output), str(path)) as process:
-        for line in process.stdout:
+    times, tick, first_key, latest, stuck = array("q"), Fraction(0), None, _NO_TIME, 0
+    with tempfile.TemporaryFile() as out:
+        said = run_ffmpeg_into(out, command_line(output), str(path))
+        for line in out:
             fields = line.split(b",")
             if line.startswith(b"#tb 0:"):
                 tick = Fraction(line.split()[-1].decode())
@@ -167,10 +220,35 @@ def _packet_times(path, stream: int) -> tuple[array, Fraction, int]:
                 first_key = time
             if flags & _DISCARD or first_key is None or _NO_TIME < time < first_key:
                 continue
-            key_frames += flags & 0x1
             times.append(time)
-        process.finish()
-    return times, tick, key_frames
+    if not times:
+        raise RefilmError(f"{path}: the picture has no frames: the file is cut off or damaged")
+    return _Packets(times, tick, said)
+
+
+def _missing(path, text: str, container: str, said: str, end: Fraction) -> str:
+    """What is not there that the file promises, or ''. end: seconds of the end of the picture on the file's clock."""
+    found = _DURATION.search(text) if container in _PROMISING else None
+    if found is None:
+        return "it is cut off" if damage.is_cut_off(path, said) else ""
+    start = min(Fraction(0), Fraction(found[4]))  # some headers count from the clock's zero, some from the film's start
+    seconds = int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
+    there = end - start
+    tell = f"of the {float(seconds):.1f} s that its header promises {max(0.0, float(there)):.1f} s are there"
+    if damage.is_cut_off(path, said):
+        return tell
+    near = max(1, seconds / 50)  # headers round, and sound may last a little longer
+    return tell if there < seconds - near and _last_moment(path) - start < seconds - near else ""
+
+
+def _last_moment(path) -> Fraction:
+    """Seconds on the file's clock of the last packet of any stream: a film may have more sound than picture."""
+    source = film_input(path, copyts=None)
+    streams = [source[f"{kind}?"] for kind in "vas"]
+    said = run_ffmpeg(command_line(ffmpeg.output(*streams, "pipe:1", c="copy", format="framecrc")), str(path))[0]
+    ticks = {n: Fraction(tick) for n, tick in re.findall(r"^#tb (\d+): (\S+)", said, re.MULTILINE)}
+    ends = re.findall(r"^(\d+), *-?\d+, *(-?\d+), *(\d+)", said, re.MULTILINE)
+    return max((ticks[n] * (int(time) + int(lasts)) for n, time, lasts in ends), default=Fraction(0))
 
 
 def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool, Fraction]:
@@ -184,8 +262,8 @@ def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple
         return header_rate, True, (known[0] if known else 0) * tick
     first, count = times[0], len(times)
     span = (times[-1] - first) * tick
-    if count == 1 or span == 0:
-        return header_rate, count == 1, first * tick
+    if span == 0:
+        return header_rate, True, first * tick
 
     def deviation(fps: Fraction) -> float:
         step = float(1 / (fps * tick))
@@ -200,45 +278,22 @@ def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple
 
 
 def _usual_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> Fraction:
-    """The rate of most of a variable-rate film: of all gaps within a tick of the commonest, the mean; the header's rate,
-    or the nearest that films have, where it lies within the rounding of the file's clock."""
+    """The rate of a variable-rate film: of the gaps between its frames the shortest that a good share of them have, so that
+    hardly a frame is lost; the header's rate, or the nearest that films have, where it lies within the rounding of the
+    file's clock."""
     gaps = Counter(b - a for a, b in itertools.pairwise(times) if b > a)
-    commonest = gaps.most_common(1)[0][0]
-    alike = [(gap, count) for gap, count in gaps.items() if abs(gap - commonest) <= 1]
-    usual = Fraction(sum(count for _, count in alike), sum(gap * count for gap, count in alike)) / tick
+
+    def alike(gap: int) -> list[int]:
+        rounding = min(1, gap // 8)  # on a coarse clock a tick more is another gap
+        return [other for other in range(gap - rounding, gap + rounding + 1) if other in gaps]
+
+    shares = {gap: sum(gaps[other] for other in alike(gap)) for gap in gaps}
+    enough = min(max(shares.values()), _GOOD_SHARE * sum(gaps.values()))
+    shortest = min(gap for gap, share in shares.items() if share >= enough)
+    usual_gap = max(alike(shortest), key=shares.get)  # of neighbours the one in the middle of them
+    usual = Fraction(shares[usual_gap], sum(gap * gaps[gap] for gap in alike(usual_gap))) / tick
     near = [header_rate, *sorted(STANDARD_RATES, key=lambda rate: abs(rate - usual))[:1]]
     for rate in near:
         if abs(rate - usual) < usual / 200:
             return rate
     return usual
-
-
-def _sample_key_frames(path, stream: int) -> str:
-    # Dropped by the demuxer already, the other packets cost nothing: five times faster than skipping them in the decoder.
-    return _describe_frames(path, stream, film_input(path, discard="nokey", skip_frame="nokey"), every=1)
-
-
-def _describe_frames(path, stream: int, source, every: int) -> str:
-    """What `showinfo` and `cropdetect` say of each `every`-th frame of the film."""
-    frames = source[str(stream)]
-    if every > 1:
-        frames = frames.filter("select", f"not(mod(n,{every}))")
-    frames = frames.filter("showinfo", checksum=0).filter("cropdetect", limit=24 / 255, round=2, reset=1, skip=0)
-    return run_ffmpeg(command_line(ffmpeg.output(frames, "-", format="null", fps_mode="passthrough")), str(path))[1]
-
-
-def _size(said: str, path) -> tuple[int, int, Fraction]:
-    frames = Counter(_FRAME.findall(said))
-    if not frames:
-        raise RefilmError(f"{path}: no frame of the picture can be decoded: {last_words(said)}")
-    aspect_x, aspect_y, width, height = map(int, frames.most_common(1)[0][0])
-    return width, height, Fraction(aspect_x, aspect_y) if aspect_x and aspect_y else Fraction(1)
-
-
-def _colour(said: str, width: int, height: int) -> tuple[str, bool]:
-    """Matrix and range; an untagged film is BT.709 if it is HD and BT.601 if not, in limited range."""
-    colour_range, space = Counter(_COLOUR.findall(said)).most_common(1)[0][0]
-    known = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "smpte240m": "smpte240m", "fcc": "fcc"}
-    known |= {"bt2020nc": "bt2020", "bt2020c": "bt2020"}
-    untagged = "bt709" if width >= 1280 or height > 576 else "bt601"
-    return known.get(space, untagged), colour_range == "pc"

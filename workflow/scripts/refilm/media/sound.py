@@ -10,7 +10,7 @@ from fractions import Fraction
 import ffmpeg
 
 from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input
-from refilm.media.probe import describe_film
+from refilm.media.probe import described_film
 from refilm.settings.errors import RefilmError
 from refilm.settings.languages import language_code
 
@@ -75,7 +75,7 @@ def soundtracks(path) -> list[Track]:
     """All sound of the film, in the file's order."""
     tracks: dict[int, Track] = {}
     latest = None
-    for line in describe_film(path).splitlines():
+    for line in described_film(path).splitlines():
         found, title = _TRACK.match(line), _TITLE.match(line)
         if found:  # a broadcast names a stream in each of its programmes
             stream, says = int(found[1]), found[3]

@@ -27,6 +27,8 @@ _UNUSED = {
     "autoencoder": _ADVERSARIAL | {"noise", "kl_weight"},
 }
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what of a film decides which pixels a model sees
+# The same, of keys that came later: where they say what was done before them, recipes do not name them.
+_LATER_PIXEL_KEYS = {"deinterlace": "auto", "damaged": "refuse"}
 
 
 class Config:
@@ -35,7 +37,7 @@ class Config:
     def __init__(self, raw: dict, schema_file: Path | str):
         """Raises RefilmError, in one line, for the first thing that is wrong."""
         schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
-        values = _with_text_names(copy.deepcopy(raw))
+        values = _with_text(copy.deepcopy(raw))
         _check_schema(values, schema)
         self._training_keys = schema["$defs"]["training"]["properties"].keys()
         self._training_defaults = _defaults(schema["$defs"]["training"])
@@ -48,6 +50,7 @@ class Config:
         self.comparisons = {name: comparison_defaults | c for name, c in values.get("comparisons", {}).items()}
         self.reconstructions = values.get("reconstructions", [])
         self.video = _defaults(schema["properties"]["video"]) | values.get("video", {})
+        self.hwaccel = values.get("hwaccel", schema["properties"]["hwaccel"]["default"])
         self.device = values.get("device", schema["properties"]["device"]["default"])
         self.reconstruction = _defaults(schema["properties"]["reconstruction"]) | values.get("reconstruction", {})
         self.gpus = values.get("gpus", schema["properties"]["gpus"]["default"])
@@ -93,6 +96,7 @@ class Config:
     def film_pixels(self, film: str) -> dict[str, str]:
         """What decides which pixels of a film are seen; times in seconds, the same however they were written."""
         settings = {key: self.film(film)[key] for key in _PIXEL_KEYS if self.film(film).get(key) is not None}
+        settings |= {key: self.film(film)[key] for key, plain in _LATER_PIXEL_KEYS.items() if self.film(film)[key] != plain}
         for key in settings.keys() & {"start", "end"}:
             settings[key] = f"{float(parse_time(settings[key], f'films.{film}.{key}')):.6f}".rstrip("0").rstrip(".")
         if "fps" in self.film(film) and settings.keys() & {"start", "end"}:
@@ -169,6 +173,9 @@ def _check_source(film: dict, place: str) -> None:
     parse_rate(film["fps"], f"{place}.fps")
     if film["audio"] not in ("auto", "none"):
         raise RefilmError(f"{place}.audio: {film['audio']}: the images {source} have no sound: take audio out")
+    for key, plain in _LATER_PIXEL_KEYS.items():
+        if film[key] != plain:
+            raise RefilmError(f"{place}.{key}: {film[key]}: this is for film files, and {source} are images: take it out")
     if "sha256" in film:
         raise RefilmError(f"{place}.sha256: this is the sum of one file, and {source} are many: take sha256 out")
 
@@ -179,14 +186,18 @@ def _at_home(film: dict) -> dict:
     return film | {"source": path if scheme_of(path) else str(Path(path).expanduser()) + "/" * path.endswith("/")}
 
 
-def _with_text_names(values: dict) -> dict:
-    """YAML reads a film called 2001 as a number; a name is always text. An entry set to ~ by an overlay is taken out."""
+def _with_text(values: dict) -> dict:
+    """YAML reads a film called 2001 as a number, and on as true; these are text. An entry set to ~ is taken out."""
     for section in _NAMED:
         if isinstance(values.get(section), dict):
             named = values[section].items()
             values[section] = {
                 name if isinstance(name, (str, bool)) else str(name): entry for name, entry in named if entry is not None
             }
+    films = values.get("films")
+    for film in films.values() if isinstance(films, dict) else ():
+        if isinstance(film, dict) and isinstance(film.get("deinterlace"), bool):
+            film["deinterlace"] = "on" if film["deinterlace"] else "off"  # which YAML reads as true and false
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from refilm.settings.files import partial_file
 from refilm.viewing.style import BACKGROUND, draw_text, text_height
 
-_COLUMNS = 4
+COLUMNS = 4
 _MARGIN, _GAP, _PAIR_GAP = 24, 8, 2  # pixels: around the sheet, between groups, between a frame and its rebuilding
 _TYPE = 15
 _CHUNK = "refilm"  # name of the text in a PNG that says what is on it
@@ -23,15 +23,16 @@ def write_sheet(
     remark: str = "",
     times: list[str] | None = None,
     facts: dict | None = None,
+    columns: int = COLUMNS,
 ) -> None:
     """Write a PNG of groups of frames that belong together, one above the other, in columns.
 
     rows: label -> uint8 (n, H, W, 3), all with the same shape, in the order in which they stand in a group;
-    times: a text for each of the n groups. The labels stand in the head, in the order of the rows. facts: what is kept in
-    the file with the places of the frames, for `read_sheet`.
+    times: a text for each of the n groups; facts: what is kept in the file with the places of the frames, for
+    `read_sheet`; columns: how many groups stand side by side. The labels stand in the head, in the order of the rows.
     """
     count, height, width, _ = next(iter(rows.values())).shape
-    columns = min(_COLUMNS, count)
+    columns = min(columns, count)
     lines = -(-count // columns)
     line = text_height(_TYPE)
     head = line + _GAP

@@ -1,0 +1,209 @@
+"""Mutated film files: each gives whole frames or one line, in time, and leaves nothing behind.
+
+    python -m tests.fuzz [COUNT] [SEED]
+
+Films of several containers get bits flipped, are cut off, lose, gain and swap pieces and boxes. Each is extracted, every
+other one with `damaged: use`. File n of a seed is always the same. Prints what came of them; what is wrong is kept.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from refilm import extract_frames
+from refilm.frames.store import FrameStore
+from refilm.media import ffmpeg as running
+from refilm.settings.errors import RefilmError
+from tests.conftest import make_film
+
+_LIMIT_SECONDS = 60  # for a film of two seconds
+_SOUND = ("-c:a", "aac")
+_FILMS = {  # file name: codec options
+    "index-first.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "2", "-movflags", "+faststart"),
+    "index-last.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "2"),
+    "fragments.mp4": ("-c:v", "libx264", "-g", "12", "-movflags", "+frag_keyframe+empty_moov"),
+    "h264.mkv": ("-c:v", "libx264", "-g", "12", "-bf", "2"),
+    "ffv1.mkv": ("-c:v", "ffv1"),
+    "hevc.mkv": ("-c:v", "libx265", "-x265-params", "log-level=error:keyint=12"),
+    "vp9.webm": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "12"),
+    "mpeg2.ts": ("-c:v", "mpeg2video", "-g", "12", "-bf", "2"),
+    "h264.ts": ("-c:v", "libx264", "-g", "12"),
+    "mpeg2.mpg": ("-c:v", "mpeg2video", "-g", "12", "-bf", "2"),
+    "mpeg1.mpg": ("-c:v", "mpeg1video", "-g", "12"),
+    "mpeg4.avi": ("-c:v", "mpeg4", "-g", "12"),
+    "mjpeg.avi": ("-c:v", "mjpeg"),
+    "prores.mov": ("-c:v", "prores_ks", "-profile:v", "0"),
+    "h264.flv": ("-c:v", "libx264", "-g", "12"),
+}
+
+
+def make_films(folder: Path) -> list[Path]:
+    """The whole films, of two seconds each."""
+    return [make_film(folder / name, seconds=2, size="96x64", codec=codec) for name, codec in _FILMS.items()]
+
+
+def mutated(content: bytes, chance: random.Random) -> tuple[str, bytes]:
+    """What was done to a file, and the file."""
+    kind = chance.choice(list(_MUTATIONS))
+    return kind, bytes(_MUTATIONS[kind](bytearray(content), chance))
+
+
+def _flip(content: bytearray, chance: random.Random) -> bytearray:
+    for _ in range(chance.choice([1, 5, 50, 500])):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    return content
+
+
+def _flip_head(content: bytearray, chance: random.Random) -> bytearray:
+    for _ in range(chance.choice([1, 3, 10])):
+        content[chance.randrange(min(2000, len(content)))] = chance.randrange(256)
+    return content
+
+
+def _cut(content: bytearray, chance: random.Random) -> bytearray:
+    return content[: chance.randrange(1, len(content))]
+
+
+def _lose(content: bytearray, chance: random.Random) -> bytearray:
+    start, end = _piece(content, chance)
+    return content[:start] + content[end:]
+
+
+def _repeat(content: bytearray, chance: random.Random) -> bytearray:
+    start, end = _piece(content, chance)
+    return content[:end] + content[start:end] * chance.choice([1, 2, 8]) + content[end:]
+
+
+def _clear(content: bytearray, chance: random.Random) -> bytearray:
+    start, end = _piece(content, chance)
+    return content[:start] + bytes(end - start) + content[end:]
+
+
+def _swap(content: bytearray, chance: random.Random) -> bytearray:
+    a, b, c, d = sorted(chance.randrange(len(content) + 1) for _ in range(4))
+    return content[:a] + content[c:d] + content[b:c] + content[a:b] + content[d:]
+
+
+def _shuffle_boxes(content: bytearray, chance: random.Random) -> bytearray:
+    """The outermost boxes of an MP4, or blocks of 1,880 bytes, in another order; one may come twice, one not at all."""
+    boxes, place = [], 0
+    while place < len(content):
+        size = int.from_bytes(content[place : place + 4], "big")
+        size = size if content[4:8] == b"ftyp" and 8 <= size <= len(content) - place else 1880
+        boxes.append(content[place : place + size])
+        place += size
+    chosen = [chance.randrange(len(boxes)) for _ in range(3)]
+    boxes[chosen[0]], boxes[chosen[1]] = boxes[chosen[1]], boxes[chosen[0]]
+    boxes.insert(chosen[2], boxes[chance.randrange(len(boxes))])
+    if chance.random() < 0.5:
+        boxes.pop(chance.randrange(len(boxes)))
+    return bytearray().join(boxes)
+
+
+def _piece(content: bytearray, chance: random.Random) -> tuple[int, int]:
+    start = chance.randrange(len(content))
+    return start, min(len(content), start + chance.choice([1, 10, 188, 1000, 20000]))
+
+
+_MUTATIONS = {
+    "bits flipped": _flip,
+    "header changed": _flip_head,
+    "cut off": _cut,
+    "piece lost": _lose,
+    "piece repeated": _repeat,
+    "piece cleared": _clear,
+    "pieces swapped": _swap,
+    "boxes shuffled": _shuffle_boxes,
+}
+
+
+def examine(films: list[Path], seed: int, number: int, keep: Path) -> tuple[str, str, str]:
+    """(kind of mutation, outcome, what is wrong or nothing) of file `number`; a file that went wrong goes to `keep`."""
+    chance = random.Random(f"{seed} {number}")
+    film = chance.choice(films)
+    kind, content = mutated(film.read_bytes(), chance)
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder, f"{number}-{film.name}"), Path(folder, "out")
+        path.write_bytes(content)
+        began = time.monotonic()
+        outcome, wrong = _extract(path, out, "use" if number % 2 else "refuse")
+        if time.monotonic() - began > _LIMIT_SECONDS:
+            wrong = f"{time.monotonic() - began:.0f} s"
+        if children := _children():
+            wrong = f"processes left: {children}"
+        left = [file.name for file in out.iterdir()] if out.exists() else []
+        if left != (["film.h5"] if outcome == "frames" else []):
+            wrong = f"files left: {left}"
+        if wrong:
+            keep.mkdir(exist_ok=True, parents=True)
+            shutil.copy(path, keep)
+            wrong = f"{path.name} ({kind}): {wrong}"
+    return kind, outcome, wrong
+
+
+def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
+    """('frames', '') or ('one line', '') and what is wrong with it."""
+    running.SILENT_SECONDS = _LIMIT_SECONDS / 2
+    words = {"source": str(path), "frames": str(out / "film.h5"), "size": "32x32", "start": None, "end": None}
+    words |= {"crop": "auto", "fit": "crop", "deinterlace": "auto", "damaged": damaged, "hwaccel": "none"}
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            extract_frames.main(argparse.Namespace(**words))
+    except RefilmError as error:
+        line = str(error)
+        return "one line", "" if line and "\n" not in line and path.name in line else f"its line: {line!r}"
+    except Exception as error:
+        return "one line", f"{type(error).__name__}: {error}"
+    with FrameStore(out / "film.h5") as store:
+        count = len(store[:])
+        decodable = _decodable(path) if store.attributes["constant_rate"] else count
+        allowed = 2 if path.suffix in (".ts", ".mpg") else 0
+        wrong = count == 0 or count > 100_000 or (damaged == "refuse" and not decodable - allowed <= count <= decodable)
+        return "frames", f"{count} frames, where {decodable} can be decoded" if wrong else ""
+
+
+def _decodable(path: Path) -> int:
+    """How many frames of the picture a plain ffmpeg decodes."""
+    command = [running.executable(), "-v", "quiet", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
+    said, _ = running.run_ffmpeg([*command, "-f", "framecrc", "-"], str(path))
+    return sum(line[:1] != "#" for line in said.splitlines())
+
+
+def _children() -> list[str]:
+    lists = Path("/proc/self/task").glob("*/children")
+    return [child for tasks in lists for child in tasks.read_text().split()]
+
+
+def fuzz(count: int, seed: int, keep: Path, workers: int) -> tuple[Counter, list[str]]:
+    """Examine so many files: how often each outcome came, and what was wrong."""
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(workers) as pool:
+        films = make_films(Path(folder))
+        found = [pool.submit(examine, films, seed, number, keep) for number in range(count)]
+        results = [future.result() for future in found]
+    return Counter(f"{kind}: {outcome}" for kind, outcome, _ in results), [wrong for _, _, wrong in results if wrong]
+
+
+def main(count: int = 2000, seed: int = 1) -> None:
+    keep, began = Path(tempfile.gettempdir(), "refilm-fuzz"), time.monotonic()
+    outcomes, wrong = fuzz(count, seed, keep, os.cpu_count() or 1)
+    for outcome, times in sorted(outcomes.items()):
+        print(f"{times:5} {outcome}")
+    for line in wrong:
+        print(f"WRONG {line}")
+    print(f"fuzz: {count} files, seed {seed}: {len(wrong)} went wrong, in {time.monotonic() - began:.0f} s")
+    if wrong:
+        print(f"fuzz: the files are kept in {keep}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

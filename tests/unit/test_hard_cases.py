@@ -1,0 +1,74 @@
+"""The hard cases that lie beside REFILM_TEST_FILMS, as docs/films.md tells them; every other test makes its own films."""
+
+import re
+
+import numpy as np
+import pytest
+
+from refilm.frames.store import FrameStore
+from refilm.media.bars import Box
+from refilm.media.probe import probe_picture
+from tests.conftest import ROOT, command, refused
+
+# file: frames, frames/s, picture as shown, its part inside the bars
+FILMS = {
+    "hdr_pq_8bit_h264_cosmos_laundromat_50s.mp4": (1205, "24", (640, 268), None),
+    "letterboxed_ass_subs_sintel.mkv": (652, "25", (848, 480), Box(0, 58, 848, 362)),
+    "made_interlaced_pal_anamorphic.ts": (300, "25", (720, 576), None),
+    "made_odd853x481_444_two_audio.mkv": (240, "24", (853, 481), None),
+    "made_vfr_noaudio.mp4": (288, "24", (1280, 720), None),
+    "made_windowboxed_10bit.mkv": (144, "24", (960, 540), Box(160, 90, 640, 360)),
+    "mpeg1_ps_sintel.mpg": (480, "24", (854, 480), Box(0, 56, 854, 368)),
+    "multi_stream_2v2a2s_nasa.mp4": (390, "30000/1001", (480, 270), None),
+    "phone_android.mp4": (46, "30", (1920, 1080), None),
+    "rotated_displaymatrix_bbb.mp4": (45, "24", (1080, 1920), None),
+}
+REFUSED = {
+    "made_audio_only.m4a": "there is no picture in this file, only sound",
+    "made_empty_zero_bytes.mp4": r"the file is empty \(0 bytes\)",
+    "made_truncated_no_moov.mp4": "its index, which such files have at their end, is not there",
+    "made_truncated_faststart.mp4": r"of the 20.1 s that its header promises 15.1 s are there: .*'damaged: use'",
+    "made_bitflips.ts": r"of 273 frames 1\d\d are there and whole .*'damaged: use'",
+}
+USED = {"made_truncated_faststart.mp4": 361, "made_bitflips.ts": 273}
+
+
+@pytest.fixture
+def hard_cases(real_films):
+    """Their folder, or None where there is none."""
+    folder = real_films and real_films.parent / "hardcases"
+    return folder if folder and folder.is_dir() else None
+
+
+def extract(film, folder, *words) -> tuple[int, str]:
+    done = command("extract_frames", f"--source={film}", f"--frames={folder / 'x.h5'}", "--size=64x48", *words)
+    assert done.returncode == 0, done.stderr
+    with FrameStore(folder / "x.h5") as store:
+        assert np.ptp(store[len(store) // 2]) > 30  # a picture
+        return len(store), store.attributes["fps"]
+
+
+def test_hard_cases_give_their_frames_in_the_shape_in_which_they_are_meant(tmp_path, hard_cases):
+    for name, (frames, fps, size, box) in FILMS.items() if hard_cases else ():
+        picture = probe_picture(hard_cases / name)
+        assert (picture.width, picture.height) == size, name
+        assert picture.box == (box or Box(0, 0, *size)), name
+        assert extract(hard_cases / name, tmp_path) == (frames, fps), name
+
+
+def test_hard_cases_that_are_no_films_or_damaged_get_their_line(tmp_path, hard_cases):
+    for name, words in REFUSED.items() if hard_cases else ():
+        done = command("extract_frames", f"--source={hard_cases / name}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+        assert re.search(words, refused(done)), name
+        assert not (tmp_path / "x.h5").exists()
+
+
+def test_damaged_hard_cases_can_be_used(tmp_path, hard_cases):
+    for name, frames in USED.items() if hard_cases else ():
+        assert extract(hard_cases / name, tmp_path, "--damaged=use") == (frames, "24"), name
+
+
+def test_the_manual_tells_every_hard_case(hard_cases):
+    told = (ROOT / "docs" / "films.md").read_text()
+    files = sorted(path.name for path in hard_cases.iterdir() if path.suffix != ".tsv") if hard_cases else [*FILMS, *REFUSED]
+    assert [name for name in files if f"`{name}`" not in told] == []
