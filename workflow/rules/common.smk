@@ -110,17 +110,14 @@ def get_source(wildcards):
     return ancient(literally(source))
 
 
+@plainly
 def get_previewed_source(wildcards):
-    """The film whose crop is previewed."""
+    """The film file whose crop is previewed."""
     if wildcards.film in CONFIG.films_of_images():
-        plainly(refuse_preview)(wildcards)
+        raise RefilmError(
+            f"film '{wildcards.film}' is a folder of images: a preview of the crop is there for film files only"
+        )
     return get_source(wildcards)
-
-
-def refuse_preview(wildcards):
-    raise RefilmError(
-        f"film '{wildcards.film}' is a folder of images: a preview of the crop is there for film files only"
-    )
 
 
 def check_download(film):

@@ -87,8 +87,8 @@ def decode_frames(path: Path | str, cut: Cut, into, what: str, threads: int, hwa
     """Decode the frames of `cut` as rgb24 into the file object `into`, from its present position on.
 
     threads: processor cores to use; hwaccel: 'none', 'auto', or what ffmpeg calls it; where that does not work, it is said
-    and the CPU decodes. Returns how many frames there are. Shows progress under the name `what`. Raises RefilmError if ffmpeg fails or
-    hangs, or, unless the film is to be used damaged, if frames are missing or broken.
+    and the CPU decodes. Returns how many frames there are. Shows progress under the name `what`. Raises RefilmError if
+    ffmpeg fails or hangs, or, unless the film is to be used damaged, if frames are missing or broken.
     """
     base = into.tell()
     accelerator = _present_hardware() if hwaccel == "auto" else hwaccel
