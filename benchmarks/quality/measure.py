@@ -7,7 +7,6 @@ import torch
 
 from benchmarks.quality.frames import Part
 from refilm.frames.store import FrameStore
-from refilm.networks.rebuild import BATCH
 from refilm.viewing import measures
 from refilm.viewing.st_lpips import StLpips
 
@@ -23,8 +22,9 @@ def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None,
     """
     rows: dict[str, list] = {}
     with FrameStore(part.path) as film:
-        start, before = 0, None
+        start, before, borders = 0, None, []
         for batch in rebuilt:
+            borders.append(start)
             x, y = (torch.from_numpy(frames).to(device) for frames in (film[start : start + len(batch)], batch))
             found = _of_frames(x, y, st_lpips)
             first = (x[:1], y[:1]) if before is None else before
@@ -32,7 +32,7 @@ def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None,
             for name, values in found.items():
                 rows.setdefault(name, []).append(values.double().cpu().numpy())
             start, before = start + len(batch), (x[-1:], y[-1:])
-    return _summary({name: np.concatenate(values) for name, values in rows.items()}, part.continuous)
+    return _summary({name: np.concatenate(values) for name, values in rows.items()}, part.continuous, borders[1:])
 
 
 def _of_frames(x, y, st_lpips: StLpips | None) -> dict[str, torch.Tensor]:
@@ -46,9 +46,9 @@ def _of_frames(x, y, st_lpips: StLpips | None) -> dict[str, torch.Tensor]:
     return found | ({"st_lpips": st_lpips(x, y)} if st_lpips else {})
 
 
-def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray) -> dict[str, float | None]:
+def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray, starts: list[int]) -> dict[str, float | None]:
     temporal, pairs = rows["temporal"][1:], np.arange(1, len(continuous) + 1)
-    from_border = np.minimum(pairs % BATCH, -pairs % BATCH)
+    from_border = np.abs(pairs[:, None] - np.array(starts or [-1 - _BESIDE])).min(axis=1)
     borders = temporal[continuous & (from_border == 0)]
     beside = temporal[continuous & (from_border > 0) & (from_border <= _BESIDE)]
     values = {

@@ -371,6 +371,16 @@ def test_a_process_that_is_stopped_continues(films, tmp_path, sign, unkilled):
     assert same(load_file(folder / "model.safetensors"), unkilled)
 
 
+def test_ended_at_fifty_random_moments_it_ends_in_the_same_weights(tmp_path):
+    """By KILL, by TERM and by a disk that takes no state, in turn as chance has it."""
+    words = [sys.executable, "-m", "tests.unit.kill_training", str(tmp_path), "50", "1"]
+    environ = os.environ | {"PYTHONPATH": f"{ROOT / 'workflow' / 'scripts'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found["ended"]) == 50 and set(found["ended"]) == {"KILL", "TERM", "disk"} and found["same"]
+
+
 def test_the_model_holds_its_recipe_and_no_code(films, tmp_path):
     recipe, folder = small_recipe(steps=2), tmp_path / "model"
     assert start_training(films, folder, recipe).wait() == 0
