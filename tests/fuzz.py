@@ -6,7 +6,6 @@ Films of several containers get bits flipped, are cut off, lose, gain and swap p
 other one with `damaged: use`. File n of a seed is always the same. Prints what came of them; what is wrong is kept.
 """
 
-import argparse
 import contextlib
 import io
 import os
@@ -153,11 +152,10 @@ def examine(films: list[Path], seed: int, number: int, keep: Path) -> tuple[str,
 def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
     """('frames', '') or ('one line', '') and what is wrong with it."""
     running.SILENT_SECONDS = _LIMIT_SECONDS / 2
-    words = {"source": str(path), "frames": str(out / "film.h5"), "size": "32x32", "start": None, "end": None}
-    words |= {"crop": "auto", "fit": "crop", "deinterlace": "auto", "damaged": damaged, "hwaccel": "none"}
+    words = [f"--source={path}", f"--frames={out / 'film.h5'}", "--size=32x32", f"--damaged={damaged}"]
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            extract_frames.main(argparse.Namespace(**words))
+            extract_frames.main(extract_frames.film_parser().parse_args(words))
     except RefilmError as error:
         line = str(error)
         return "one line", "" if line and "\n" not in line and path.name in line else f"its line: {line!r}"

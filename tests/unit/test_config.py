@@ -34,7 +34,11 @@ WRONG = [
     ("training.epoch", 6, "training.epoch: unknown key; did you mean 'epochs'?"),
     ("films.bladerunner.sorce", "x", "films.bladerunner.sorce: unknown key; did you mean 'source'?"),
     ("films.bladerunner.source", ..., "films.bladerunner: 'source' is missing"),
-    ("training.recipe", "larsen2016", "'larsen2016' is none of larsen2015, vae, autoencoder; did you mean 'larsen2015'?"),
+    (
+        "training.recipe",
+        "larsen2016",
+        "'larsen2016' is none of larsen2015, broad2016, vae, autoencoder; did you mean 'larsen2015'?",
+    ),
     ("training.batch", 0, "training.batch: 0 will not do: frames of one step"),
     ("training.learning_rate", "2e-4", "training.learning_rate: '2e-4' will not do: .*written 0.0005 or 5.0e-4"),
     ("training.frame_size", "250x144", "training.frame_size: 250x144 cannot be halved .* the nearest is 256x144"),

@@ -73,7 +73,8 @@ def add_film_options(parser) -> None:
     parser.add_argument("--damaged", default="refuse", choices=["refuse", "use"])
 
 
-if __name__ == "__main__":
+def film_parser():
+    """The command line of this step."""
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, help="the frames file to write")
     parser.add_argument("--hwaccel", default="none", help="none, auto, or cuda, vaapi, videotoolbox, ... as ffmpeg calls it")
@@ -81,4 +82,8 @@ if __name__ == "__main__":
     parser.add_argument("--sha256", help="the SHA-256 that the film file has, if it is the right one")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
     add_film_options(parser)
-    run_command(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main, film_parser())

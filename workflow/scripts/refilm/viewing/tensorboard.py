@@ -60,7 +60,7 @@ class Events:
         for row in rows:
             self._add(row)
         for step, sheet in preview_sheets(self.previews):
-            if step < rows[-1]["step"]:  # the one of this very step is still to come
+            if step <= rows[-1]["step"]:  # those after it are of a run that was killed, and will be made again
                 self.add_sheet(step, sheet)
 
     def _add(self, row: dict[str, float]) -> None:
