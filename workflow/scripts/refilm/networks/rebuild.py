@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from refilm.frames.store import FrameStore
+from refilm.networks.chance import seeded
 from refilm.networks.device import autocast, compute_type
 from refilm.networks.networks import Networks, to_frames, to_network
 from refilm.settings.recipe import Recipe
@@ -54,8 +55,5 @@ def rebuild_film(networks: Networks, recipe: Recipe, film: FrameStore, noise: fl
 
 def _noise_of(first: int, count: int, recipe: Recipe) -> Tensor:
     """Standard normal (count, latent), row n a function of the seed and of frame first + n."""
-    rows = [
-        torch.randn(recipe.latent, generator=torch.Generator().manual_seed((recipe.seed << 40) + first + n))
-        for n in range(count)
-    ]
-    return torch.stack(rows)
+    generators = (seeded(recipe.seed, "rebuilding", first + n) for n in range(count))
+    return torch.stack([torch.randn(recipe.latent, generator=generator) for generator in generators])

@@ -4,7 +4,6 @@ So a run that is killed needs no memory of its random numbers: it continues by k
 """
 
 import functools
-import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import torch
 
 from refilm.frames.shots import find_shots, hold_out
 from refilm.frames.store import FrameStore
+from refilm.networks.chance import seeded
 from refilm.settings.recipe import Recipe
 
 _FLOOR = 0.01  # the cosine ends at this share of the peak learning rate
@@ -107,12 +107,6 @@ class Footage:
 
     def _shown(self, film: int) -> np.ndarray:
         return np.setdiff1d(np.arange(self._starts[film], self._starts[film + 1], dtype=np.int32), self.held_out)
-
-
-def seeded(seed: int, purpose: str, number: int) -> torch.Generator:
-    """A CPU generator for one purpose at one step or epoch, unlike that of any other."""
-    digest = hashlib.sha256(f"{seed}/{purpose}/{number}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def ahead(load: Callable[[int], Batch], first: int, end: int) -> Iterator[tuple[int, Batch]]:

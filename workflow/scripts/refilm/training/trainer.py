@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from refilm.networks.chance import seeded
 from refilm.networks.device import autocast, compute_type
 from refilm.networks.networks import Networks, to_frames, to_network
 from refilm.settings.recipe import Recipe
@@ -17,7 +18,7 @@ from refilm.training.compiled import compile_gradients
 from refilm.training.losses import Step
 from refilm.training.optimiser import GuardedAdam
 from refilm.training.processes import ALONE, Processes
-from refilm.training.schedule import Batch, learning_rate, seeded
+from refilm.training.schedule import Batch, learning_rate
 from refilm.training.step import gradients, trained_weights
 
 _WARM_UP = 3  # steps in which libraries choose their kernels, before the step is recorded
