@@ -34,7 +34,7 @@ def encode_video(path: Path | str, frames, count: int, size: tuple[int, int], fp
     options = {"c:v": "libx264", "preset": "medium", "crf": crf, "movflags": "+faststart", "fps_mode": "passthrough"}
     written = 0
     with partial_file(path) as partial, ExitStack() as stack:
-        pipes = [] if sound is None else [stack.enter_context(sound_pipe(sound))]
+        pipes = [] if sound is None else [stack.enter_context(sound_pipe(sound, count / fps))]
         if sound is not None:
             streams.append(in_step(sound, *pipes, count / fps))
             options |= _SOUND

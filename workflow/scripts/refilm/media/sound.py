@@ -107,16 +107,19 @@ def choose_track(tracks: list[Track], wanted: str, path) -> Track | None:
 
 
 @contextmanager
-def sound_pipe(sound: Sound) -> Iterator[int]:
-    """The file descriptor of a pipe out of which comes the track as PCM, mixed down, with its own times, in NUT.
+def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
+    """The file descriptor of a pipe out of which comes the track as PCM, mixed down, with its own times, in NUT: what of
+    it begins before `seconds` from its start. A false time far ahead, as damage makes it, must not get through: what
+    follows it would be counted on from there.
 
     Nothing in this first ffmpeg has a memory: where a broadcast goes from stereo to surround it builds its filters anew,
     and those that keep count of time would begin again at zero. They are in `in_step`, behind the pipe.
     Raises RefilmError if the sound cannot be decoded.
     """
     track = film_input(sound.source, copyts=None)[str(sound.track.stream)]
+    heard = track.filter_("aselect", f"lt(t,{float(sound.start + seconds):.6f})")
     pcm = ffmpeg.output(
-        track.filter_("aresample", RATE, **_mix(sound.track.layout)), "pipe:1", format="nut", acodec="pcm_f32le"
+        heard.filter_("aresample", RATE, **_mix(sound.track.layout)), "pipe:1", format="nut", acodec="pcm_f32le"
     )
     reading, writing = os.pipe()
     with open(reading, "rb", 0), FfmpegProcess(command_line(pcm, "-v", "error"), sound.source, stdout=writing) as decoder:
