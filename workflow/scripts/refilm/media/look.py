@@ -25,6 +25,7 @@ _COMBED = re.compile(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+) Progressiv
 
 _SAMPLES = 200  # about so many frames are looked at for black bars
 _FEW = 24  # fewer key frames than these say too little about black bars
+_PLAIN = 4  # but where most of them fill the picture, so many will do
 _MOST = 800  # of a film that consists of key frames, about so many are decoded to look at
 
 _FIELD_HEIGHTS = {480, 486, 512, 576, 608, 1080, 1088}  # of interlaced formats
@@ -81,10 +82,12 @@ def look_at_frames(path: Path | str, stream: int, decoder: dict, count: int) -> 
 def _look(path, stream: int, options: dict, every: int, fewest: int) -> Look | None:
     said = _describe(path, stream, options, ["showinfo=checksum=0", *_each(every), _CROPDETECT])
     shown = _FRAME.findall(said)
-    if len(shown) < fewest:
+    if not shown:
         return None
     shapes = Counter(_shape(frame) for frame in shown)
     width, height, aspect = _commonest(shapes)
+    if len(shown) < fewest and (len(shapes) > 1 or not _plainly_whole(said, width, height)):
+        return None
     if len(shapes) > 1:
         alike = one_size(width, height, aspect, changing=True)
         edges = _describe(path, stream, options | {"reinit_filter": 0}, [*alike, *_each(every), _CROPDETECT])
@@ -95,6 +98,13 @@ def _look(path, stream: int, options: dict, every: int, fewest: int) -> Look | N
     fields = {"T": "tff", "B": "bff"}.get(order, "progressive")
     colour = colour_of(_commonest(frame[0] for frame in shown), _commonest(_TAGS.findall(said)), width, height)
     return Look(width, height, aspect, len(shapes) > 1, colour, fields, box)
+
+
+def _plainly_whole(said: str, width: int, height: int) -> bool:
+    """Whether most of the frames, and a few at least, show something at all four edges: then others can show no bars."""
+    edges = [tuple(map(int, found)) for found in _EDGES.findall(said)]
+    whole = sum(x1 <= 1 and y1 <= 1 and x2 >= width - 2 and y2 >= height - 2 for x1, x2, y1, y2 in edges)
+    return whole >= _PLAIN and 2 * whole > len(edges)
 
 
 _CROPDETECT = f"cropdetect=limit={24 / 255}:round=2:reset=1:skip=0"
