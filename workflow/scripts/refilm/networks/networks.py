@@ -22,6 +22,10 @@ class Networks(nn.Module):
         """Encoder, decoder and, where there is one, discriminator, by name."""
         return {name: part for name, part in self.named_children() if part is not None}
 
+    def weights(self) -> dict[str, list[nn.Parameter]]:
+        """The weights of each of the `parts`, in their order."""
+        return {name: list(part.parameters()) for name, part in self.parts().items()}
+
 
 def to_network(frames: Tensor) -> Tensor:
     """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in [-1, 1], a channels_last view of the same order in memory."""

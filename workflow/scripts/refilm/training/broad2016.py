@@ -32,7 +32,7 @@ from refilm.training.losses import Step, common_measures, kl_divergence, sample
 
 def trained_weights(networks: Networks) -> dict[str, list[Tensor]]:
     """Which weights each of the three optimisers has. The log-variance head is in two lists, as it was."""
-    lists = {name: list(part.parameters()) for name, part in networks.parts().items()}
+    lists = networks.weights()
     lists["decoder"] += list(networks.encoder.log_variance_head.parameters())
     return lists
 

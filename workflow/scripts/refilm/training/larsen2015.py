@@ -36,7 +36,7 @@ _LARGEST_RATIO = 1e4  # of the likeness gradient to the adversarial, should the 
 
 def trained_weights(networks: Networks) -> dict[str, list[Tensor]]:
     """Which weights each of the losses moves: every network by its own."""
-    return {name: list(part.parameters()) for name, part in networks.parts().items()}
+    return networks.weights()
 
 
 def gradients(

@@ -17,7 +17,7 @@ from refilm.training.losses import Step, common_measures, kl_divergence, pixel_e
 
 def trained_weights(networks: Networks) -> dict[str, list[Tensor]]:
     """Which weights are moved: encoder and decoder, by the one loss."""
-    return {name: list(part.parameters()) for name, part in networks.parts().items()}
+    return networks.weights()
 
 
 def gradients(
