@@ -59,6 +59,12 @@ def box_by_hand(crop: str, width: int, height: int) -> Box:
     return box
 
 
+def size_inside(box: Box, sample_aspect: Fraction, width: int, height: int) -> tuple[int, int]:
+    """(width, height) in pixels of all of the box, in its own shape, as large as it goes into width x height."""
+    shown = Fraction(box.width, box.height) * sample_aspect
+    return max(1, min(width, round(height * shown))), max(1, min(height, round(width / shown)))
+
+
 def fill_box(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:
     """The largest part in the middle of `box` that has the shape of width x height square pixels."""
     shape = Fraction(width, height) / sample_aspect  # wanted width over height, in the film's own pixels

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from refilm.media.bars import Box
+from refilm.media.bars import Box, size_inside
 from refilm.media.colour import Colour
 
 # ffmpeg's default flags are 1.25 grey levels off and 20 dB from an exact box average; these are within 0.01 and 52 dB.
@@ -43,9 +43,7 @@ def scaled(colour: Colour, aspect: Fraction, box: Box, width: int, height: int, 
     """Filters from the picture inside `box` to width x height of RGB; `fit` 'pad' shows all of it, between black."""
     inner_width, inner_height = width, height
     if fit == "pad":
-        shown = Fraction(box.width, box.height) * aspect
-        inner_width = max(1, min(width, round(height * shown)))
-        inner_height = max(1, min(height, round(width / shown)))
+        inner_width, inner_height = size_inside(box, aspect, width, height)
     over_black = []
     if colour.alpha:
         over_black = [f"scale={colour.scaler_options}:{_SCALER}", "format=gbrap", "premultiply=inplace=1", "format=gbrp"]

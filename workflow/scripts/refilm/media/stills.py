@@ -17,7 +17,7 @@ import ffmpeg
 import numpy as np
 from PIL import Image, ImageCms
 
-from refilm.media.bars import Box, fill_box, picture_box
+from refilm.media.bars import Box, fill_box, picture_box, size_inside
 from refilm.media.ffmpeg import FfmpegProcess, command_line
 from refilm.settings.errors import RefilmError
 from refilm.settings.progress import progress_bar
@@ -108,7 +108,7 @@ def _fitted(planes: list[Image.Image], unit: int, width: int, height: int, box: 
     if fit == "crop":
         box = fill_box(box, Fraction(1), width, height)
     elif fit == "pad":
-        inner = min(width, round(height * box.width / box.height)), min(height, round(width * box.height / box.width))
+        inner = size_inside(box, Fraction(1), width, height)
     part = (box.x, box.y, box.x + box.width, box.y + box.height)
     scaled = [np.asarray(plane.resize(inner, Image.Resampling.BOX, box=part), np.float64) for plane in planes]
     frame = np.zeros((height, width, 3), np.uint8)
