@@ -15,8 +15,8 @@ from tests.conftest import small_recipe
 def adam(clip=0.0, **values) -> GuardedAdam:
     torch.manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(4, 3)), torch.nn.Parameter(torch.randn(5))]
-    made = GuardedAdam(weights, small_recipe(clip=clip, **values))
-    made.rate.fill_(0.01)
+    made = GuardedAdam(weights, small_recipe(clip=clip, **values), heads=[])
+    made.set_rate(0.01)
     return made
 
 
@@ -42,6 +42,34 @@ def test_it_is_adam():
         assert norm.item() == pytest.approx(1.0 + n)
     for a, b in zip(ours.weights, theirs_weights, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_heads_learn_at_their_share_of_the_rate():
+    moved = {}
+    for share in (1.0, 0.01):
+        optimiser = adam()
+        before = [weight.detach().clone() for weight in optimiser.weights]
+        slowed = GuardedAdam(optimiser.weights, small_recipe(head_rate=share), heads=optimiser.weights[:1])
+        slowed.set_rate(0.1)
+        slowed.step(gradient(1.0), None)
+        moved[share] = [now.detach() - then for now, then in zip(slowed.weights, before, strict=True)]
+    torch.testing.assert_close(moved[0.01][0], moved[1.0][0] / 100, rtol=1e-3, atol=1e-7)
+    assert torch.equal(moved[0.01][1], moved[1.0][1])
+
+
+_HEADS = {
+    "larsen2015": {"encoder.head.weight", "discriminator.head.weight"},
+    "vae": {"encoder.head.weight"},
+    "autoencoder": {"encoder.head.weight"},
+    "broad2016": {"encoder.mean_head.weight", "encoder.log_variance_head.weight", "discriminator.head.weight"},
+}
+
+
+@pytest.mark.parametrize("recipe", _HEADS)
+def test_the_heads_are_the_layers_that_sum_a_whole_picture(recipe):
+    networks = Networks(small_recipe(recipe=recipe, gamma=2.5))
+    heads = {id(head) for head in networks.heads()}
+    assert {name for name, weight in networks.named_parameters() if id(weight) in heads} == _HEADS[recipe]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

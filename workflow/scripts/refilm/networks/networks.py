@@ -26,6 +26,11 @@ class Networks(nn.Module):
         """The weights of each of the `parts`, in their order."""
         return {name: list(part.parameters()) for name, part in self.parts().items()}
 
+    def heads(self) -> list[nn.Parameter]:
+        """The matrices that turn a whole picture into a posterior, or into one word about it."""
+        parts = [self.encoder, *([self.discriminator] if self.discriminator is not None else [])]
+        return [layer.weight for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)]
+
 
 def to_network(frames: Tensor) -> Tensor:
     """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in [-1, 1], a channels_last view of the same order in memory."""

@@ -22,6 +22,7 @@ PRESETS = {
         "likeness_layers": [1, 2, 3, 4],
         "gamma": 2.5,
         "discriminator_rate": 1,
+        "head_rate": 1,
         "clip": 0,
         "ema": 0,
     }
@@ -56,6 +57,7 @@ class Recipe:
     gamma: float | str
     adversarial: float
     discriminator_rate: float
+    head_rate: float
     equilibrium: float | None
     margin: float
     ema: float

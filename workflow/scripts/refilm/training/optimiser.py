@@ -10,21 +10,37 @@ _MEMORY = 0.01  # of the usual norm: about a hundred steps
 
 
 class GuardedAdam:
-    """Adam for the weights of one loss.
+    """Adam for the weights of one loss; those of them that are `heads` learn at `recipe.head_rate` times the rate.
 
+    Adam moves each weight by the rate, whatever its gradient. A head sums a whole picture, 92,160 numbers at width 80: where
+    they agree, a step at the full rate throws its output about by tens, which a log-variance answers with a KL of e^10.
     A gradient longer than `recipe.clip` times the usual is cut to that; the usual is a running mean of the norms as cut.
     A step whose gate is 0, or whose gradient is not finite, leaves the weights and the moments as they are. All of it is
     done by the fused kernel, which divides by a scale and skips a step on the device's word.
     """
 
-    def __init__(self, weights: list[Tensor], recipe: Recipe):
-        self.weights, self.clip = weights, recipe.clip
+    def __init__(self, weights: list[Tensor], recipe: Recipe, heads: list[Tensor]):
+        self.weights, self.clip, self._head_share = weights, recipe.clip, recipe.head_rate
         device = weights[0].device
-        self.rate = torch.zeros((), device=device)  # the learning rate, set before each step
+        self._rate, self._rate_of_heads = torch.zeros(2, device=device).unbind()
         self.usual = torch.zeros((), device=device)  # norm of a usual gradient; 0 before the first
+        chosen = {id(head) for head in heads}
+        groups = [
+            {"params": [weight for weight in weights if id(weight) not in chosen], "lr": self._rate},
+            {"params": [weight for weight in weights if id(weight) in chosen], "lr": self._rate_of_heads},
+        ]
         self.adam = torch.optim.Adam(
-            weights, lr=self.rate, betas=(_BETA1, recipe.beta2), fused=True, capturable=device.type == "cuda"
+            [group for group in groups if group["params"]],
+            lr=self._rate,
+            betas=(_BETA1, recipe.beta2),
+            fused=True,
+            capturable=device.type == "cuda",
         )
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the steps that follow."""
+        self._rate.fill_(rate)
+        self._rate_of_heads.fill_(rate * self._head_share)
 
     def in_layout(self, gradients: list[Tensor]) -> list[Tensor]:
         """The gradients in the order of memory of their weights, as `step` needs them."""
@@ -53,19 +69,18 @@ class GuardedAdam:
 
     def state(self) -> dict[str, Tensor]:
         """The moments of each weight, by its number, and the usual norm, as flat tensors."""
-        moments = self.adam.state_dict()["state"]
-        found = {f"{index}.{name}": value for index, values in moments.items() for name, value in values.items()}
-        return found | {"usual": self.usual}
+        found = {"usual": self.usual}
+        for index, weight in enumerate(self.weights):
+            found |= {f"{index}.{name}": value for name, value in self.adam.state[weight].items()}
+        return found
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `state` returned."""
         self.usual.copy_(tensors.pop("usual"))
-        moments: dict[int, dict] = {}
         for name, tensor in tensors.items():
             index, _, moment = name.partition(".")
-            moments.setdefault(int(index), {})[moment] = in_layout_of(self.weights[int(index)], tensor)
-        self.adam.load_state_dict({**self.adam.state_dict(), "state": moments})
-        self.adam.param_groups[0]["lr"] = self.rate  # loading made a copy of it
+            weight = self.weights[int(index)]
+            self.adam.state[weight][moment] = in_layout_of(weight, tensor.to(weight.device, copy=True))
 
 
 def in_layout_of(weight: Tensor, tensor: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ class Trainer:
         self.average = Networks(recipe).to(device).requires_grad_(False)
         self.average.load_state_dict(self.networks.state_dict())
         weights = trained_weights(self.networks, recipe)
-        self.optimisers = {name: GuardedAdam(own, recipe) for name, own in weights.items()}
+        heads = self.networks.heads()
+        self.optimisers = {name: GuardedAdam(own, recipe, heads) for name, own in weights.items()}
         self._share = torch.zeros((), device=device)  # of the weights in the average, at this step
         # sums over processes amid a step are no part of a graph that can be compiled
         self._compiled, self._graph, self._steps_here = compiled and processes.count == 1, None, 0
@@ -145,7 +146,7 @@ class Trainer:
     def _set_rates(self, total: int) -> None:
         rate = learning_rate(self.recipe, self.step, total)
         for name, optimiser in self.optimisers.items():
-            optimiser.rate.fill_(rate * (self.recipe.discriminator_rate if name == "discriminator" else 1.0))
+            optimiser.set_rate(rate * (self.recipe.discriminator_rate if name == "discriminator" else 1.0))
         self._share.fill_(1 - min(self.recipe.ema, (1 + self.step) / (10 + self.step)))  # short runs, short memory
 
     # --- on a GPU
