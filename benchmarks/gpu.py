@@ -1,6 +1,6 @@
 """What one GPU does, in one command, on a bare machine with torch, h5py and numpy: a table, and the same as JSON.
 
-    PYTHONPATH=workflow/scripts python -m benchmarks.gpu [--json FILE] [--steps 2000] [--batches 96,192]
+    PYTHONPATH=workflow/scripts python -m benchmarks.gpu [--json FILE] [--steps 2000] [--batches 192,384]
     PYTHONPATH=workflow/scripts python -m benchmarks.gpu --dry          on a CPU, small: only whether it runs
 
 Claims: six epochs of a feature film, 168,480 frames of 256x144, batch 12, larsen2015, in 10 minutes on an H100; at the
@@ -160,10 +160,15 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-if __name__ == "__main__":
+def command_line() -> argparse.ArgumentParser:
+    """The options of this benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dry", action="store_true", help="small, on the CPU: only whether it runs")
     parser.add_argument("--json", help="file for the figures")
     parser.add_argument("--steps", type=int, default=2000, help="steps that are timed at batch 12")
-    parser.add_argument("--batches", default="96,192", help="batch sizes of which the fastest counts")
-    main(parser.parse_args())
+    parser.add_argument("--batches", default="192,384", help="batch sizes of which the fastest counts")
+    return parser
+
+
+if __name__ == "__main__":
+    main(command_line().parse_args())
