@@ -8,10 +8,10 @@
 
     python -m benchmarks.training [--width 24] [--rounds 7]
 
-The rate: ten steps with batches read ahead, ten with one batch, in turn, the median of the rounds' ratios. The demo: forty times
-the median of the former, without start and previews. The checkpoint:
-of a model of width 80, written, synced and renamed as in training, the median of the rounds over the interval that
-follows. The convolution: the third of the discriminator, forwards, in turn with whole steps, arithmetic over time.
+The rate: ten steps with batches read ahead, ten with one batch, in turn, the median of the rounds' ratios. The demo: forty
+times the median of the former, without start and previews. The checkpoint: of a model of width 80, written, synced and
+renamed as in training, the median of the rounds over the interval that follows. The convolution: the third of the
+discriminator, forwards, in turn with whole steps, arithmetic over time.
 The memory: peak resident size of a process that trains 200 steps, the one on a film of 512 frames, the other on
 an index of 17,280,000 frames, whose reads are real reads of that film.
 """
