@@ -1,27 +1,34 @@
-"""All figures of benchmarks/README.md, measured here: `make bench`, or `make bench FILM=path` for a film of yours."""
+"""All figures of benchmarks/README.md, measured here: `make bench`, or `make bench FILM=path` for a film of yours.
 
+Each benchmark is a process of its own: what the one before it holds in memory would count as the next one's peak.
+"""
+
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
-from benchmarks import extraction, gpu, memory, peers, reconstruction, training
 from refilm.media.ffmpeg import executable, run_ffmpeg
 
 
 def main(film: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         film = film or str(_made_film(Path(scratch, "film.mp4")))
-        extraction.main(film)
-        memory.main(film, minutes=20)
-    peers.main()
-    reconstruction.main()
-    training.main()
+        _run("extraction", film)
+        _run("memory", film, "20")
+    _run("peers")
+    _run("reconstruction")
+    _run("training")
     if torch.cuda.is_available():
-        gpu.main(gpu.command_line().parse_args([]))
+        _run("gpu")
     else:
         print("gpu: six epochs of a feature film in 10 minutes and 30 % of the matrix rate are claims of an H100; none here")
+
+
+def _run(name: str, *words: str) -> None:
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *words], check=True)
 
 
 def _made_film(path: Path) -> Path:

@@ -160,15 +160,10 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The options of this benchmark."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dry", action="store_true", help="small, on the CPU: only whether it runs")
     parser.add_argument("--json", help="file for the figures")
     parser.add_argument("--steps", type=int, default=2000, help="steps that are timed at batch 12")
     parser.add_argument("--batches", default="192,384", help="batch sizes of which the fastest counts")
-    return parser
-
-
-if __name__ == "__main__":
-    main(command_line().parse_args())
+    main(parser.parse_args())
