@@ -55,7 +55,7 @@ class LongFilm:
         return self._film.read([index % len(self._film) for index in indices])
 
 
-def main(width: int = 24, rounds: int = 7) -> dict[str, float]:
+def main(width: int, rounds: int) -> dict[str, float]:
     device = choose_device("auto")
     print(f"training: {machine(device)}, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as scratch:

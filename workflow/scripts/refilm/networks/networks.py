@@ -28,7 +28,7 @@ class Networks(nn.Module):
 
     def heads(self) -> list[nn.Parameter]:
         """The matrices that turn a whole picture into a posterior, or into one word about it."""
-        parts = [self.encoder, *([self.discriminator] if self.discriminator is not None else [])]
+        parts = [part for name, part in self.parts().items() if name != "decoder"]
         return [layer.weight for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)]
 
 
