@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from refilm.settings.recipe import PRESETS, Recipe
+from refilm.settings.recipe import NETWORKS, PRESETS, Recipe
 from refilm.training.schedule import Batch
 
 # The defaults of the schema as plain JSON, so that a benchmark needs neither YAML nor a validator; a test holds them equal.
@@ -19,7 +19,8 @@ _DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
 
 def default_recipe(**values) -> Recipe:
     """The recipe of a model of one film with nothing set but what a benchmark sets; `steps` takes the place of epochs."""
-    settings = json.loads(_DEFAULTS.read_text(encoding="utf-8")) | {"films": {"film": {"crop": "auto", "fit": "crop"}}}
+    own = {"networks": NETWORKS, "films": {"film": {"crop": "auto", "fit": "crop"}}}
+    settings = json.loads(_DEFAULTS.read_text(encoding="utf-8")) | own
     settings |= PRESETS.get(values.get("recipe"), {})
     if values.get("steps") is not None:
         settings["epochs"] = None

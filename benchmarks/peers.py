@@ -2,20 +2,23 @@
 
     python -m benchmarks.peers [--width 80] [--batch 12] [--rounds 5] [--steps 1]
 
-The same networks, frames and machine, in turn in one process, whole steps all of them. pythae (PyPI, 0.1.2) is the only
-library with a VAE/GAN: its own trainer loads the batch, calls its model and steps its three optimisers; only the networks
-are ours, in the wrappers that it asks for. Its equilibrium is opened so wide that no network ever sits out, since a
-step of which a part is left out is no comparison. The naive step is benchmarks/naive_step.py: three losses with a forward
-and a backward pass each, and no optimiser. Both compute in float32, as they do for their users; so does ours with
---precision float32.
+The same networks, frames and machine, whole steps all of them. Each side is a process of its own, as its users have it, and
+they take turns. pythae (PyPI, 0.1.2) is the only library with a VAE/GAN: its own trainer loads the batch, calls its model
+and steps its three optimisers; only the networks are ours, in the wrappers that it asks for. Its equilibrium is opened so
+wide that no network ever sits out, since a step of which a part is left out is no comparison. The naive step is
+benchmarks/naive_step.py: three losses with a forward and a backward pass each, and no optimiser. Both compute in float32,
+as they do for their users; so does ours with --precision float32.
 
 What pythae computes is not what it means to: of its three backward passes each leaves its gradients in all networks, and
 the decoder is trained to help the discriminator. This is about its speed alone.
 """
 
 import logging
+import multiprocessing
 import statistics
 import tempfile
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
 
 import torch
 from torch.nn import functional
@@ -30,6 +33,7 @@ from refilm.training.schedule import Batch
 from refilm.training.trainer import Trainer
 
 _LAYER = 3  # of the discriminator, in which pythae measures likeness: it takes one
+_WARM_UP = 2  # rounds of each side: kernels are chosen, and memory is had from the system
 _GOALS = {"pythae": 8, "naive": 9}
 
 
@@ -44,21 +48,61 @@ def main(
 ) -> dict[str, float]:
     """How many times as fast ours is, by name of the peer."""
     settings = default_recipe(width=width, batch=batch, frame_size=size, gamma=500.0, precision=precision)
-    on, frames = choose_device(device), made_batch(settings)
-    with tempfile.TemporaryDirectory() as scratch:
-        sides = {
-            "ours": _our_steps(settings, on, frames, steps),
-            "naive": _naive_steps(settings, on, frames, steps),
-            "pythae": _pythae_steps(settings, on, frames, steps, scratch),
-        }
-        # the first round warms up
-        times = [{name: seconds(side) / steps for name, side in sides.items()} for _ in range(rounds + 1)][1:]
+    on = choose_device(device)
+    with ExitStack() as opened:
+        sides = {name: opened.enter_context(_Side(name, settings, on, steps)) for name in _SIDES}
+        for side in sides.values():
+            for _ in range(_WARM_UP):
+                side.seconds_a_step()
+        times = [{name: side.seconds_a_step() for name, side in sides.items()} for _ in range(rounds)]
     dtype = str(compute_type(on, precision)).removeprefix("torch.")
     print(f"peers: width {width}, batch {batch}, {size}, {rounds} rounds of {steps} steps; {machine(on)}; ours in {dtype}")
     for name in sides:
         each = [one[name] for one in times]
         print(f"peers: {name:6} {statistics.median(each):7.3f} s a step (least {min(each):.3f})")
     return {name: _told(name, goal, [one[name] / one["ours"] for one in times]) for name, goal in _GOALS.items()}
+
+
+class _Side:
+    """One side in a process of its own, which computes when it is asked to and sleeps while the others do."""
+
+    def __init__(self, name: str, settings: Recipe, device: torch.device, steps: int):
+        self._name, context = name, multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, name, settings, device, steps), daemon=True)
+        self._process.start()
+        there.close()  # so that a side that dies is heard of
+
+    def __enter__(self) -> "_Side":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._here.close()
+        self._process.join()
+
+    def seconds_a_step(self) -> float:
+        try:
+            self._here.send(None)
+            found = self._here.recv()
+        except (EOFError, OSError) as error:
+            raise RefilmError(f"peers: {self._name}: the process ended before its time") from error
+        if isinstance(found, str):
+            raise RefilmError(f"peers: {self._name}: {found}")
+        return found
+
+
+def _serve(asked: Connection, name: str, settings: Recipe, device: torch.device, steps: int) -> None:
+    """Answer each word with the seconds of a step, or with what went wrong, until nobody asks any more."""
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            work = _SIDES[name](settings, device, made_batch(settings), steps, scratch)
+            while True:
+                asked.recv()
+                asked.send(seconds(work) / steps)
+    except EOFError:
+        return
+    except RefilmError as error:
+        asked.send(str(error))
 
 
 def _told(name: str, goal: float, ratios: list[float]) -> float:
@@ -68,8 +112,8 @@ def _told(name: str, goal: float, ratios: list[float]) -> float:
     return median
 
 
-def _our_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int):
-    trainer = Trainer(settings, device)
+def _our_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int, _scratch: str):
+    trainer = Trainer(settings, choose_device(device.type))
 
     def step() -> None:
         for _ in range(steps):
@@ -79,7 +123,7 @@ def _our_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int)
     return step
 
 
-def _naive_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int):
+def _naive_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int, _scratch: str):
     networks = Networks(settings).to(device, memory_format=torch.contiguous_format)
     frames = to_network(batch.frames).contiguous().to(device)
     noise, prior = batch.noise.to(device), batch.prior.to(device)
@@ -99,7 +143,7 @@ def _pythae_steps(settings: Recipe, device: torch.device, batch: Batch, steps: i
         from pythae.models import VAEGAN, VAEGANConfig
         from pythae.trainers import CoupledOptimizerAdversarialTrainer, CoupledOptimizerAdversarialTrainerConfig
     except ImportError as error:
-        raise RefilmError(f"peers: {error}: pip install pythae==0.1.2") from error
+        raise RefilmError(f"{error}: pip install pythae==0.1.2") from error
     logging.disable(logging.INFO)  # it tells at length what it is about to do
     width, height = settings.size
     config = VAEGANConfig(
@@ -161,6 +205,9 @@ def _wrapped(networks: Networks) -> tuple:
 def _finish(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+_SIDES = {"ours": _our_steps, "naive": _naive_steps, "pythae": _pythae_steps}
 
 
 if __name__ == "__main__":

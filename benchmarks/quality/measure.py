@@ -17,8 +17,9 @@ def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None,
     """rebuilt: the part's frames in consecutive batches, uint8 (n, H, W, 3) each.
 
     psnr, psnr_worst (5 % quantile), psnr_pooled in dB; ssim; st_lpips; sharpness: mean gradient over the film's; colour:
-    difference of a frame's mean colour, temporal: of its change from the frame before, in grey levels; boundary: temporal
-    across the borders of batches over that beside them (None where no border lies in a shot); frames: how many.
+    difference of a frame's mean colour, in grey levels; weave: how much further a grid stands out than in the film, in dB;
+    temporal: difference of a frame's change from the frame before, in grey levels; boundary: temporal across the borders of
+    batches over that beside them (None where no border lies in a shot); frames: how many.
     """
     rows: dict[str, list] = {}
     with FrameStore(part.path) as film:
@@ -41,6 +42,7 @@ def _of_frames(x, y, st_lpips: StLpips | None) -> dict[str, torch.Tensor]:
         "ssim": measures.ssim(x, y),
         "film_sharpness": measures.sharpness(x),
         "rebuilt_sharpness": measures.sharpness(y),
+        "weave": measures.weave(y) - measures.weave(x),
         "colour": (x.double().mean(dim=(1, 2)) - y.double().mean(dim=(1, 2))).abs().mean(dim=1),
     }
     return found | ({"st_lpips": st_lpips(x, y)} if st_lpips else {})
@@ -59,6 +61,7 @@ def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray, starts: list[i
         "st_lpips": rows["st_lpips"].mean() if "st_lpips" in rows else None,
         "sharpness": rows["rebuilt_sharpness"].sum() / max(1e-9, rows["film_sharpness"].sum()),
         "colour": rows["colour"].mean(),
+        "weave": rows["weave"].mean(),
         "temporal": temporal[continuous].mean() if continuous.any() else None,
         "boundary": borders.mean() / beside.mean() if len(borders) and beside.sum() > 0 else None,
     }

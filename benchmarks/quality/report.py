@@ -14,6 +14,7 @@ _COLUMNS = [
     ("st_lpips", "ST-LPIPS", 3),
     ("sharpness", "sharpness", 2),
     ("colour", "colour", 2),
+    ("weave", "weave", 1),
     ("temporal", "temporal", 2),
     ("boundary", "boundary", 2),
 ]

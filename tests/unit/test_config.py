@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 
 import pytest
 import yaml
@@ -200,9 +201,16 @@ def test_the_length_of_training_is_no_part_of_the_states_key():
     assert short.state_key() == long.state_key() != other.state_key()
 
 
+def test_weights_of_older_layers_are_refused_and_never_taken_for_the_same_model():
+    recipe = json.loads(config().recipe("bikes").to_json())
+    del recipe["networks"]  # none was named before the second generation
+    with pytest.raises(RefilmError, match="generation 1, and this refilm builds generation 2: train the model again"):
+        Recipe.from_json(json.dumps(recipe))
+
+
 def test_schema_recipe_and_manual_name_the_same_keys():
     schema = yaml.safe_load(SCHEMA.read_text())["$defs"]
-    fields = {field.name for field in dataclasses.fields(Recipe)} - {"films"}
+    fields = {field.name for field in dataclasses.fields(Recipe)} - {"films", "networks"}
     assert set(schema["training"]["properties"]) == fields
     assert set(schema["model"]["properties"]) == fields | {"films", "title"}
     manual = (ROOT / "config" / "README.md").read_text()

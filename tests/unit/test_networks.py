@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from refilm.networks.larsen2015 import Decoder
-from refilm.networks.layers import DoubleToPicture, GroupNorm, HalvePicture
+from refilm.networks.layers import Double, DoubleToPicture, GroupNorm, HalvePicture
 from refilm.networks.networks import Networks, to_frames, to_network
 from tests.conftest import small_recipe
 
@@ -59,15 +59,30 @@ def test_every_pixel_weighs_the_same_in_the_first_convolution():
         assert inside.min() == inside.max() > 0
 
 
-def test_an_untrained_decoder_draws_no_grid():
-    """Each 2x2 square of an even area has one colour: the four pixels begin with the same weights."""
+def test_what_is_even_stays_even_whatever_the_decoder_has_learned():
+    """Each 2x2 square of an even area has one colour: no weights can weave a grid into it."""
     torch.manual_seed(0)
-    decoder = Decoder(small_recipe())
-    even = torch.ones(1, 8, 24, 32)
-    picture = decoder.layers[-1](even)[0, :, 2:-2, 2:-2]
-    assert (picture.amax((1, 2)) - picture.amin((1, 2))).max() < 1e-5
-    widened = decoder.layers[2](torch.ones(1, 64, 3, 4))[0, :, 1:-1, 1:-1]
-    assert (widened.amax((1, 2)) - widened.amin((1, 2))).max() < 1e-5
+    decoder = Decoder(small_recipe()).double()
+    for weight in decoder.parameters():
+        torch.nn.init.normal_(weight)
+    for layer, channels in ((decoder.layers[2], 64), (decoder.layers[-1], 8)):
+        drawn = layer(torch.rand(1, channels, 1, 1, dtype=torch.float64).expand(1, channels, 6, 8))[0, :, 2:-2, 2:-2]
+        assert drawn.std() > 1
+        assert (drawn.amax((1, 2)) - drawn.amin((1, 2))).max() < 1e-9
+
+
+@pytest.mark.parametrize(("layer", "around"), [(Double(8, 6), 1), (DoubleToPicture(8), 2)])
+def test_doubling_is_a_convolution_over_pixels_that_became_squares(layer, around):
+    """Of neighbouring pixels, and in both directions: nothing is turned round on the way to the fast form."""
+    layer = layer.double()
+    kernel = layer.parametrizations.weight.original
+    torch.nn.init.normal_(kernel), torch.nn.init.normal_(layer.bias)
+    x = torch.randn(2, 8, 5, 7, dtype=torch.float64)
+    squares = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    if isinstance(layer, Double):  # a transposed convolution has its kernel the other way round
+        kernel = kernel.transpose(0, 1).flip(2, 3)
+    expected = torch.nn.functional.conv2d(squares, kernel, layer.bias, padding=around)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_frames_survive_the_way_to_the_network_and_back():

@@ -124,6 +124,17 @@ def test_sharpness_and_contrast():
     assert measures.contrast(stripes).item() == pytest.approx(50)
 
 
+@pytest.mark.parametrize("grid", [2, 4, 8])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_faint_grid_is_a_weave_and_noise_is_none(grid, axis):
+    random = np.random.default_rng(0)
+    noise = 100 + random.normal(0, 4, (8, 144, 256, 3))
+    at = np.arange(noise.shape[axis]).reshape((-1, 1, 1) if axis == 1 else (1, -1, 1))
+    woven = noise + 3.0 * (at % grid < grid / 2)
+    assert measures.weave(torch.from_numpy(noise)).abs().mean() < 1
+    assert (measures.weave(torch.from_numpy(woven)) - measures.weave(torch.from_numpy(noise))).min() > 1
+
+
 @pytest.mark.parametrize(
     "columns", ["psnr,kl_bits,encoder_gradient,decoder_gradient", "psnr,likeness,d_real,d_rebuilt,d_imagined"]
 )

@@ -2,9 +2,10 @@
 
 Strided convolutions all the way, no pooling. Shapes are given for frames of 256x144 and base width w (80 by default).
 
-Three choices differ from the paper's and have their reasons here:
-- Kernels are 4x4, not 5x5: a kernel that is a multiple of the stride touches every pixel equally often, forwards and
-  in its gradient, so neither the picture nor what the discriminator tells the decoder has a checkerboard in it.
+Four choices differ from the paper's and have their reasons here:
+- Kernels that halve are 4x4, not 5x5: a kernel that is a multiple of the stride touches every pixel equally often, so what
+  the discriminator tells the decoder has no checkerboard in it.
+- What doubles is a convolution over pixels that became squares of four, so the decoder cannot weave a grid of its own.
 - No batch norm: its statistics come from the other frames of the batch, so a frame's rebuilding would depend on its
   neighbours, and black frames would turn grey. Group norm (or none) sees one frame alone.
 - The layer in which likeness is measured is read after its normalisation, where its scale cannot drift.
@@ -58,8 +59,12 @@ class Decoder(nn.Module):
         )  # fmt: skip
 
     def forward(self, latents: Tensor) -> Tensor:
-        seed = self.head(latents).unflatten(1, self.bottom)
-        return self.layers(seed.contiguous(memory_format=torch.channels_last)).float().tanh()
+        return self.grow(self.head(latents))
+
+    def grow(self, seeds: Tensor) -> Tensor:
+        """The frames of what the head makes of latents: (B, 8w * 9 * 16) -> (B, 3, H, W)."""
+        seeds = seeds.unflatten(1, self.bottom).contiguous(memory_format=torch.channels_last)
+        return self.layers(seeds).float().tanh()
 
 
 class Discriminator(nn.Module):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import register_parametrization
 
 from refilm.settings.recipe import HALVINGS, parse_size
 
@@ -99,42 +100,62 @@ class HalvePicture(Halve):
 
 
 class Double(nn.ConvTranspose2d):
-    """Twice the size, by a 4x4 transposed convolution of stride 2.
+    """Twice the size: each pixel becomes a square of four, and a 3x3 convolution goes over them (Odena et al. 2016), so that
+    what is even stays even whatever is learned. Computed as the 4x4 transposed convolution of stride 2 that it equals, at
+    less than half the cost.
 
-    Begins as bilinear interpolation of random mixtures of channels: begun at random, each of the four pixels of a 2x2
-    square would have weights of its own, and the grid they make takes thousands of steps to unlearn.
+    With free 4x4 kernels each of the four pixels has weights of its own, and weaves a grid that training is long in
+    unlearning. Begins as bilinear interpolation of random mixtures of channels.
     """
 
     def __init__(self, channels: int, out: int, bias: bool = True):
         super().__init__(channels, out, 4, stride=2, padding=1, bias=bias)
-        taps = torch.tensor([0.25, 0.75, 0.75, 0.25])
-        with torch.no_grad():
-            self.weight.copy_(torch.randn(channels, out, 1, 1) / channels**0.5 * torch.outer(taps, taps))
-            if bias:
-                self.bias.zero_()
+        taps = torch.tensor([0.25, 0.5, 0.25])
+        self.weight = nn.Parameter(torch.randn(channels, out, 1, 1) / channels**0.5 * torch.outer(taps, taps))
+        register_parametrization(self, "weight", OverSquares(), unsafe=True)
+        if bias:
+            nn.init.zeros_(self.bias)
+
+
+class OverSquares(nn.Module):
+    """A kernel for pixels that were made squares of four -> the kernel of the same effect for the pixels, one tap wider."""
+
+    def forward(self, kernel: Tensor) -> Tensor:
+        rows = F.pad(kernel, (0, 0, 0, 1)) + F.pad(kernel, (0, 0, 1, 0))
+        return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
 
 
 class DoubleToPicture(nn.Conv2d):
-    """Twice the size, to RGB, as a 3x3 convolution to the four pixels of each 2x2 square: a quarter of the cost of the
-    6x6 transposed convolution that it equals. Begins as bilinear interpolation too."""
+    """`Double` to RGB, with a 5x5 convolution. Computed as a 3x3 convolution to the four pixels of each square: a quarter of
+    the cost of the 6x6 transposed convolution that both equal."""
 
     def __init__(self, channels: int):
         super().__init__(channels, 3 * 4, 3, padding=1)
-        taps = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])  # of the even and the odd pixel
-        squares = torch.einsum("iy,jx->ijyx", taps, taps).reshape(1, 4, 1, 3, 3)
-        with torch.no_grad():
-            mixture = torch.randn(3, 1, channels, 1, 1) / channels**0.5
-            self.weight.copy_((mixture * squares).reshape(3 * 4, channels, 3, 3))
-            self.bias.zero_()
+        taps = torch.tensor([0.0, 0.25, 0.5, 0.25, 0.0])
+        self.weight = nn.Parameter(torch.randn(3, channels, 1, 1) / channels**0.5 * torch.outer(taps, taps))
+        self.bias = nn.Parameter(torch.zeros(3))
+        register_parametrization(self, "weight", ToFourPixels(), unsafe=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.in_sixteen(x) if x.is_cuda else super().forward(x), 2)
+        return F.pixel_shuffle(self.in_sixteen(x) if x.is_cuda else self.in_twelve(x), 2)
+
+    def in_twelve(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 12, H, W): the four pixels of each square, for each of three colours."""
+        return F.conv2d(x, self.weight, self.bias.repeat_interleave(4), padding=1)
 
     def in_sixteen(self, x: Tensor) -> Tensor:
-        """The convolution with four idle channels beside the 12: tensor cores take 8 at a time, and what is not a multiple
-        cuDNN would copy to and fro."""
-        weight, bias = F.pad(self.weight, (0, 0, 0, 0, 0, 0, 0, 4)), F.pad(self.bias, (0, 4))
+        """The same with four idle channels beside the 12: tensor cores take 8 at a time, and what is not a multiple cuDNN
+        would copy to and fro."""
+        weight, bias = F.pad(self.weight, (0, 0, 0, 0, 0, 0, 0, 4)), F.pad(self.bias.repeat_interleave(4), (0, 4))
         return F.conv2d(x, weight, bias, padding=1)[:, :12]
+
+
+class ToFourPixels(OverSquares):
+    """(3, C, 5, 5) for squares -> (12, C, 3, 3): for each colour the kernels of a square's four pixels."""
+
+    def forward(self, kernel: Tensor) -> Tensor:
+        taps = super().forward(kernel).unflatten(3, (3, 2)).unflatten(2, (3, 2))  # (3, C, y, odd y, x, odd x)
+        return taps.flip(3, 5).permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
 
 
 class Linear32(nn.Linear):

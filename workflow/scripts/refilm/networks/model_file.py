@@ -37,5 +37,5 @@ def load_model(path: Path | str, device: torch.device) -> tuple[Networks, Recipe
         networks = Networks(recipe)
         networks.load_state_dict(weights)
     except (SafetensorError, RuntimeError, json.JSONDecodeError, RefilmError) as error:
-        raise RefilmError(f"{path}: this is not a model of refilm: {' '.join(str(error).split())[:300]}") from error
+        raise RefilmError(f"{path}: this is not a model of this refilm: {' '.join(str(error).split())[:300]}") from error
     return networks.to(device).eval().requires_grad_(False), recipe

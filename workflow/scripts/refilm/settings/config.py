@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from refilm.settings.errors import RefilmError, nearest
-from refilm.settings.recipe import PRESETS, Recipe, parse_size
+from refilm.settings.recipe import NETWORKS, PRESETS, Recipe, parse_size
 from refilm.settings.sources import SCHEMES, is_images, parse_rate, scheme_of
 from refilm.settings.times import parse_time
 
@@ -91,7 +91,7 @@ class Config:
         unused = _UNUSED[values["recipe"]]
         values |= {key: default for key, default in self._training_defaults.items() if key in unused}
         films = {name: self.film_pixels(name) for name in own["films"]}
-        return Recipe.from_json(json.dumps({**values, "films": films}))
+        return Recipe.from_json(json.dumps({**values, "networks": NETWORKS, "films": films}))
 
     def film_pixels(self, film: str) -> dict[str, str]:
         """What decides which pixels of a film are seen; times in seconds, the same however they were written."""

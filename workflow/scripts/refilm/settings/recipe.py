@@ -9,6 +9,7 @@ from pathlib import Path
 from refilm.settings.errors import RefilmError, nearest
 
 HALVINGS = 4  # strided convolutions of each network: width and height must be multiples of 2**HALVINGS
+NETWORKS = 2  # counts on when a layer changes: the same settings then are another model, and old weights do not fit
 RECIPES = ("larsen2015", "broad2016", "vae", "autoencoder")
 # What a recipe sets where the config says nothing, because its own default differs from the schema's. 2016 averaged the
 # divergence over the 200 latents, where `kl_weight` is of their sum.
@@ -34,6 +35,7 @@ _LENGTH = ("epochs", "steps")
 class Recipe:
     """The settings of one model. Every key's meaning and default: workflow/schemas/config.schema.yaml.
 
+    networks is the generation of the layers, `NETWORKS`; nobody sets it, and none was named before the second.
     films maps each film's name to what decides which of its pixels are seen (start, end, crop, fit), so that a film
     file that moves on the disk, or gets another title, is still the same recipe.
     """
@@ -65,6 +67,7 @@ class Recipe:
     seed: int
     weights: str
     holdout: float
+    networks: int
     films: dict[str, dict]
 
     def __post_init__(self):
@@ -73,6 +76,11 @@ class Recipe:
             raise RefilmError("a recipe has either epochs or steps, to say how long it trains")
         if self.recipe == "broad2016" and self.gamma == "auto":
             raise RefilmError("recipe: broad2016 has no gamma: auto: give a number; in 2016 it was 2.5")
+        if self.networks != NETWORKS:
+            raise RefilmError(
+                f"recipe: its networks are of generation {self.networks}, and this refilm builds generation {NETWORKS}: "
+                "train the model again, or use the refilm that trained it"
+            )
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -82,6 +90,7 @@ class Recipe:
         except ValueError as error:
             raise RefilmError(f"recipe: not JSON: {error}") from error
         fields = {field.name for field in dataclasses.fields(cls)}
+        values.setdefault("networks", 1)
         for key in values:
             if key not in fields:
                 raise RefilmError(f"recipe: unknown key '{key}'{nearest(key, fields)}")

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd import grad
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import cached
 
 from refilm.networks.networks import Networks
 from refilm.settings.recipe import Recipe
@@ -50,10 +51,12 @@ def gradients(
 ) -> Step:
     """One step of the VAE/GAN; arguments as in `step.gradients`."""
     weights = trained_weights(networks)
-    with precision:
+    with precision, cached():
         mean, log_variance = networks.encoder(frames)
-        rebuilt = networks.decoder(sample(mean, log_variance, noise, recipe.noise))
-        imagined = networks.decoder(prior)
+        latents = torch.cat([sample(mean, log_variance, noise, recipe.noise), prior])
+        # one way through the head, whose gradient is as large as its weights; two through the rest: the encoder's
+        # gradient passes through the rebuilt frames alone
+        rebuilt, imagined = (networks.decoder.grow(seeds) for seeds in networks.decoder.head(latents).chunk(2))
         real_logits, real_features = networks.discriminator(frames)
         rebuilt_logits, rebuilt_features = networks.discriminator(rebuilt)
         imagined_logits, _ = networks.discriminator(imagined)

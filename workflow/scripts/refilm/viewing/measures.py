@@ -7,6 +7,7 @@ from torch import Tensor
 
 _LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
 _WINDOW, _SIGMA = 11, 1.5  # of Wang et al. 2004
+_GRIDS = (2, 4, 8)  # pixels: what a decoder's last three doublings could weave
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -37,6 +38,25 @@ def sharpness(frames: Tensor) -> Tensor:
     """Mean absolute gradient of the luma, in grey levels a pixel: (N, H, W, 3) -> (N,)."""
     luma = _luma(frames)
     return (luma.diff(dim=1).abs().mean(dim=(1, 2)) + luma.diff(dim=2).abs().mean(dim=(1, 2))) / 2
+
+
+def weave(frames: Tensor) -> Tensor:
+    """How far the frequencies of a grid stand out of those around them, in dB of the luma's power, a mean over grids of 2, 4
+    and 8 pixels across, down and both: (N, H, W, 3) -> (N,). About 0 for a picture without a grid. White noise of one grey
+    level is added to all frequencies, since a grid that drowns in that is not seen."""
+    luma = _luma(frames)
+    height, width = luma.shape[1:]
+    window = torch.outer(*(torch.hann_window(n, dtype=luma.dtype, device=luma.device) for n in (height, width)))
+    power = torch.fft.fft2((luma - luma.mean((1, 2), keepdim=True)) * window).abs().square() + window.square().sum()
+    steps = torch.arange(-5, 6, device=luma.device)
+    far = torch.maximum(steps.abs()[:, None], steps.abs()[None])  # from the frequency in the middle
+    found = []
+    for grid in _GRIDS:
+        across, down = round(width / grid), round(height / grid)
+        for row, column in ((0, across), (down, 0), (down, across)):
+            around = power[:, (row + steps)[:, None] % height, (column + steps)[None] % width]
+            found.append(around[:, far <= 1].mean(1) / around[:, far >= 3].median(1).values)
+    return 10 * torch.log10(torch.stack(found)).mean(0)
 
 
 def motion(frames: Tensor) -> Tensor:
