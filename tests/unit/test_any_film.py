@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from refilm.frames.store import FrameStore
+from refilm.media import decode
 from refilm.media.bars import Box
 from refilm.media.ffmpeg import executable
 from refilm.media.probe import probe_picture
@@ -390,8 +391,17 @@ def test_flipped_bits_are_noticed_and_what_is_whole_keeps_its_place(tmp_path, su
     assert np.median([difference(frames[n], expected[n]) for n in ends]) < 1
 
 
-def test_a_part_of_a_damaged_film_that_is_whole_is_taken_as_it_is(tmp_path):
-    """What is broken before the first frame that is wanted is nobody's business."""
+def test_a_part_of_a_damaged_film_that_is_whole_is_taken_as_it_is(tmp_path, monkeypatch):
+    """What is broken before the first frame that is wanted is nobody's business. To find out where it is broken ffmpeg shows
+    each frame: for one that is silent for long would be taken to hang."""
+    shown, run = [], decode.run_ffmpeg
+
+    def seen(command, what):
+        out, said = run(command, what)
+        shown.append(len(out.splitlines()))
+        return out, said
+
+    monkeypatch.setattr(decode, "run_ffmpeg", seen)
     whole = make_film(tmp_path / "whole.mp4", seconds=30, size="160x120", codec=("-c:v", "libx264", "-g", "24"), sound=False)
     content = bytearray(whole.read_bytes())
     for place in np.random.default_rng(0).integers(len(content) // 2, len(content) * 6 // 10, 40):
@@ -402,6 +412,10 @@ def test_a_part_of_a_damaged_film_that_is_whole_is_taken_as_it_is(tmp_path):
     frames, _ = extract(film, tmp_path, start=25)
     expected, _ = extract(whole, tmp_path, name="expected", start=25)
     assert np.array_equal(frames, expected)
+    cut = decode.plan_cut(probe_picture(film), 64, 48, start=Fraction(25), crop="none")
+    with open(tmp_path / "raw", "w+b") as raw:
+        assert decode.decode_frames(film, cut, raw, "film", 2) == len(frames) == 120
+    assert len(shown) == 2 and min(shown) > 200  # of ten seconds before, and of five more
 
 
 # --- traps
