@@ -13,6 +13,7 @@ from PIL import Image
 
 from benchmarks import common, peers
 from benchmarks.common import default_recipe
+from benchmarks.gpu import operations_per_frame
 from benchmarks.quality.frames import Part, measured
 from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
@@ -80,6 +81,11 @@ def test_a_short_film_has_no_more_components_than_frames(tmp_path):
     with FrameStore(tmp_path / "f.h5") as film:
         code = LinearCode(film, 200, CPU)
         assert code.components.shape[1] == 4 and np.array_equal(next(code.rebuild(film, 5)), frames)
+
+
+def test_the_operations_of_a_step_can_be_counted():
+    """58.0 GFLOP a frame at the defaults, gradients included: what the share of a GPU's rate is of."""
+    assert operations_per_frame(default_recipe()) == pytest.approx(58.0e9, rel=1e-3)
 
 
 def test_frames_are_measured_in_stretches_over_the_whole_film():
