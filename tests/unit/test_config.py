@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from refilm.settings.config import Config
+from refilm.settings.config import Config, check_keys
 from refilm.settings.errors import RefilmError
 from refilm.settings.recipe import Recipe, parse_size
 from refilm.settings.times import clock, parse_time
@@ -92,6 +92,28 @@ def test_what_is_wrong_is_one_line_that_names_the_place(path, value, words):
     with pytest.raises(RefilmError, match=words) as error:
         Config(changed(path, value), SCHEMA)
     assert "\n" not in str(error.value) and str(error.value).startswith("config: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "lines"),
+    [
+        ("training:\n  batch: 12\n  epochs: 6\n  batch: 24\n", "batch", (4, 2)),
+        ("models:\n  a: {films: [x], films: [y]}\n", "films", (2, 2)),
+        ("a:\n- b: 1\n- c: 1\n  d: 2\n  c: 3\n", "c", (5, 3)),
+    ],
+)
+def test_a_key_that_is_written_twice_is_told_with_both_lines(tmp_path, text, key, lines):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(RefilmError, match=f"line {lines[0]}: '{key}:' stands on line {lines[1]} already"):
+        check_keys(file)
+
+
+@pytest.mark.parametrize("name", ["config", "demo", "open-films"])
+def test_a_key_may_stand_in_many_places(tmp_path, name):
+    check_keys(ROOT / "config" / f"{name}.yaml")
+    (tmp_path / "empty.yaml").touch()
+    check_keys(tmp_path / "empty.yaml")
 
 
 def test_a_model_has_steps_or_epochs():

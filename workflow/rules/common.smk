@@ -14,7 +14,7 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
-from refilm.settings.config import SLUG, Config
+from refilm.settings.config import SLUG, Config, check_keys
 from refilm.settings.errors import RefilmError, explain
 from refilm.settings.recipe import parse_size, recipe_of_model
 from refilm.settings.sources import (
@@ -38,6 +38,9 @@ def plainly(function):
 
     return asked
 
+
+for file in workflow.configfiles:
+    plainly(check_keys)(file)
 
 CONFIG = plainly(Config)(
     config, Path(workflow.basedir, "workflow", "schemas", "config.schema.yaml")

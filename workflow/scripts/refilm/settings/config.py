@@ -151,6 +151,27 @@ class Config:
                 raise RefilmError(f"config: {place}: unknown model '{model}'{nearest(model, self.models)}")
 
 
+def check_keys(file: Path | str) -> None:
+    """YAML lets the second of two equal keys win without a word, and films declared under the first are gone. Raises
+    RefilmError that names both lines."""
+    unread = [yaml.compose(Path(file).read_text(encoding="utf-8"), yaml.SafeLoader)]
+    while unread:
+        node = unread.pop()
+        if isinstance(node, yaml.SequenceNode):
+            unread += node.value
+        if isinstance(node, yaml.MappingNode):
+            lines = {}
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise RefilmError(
+                        f"config: {file}, line {line}: '{name}:' stands on line {lines[name]} already: keep one, with all"
+                        " that belongs under it"
+                    )
+                lines[name] = line
+                unread.append(value)
+
+
 def _check_span(values: dict, place: str) -> None:
     start, end = (
         parse_time(values[key], f"config: {place}.{key}") if values.get(key) is not None else None
