@@ -21,9 +21,9 @@ import torch
 from torch.nn.utils.parametrize import cached
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import default_recipe, machine
+from benchmarks.common import default_recipe
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import choose_device, own_stream
+from refilm.networks.device import choose_device, hardware, own_stream
 from refilm.networks.networks import Networks, to_network
 from refilm.settings.recipe import Recipe
 from refilm.training.loop import load_reel
@@ -40,7 +40,7 @@ def main(args) -> dict:
     device = choose_device("cpu" if args.dry else "cuda")
     small = {"width": 8, "frame_size": "64x48", "latent": 16} if args.dry else {}
     frames, steps = (64, 20) if args.dry else (4096, args.steps)
-    figures = {"machine": machine(device), "torch": torch.__version__}
+    figures = {"machine": hardware(device), "torch": torch.__version__}
     rate = figures["matrix_tflops"] = matrix_rate(device, 512 if args.dry else 8192)
     operations = operations_per_frame(default_recipe(**small, steps=1))
     figures["gflop_per_frame"] = operations / 1e9

@@ -23,9 +23,9 @@ from multiprocessing.connection import Connection
 import torch
 from torch.nn import functional
 
-from benchmarks.common import default_recipe, machine, made_batch, seconds
+from benchmarks.common import default_recipe, made_batch, seconds
 from benchmarks.naive_step import naive_gradients
-from refilm.networks.device import choose_device, compute_type
+from refilm.networks.device import choose_device, compute_type, hardware
 from refilm.networks.networks import Networks, to_network
 from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.recipe import Recipe
@@ -56,7 +56,7 @@ def main(
                 side.seconds_a_step()
         times = [{name: side.seconds_a_step() for name, side in sides.items()} for _ in range(rounds)]
     dtype = str(compute_type(on, precision)).removeprefix("torch.")
-    print(f"peers: width {width}, batch {batch}, {size}, {rounds} rounds of {steps} steps; {machine(on)}; ours in {dtype}")
+    print(f"peers: width {width}, batch {batch}, {size}, {rounds} rounds of {steps} steps; {hardware(on)}; ours in {dtype}")
     for name in sides:
         each = [one[name] for one in times]
         print(f"peers: {name:6} {statistics.median(each):7.3f} s a step (least {min(each):.3f})")

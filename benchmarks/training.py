@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import default_recipe, machine, made_batch, seconds
+from benchmarks.common import default_recipe, made_batch, seconds
 from benchmarks.gpu import operations_per_frame
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import choose_device, compute_type, own_stream
+from refilm.networks.device import choose_device, compute_type, hardware, own_stream
 from refilm.settings.errors import command_parser, run_command
 from refilm.training.checkpoint import StateFolder
 from refilm.training.loop import checkpoint_interval
@@ -57,7 +57,7 @@ class LongFilm:
 
 def main(width: int, rounds: int) -> dict[str, float]:
     device = choose_device("auto")
-    print(f"training: {machine(device)}, torch {torch.__version__}")
+    print(f"training: {hardware(device)}, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as scratch:
         film = _made_film(Path(scratch, "film.h5"))
         from_disk, per_step = _from_disk(film, width, rounds, device)

@@ -26,14 +26,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import default_recipe, machine
+from benchmarks.common import default_recipe
 from benchmarks.quality.frames import Part, measured, part_of, shots_of
 from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
 from benchmarks.quality.report import draw, table, write_results
 from refilm.frames.shots import hold_out
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import choose_device
+from refilm.networks.device import choose_device, hardware
 from refilm.networks.rebuild import BATCH, rebuild_film
 from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.recipe import Recipe
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, work: Path) -> None:
             "held_out": count - len(seen.numbers),
         },
         "budget": f"{args.steps:,} steps" if args.steps else f"{args.seconds:,.0f} seconds of training",
-        "machine": machine(device),
+        "machine": hardware(device),
         "torch": torch.__version__,
         "seed": args.seed,
         "command": shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]]),

@@ -123,4 +123,11 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
 )
 def test_what_cannot_be_shared_is_refused(values, count, said):
     with pytest.raises(RefilmError, match=said):
-        check_shares(small_recipe(**values), count, CPU)
+        check_shares(small_recipe(**values), count, CPU, "cpu")
+
+
+def test_more_gpus_than_there_are_is_refused_and_never_made_up_for_by_processors(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RefilmError, match=r"gpus: 2 are wanted and this machine shows 1 .*: set gpus to 1"):
+        check_shares(small_recipe(batch=4), 2, CPU, "auto")
+    check_shares(small_recipe(batch=4), 2, CPU, "cpu")

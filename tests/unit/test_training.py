@@ -1,8 +1,11 @@
 """Training: what is drawn when, and that being killed changes nothing."""
 
 import csv
+import errno
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,7 +99,7 @@ def shots_film(path):
     return path
 
 
-def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path):
+def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path, capsys):
     recipe = small_recipe(holdout=0.25, steps=20)
     with FrameStore(shots_film(tmp_path / "shots.h5")) as film:
         footage = Footage([film], recipe)
@@ -106,6 +109,7 @@ def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path):
     assert drawn == set(range(96)) - held and len(footage) == 72
     assert set(footage.spread(999).tolist()) == drawn and set(footage.spread(999, held_out=True).tolist()) == held
     trainer = train(recipe, [tmp_path / "shots.h5"], tmp_path / "model", CPU, ignore)
+    assert "held out: 24 of the 96 frames of shots\n" in capsys.readouterr().out
     with open(tmp_path / "model" / "training.csv") as file:
         last = list(csv.DictReader(file))[-1]
     with FrameStore(tmp_path / "shots.h5") as film:
@@ -257,12 +261,37 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monk
     latest = max((folder / "state").rglob("step-*"))
     latest.write_bytes(latest.read_bytes()[:1000])
     assert same(weights(train(recipe, films, folder, CPU, ignore)), whole)
+    kept = [load_file(file)["optimiser.encoder.usual"] for file in (folder / "state").rglob("step-*.safetensors")]
+    assert len(kept) == 2 and latest.with_suffix(".damaged").exists()
 
 
 def test_no_two_processes_train_one_model(films, tmp_path):
     recipe, folder = small_recipe(), tmp_path / "model"
-    with loop.StateFolder(folder / "state", recipe).locked(), pytest.raises(RefilmError, match="another process"):
-        train(recipe, films, folder, CPU, ignore)
+    folder.mkdir()
+    (folder / "recipe.json").write_text("that of the other")
+    with loop.StateFolder(folder / "state", recipe).locked():
+        training = start_training(films, folder, recipe)
+        _, said = training.communicate()
+    assert training.returncode == 1 and "another process" in said
+    assert (folder / "recipe.json").read_text() == "that of the other"
+
+
+def test_a_file_system_without_locks_is_one_line(films, tmp_path, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RefilmError, match=r"no locks .*mount it with flock"):
+        train(small_recipe(), films, tmp_path / "model", CPU, ignore)
+
+
+def test_what_was_trained_already_says_what_becomes_of_it(films, tmp_path):
+    folder, recipe = tmp_path / "model", small_recipe(steps=2)
+    words = [f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}", "--frames"]
+    train(recipe, films, folder, CPU, ignore)
+    assert "restores it from its state" in refused(command("train_model", *words))
+    shutil.rmtree(folder / "state")
+    assert "trains it anew, for its state is gone" in refused(command("train_model", *words))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tmp_path, monkeypatch):
@@ -278,8 +307,11 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tm
         return real_step(self, batch, total)
 
     monkeypatch.setattr(Trainer, "train_step", breaking)
-    with pytest.raises(RefilmError, match=r"not finite at step 6.*lower learning_rate"):
+    with pytest.raises(RefilmError, match=r"not finite at step 6; the state after step 4 is kept in .*lower learning_rate"):
         train(small_recipe(steps=20), films, tmp_path / "model", CPU, ignore)
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 1000.0)
+    with pytest.raises(RefilmError, match=r"not finite at step 6; no state had been kept\. .*lower learning_rate"):
+        train(small_recipe(steps=20), films, tmp_path / "other", CPU, ignore)
     state = load_file(max((tmp_path / "model" / "state").rglob("step-*")))
     assert all(tensor.isfinite().all() for tensor in state.values())
 

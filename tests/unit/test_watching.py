@@ -155,6 +155,23 @@ def test_without_its_package_tensorboard_is_one_line_and_nothing_is_begun(tmp_pa
     assert "pip install tensorboard" in refused(done) and not (tmp_path / "bikes" / "state").exists()
 
 
+# --- the curves
+
+
+def test_curves_are_there_while_it_trains(tmp_path):
+    picture = tmp_path / "bikes" / "training.png"
+    process = train(frames_of(tmp_path / "f.h5"), tmp_path / "bikes", small_recipe(steps=100_000))
+    try:
+        end = time.monotonic() + 60
+        while not picture.exists():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.communicate()
+    assert Image.open(picture).width > 1000
+
+
 # --- the bar
 
 

@@ -8,6 +8,8 @@ which a killed run continues.
 """
 
 import json
+import math
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from refilm.networks.model_file import save_model
 from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.files import partial_file
 from refilm.settings.recipe import Recipe
+from refilm.training.checkpoint import StateFolder
 from refilm.training.loop import Preview, train
 from refilm.training.processes import Processes, check_shares, my_device, together
 from refilm.training.trainer import Trainer
@@ -26,13 +29,17 @@ from refilm.viewing.curves import amiss, draw_curves
 from refilm.viewing.previews import move_others_aside, write_preview
 from refilm.viewing.tensorboard import Events
 
+_DRAWN_EVERY = 60.0  # seconds
+
 
 def main(args) -> None:
     recipe, model = Recipe.from_json(args.recipe), Path(args.model)
     if not args.frames:
-        raise RefilmError(f"{model}: this model was trained already: the same command again restores it from its state")
+        kept = StateFolder(model.parent / "state", recipe).latest() is not None
+        again = "restores it from its state" if kept else "trains it anew, for its state is gone"
+        raise RefilmError(f"{model}: this model was trained already: the same command again {again}")
     device, films, folder = choose_device(args.device), [Path(file) for file in args.frames], model.parent
-    check_shares(recipe, args.gpus, device)
+    check_shares(recipe, args.gpus, device, args.device)
     with together(args.gpus, device) as processes:
         if processes.number:
             train(recipe, films, folder, my_device(device), lambda _preview: None, processes=processes)
@@ -49,12 +56,14 @@ def main(args) -> None:
 
 def _train(args, recipe: Recipe, films: list[Path], folder: Path, device: torch.device, processes: Processes) -> Trainer:
     """The training, with all that is written while it goes on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with partial_file(folder / "recipe.json") as partial:
-        partial.write_text(json.dumps(json.loads(recipe.to_json()), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     previews, key = folder / "previews", recipe.state_key()
-    move_others_aside(previews, key)
+    drawn = -math.inf
     events = Events(folder / "tensorboard", folder / "training.csv", previews) if args.tensorboard else None
+
+    def begin() -> None:
+        with partial_file(folder / "recipe.json") as partial:
+            partial.write_text(json.dumps(json.loads(recipe.to_json()), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        move_others_aside(previews, key)
 
     def show(preview: Preview) -> None:
         pictures = (preview.originals, preview.rebuilt)
@@ -63,11 +72,15 @@ def _train(args, recipe: Recipe, films: list[Path], folder: Path, device: torch.
             events.add_sheet(preview.step, sheet)
 
     def watch(row: dict) -> None:
+        nonlocal drawn
         if events:
             events.add_row(row)
+        if time.monotonic() - drawn > _DRAWN_EVERY:
+            draw_curves(folder / "training.csv", folder / "training.png", folder.name)
+            drawn = time.monotonic()
 
     with events or nullcontext():
-        return train(recipe, films, folder, device, show, args.compile, processes, watch)
+        return train(recipe, films, folder, device, show, args.compile, processes, watch, begin)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Which device the networks run on, and in which precision."""
 
 import ctypes
+import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -23,6 +26,21 @@ def choose_device(name: str) -> torch.device:
     if name == "cpu":
         _keep_freed_memory()
     return torch.device(name)
+
+
+def hardware(device: torch.device) -> str:
+    """What the device is: the GPU, or the CPU and how many of its cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    if device.type == "mps":
+        return f"GPU of {name}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -46,6 +46,11 @@ class StateFolder:
                     f"{self.root}: another process ({lock.read().strip() or 'unknown'}) is training this model: "
                     "wait for it, or stop it first"
                 ) from None
+            except OSError as error:
+                raise RefilmError(
+                    f"{self.root}: its file system has no locks ({error.strerror}), without which two trainings could write "
+                    "here: mount it with flock, or put results/ on another"
+                ) from error
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}")
             lock.flush()
@@ -88,8 +93,13 @@ class StateFolder:
                     )
                 return step, tensors
             except SafetensorError as error:
-                print(f"{file}: damaged ({error}), taking the one before", flush=True)
+                aside = file.replace(file.with_suffix(".damaged"))  # or it would stand in the place of one that is whole
+                print(f"{aside}: damaged ({error}), taking the one before", flush=True)
         return None
+
+    def latest(self) -> int | None:
+        """The step of the latest checkpoint of this recipe; None where there is none."""
+        return next((step for step, _file in self._checkpoints()), None)
 
     def read(self, step: int) -> dict[str, torch.Tensor]:
         """The tensors kept after `step` steps. Raises SafetensorError where the file is damaged."""
@@ -101,5 +111,6 @@ class StateFolder:
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
         """(step, file), latest first."""
-        found = [(int(match[1]), file) for file in self.folder.iterdir() if (match := _NAME.fullmatch(file.name))]
+        files = self.folder.iterdir() if self.folder.is_dir() else ()
+        found = [(int(match[1]), file) for file in files if (match := _NAME.fullmatch(file.name))]
         return sorted(found, reverse=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from refilm.frames.store import FrameStore
-from refilm.networks.device import own_stream
+from refilm.networks.device import hardware, own_stream
 from refilm.settings.errors import Interrupted, RefilmError
 from refilm.settings.progress import progress_bar
 from refilm.settings.recipe import Recipe
@@ -54,12 +54,14 @@ def train(
     compiled: str = "auto",
     processes: Processes = ALONE,
     watch: Callable[[dict], None] = lambda row: None,
+    begin: Callable[[], None] = lambda: None,
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
     folder: where training.csv and the state/ folder live; show: called with a Preview every so often; compiled: 'true',
     'false', or 'auto' for a CUDA GPU and a training long enough to gain by it; processes: those that share the training,
-    of which only the first writes anything; watch: called with every row of training.csv, once it is written there.
+    of which only the first writes anything; watch: called with every row of training.csv, once it is written there; begin:
+    called once the folder is this training's alone.
     Raises Interrupted after SIGTERM or SIGINT, with the state kept, and RefilmError for a loss that is not finite.
     """
     first = processes.number == 0
@@ -68,6 +70,7 @@ def train(
         states = StateFolder(folder / "state", recipe)
         if first:
             opened.enter_context(states.locked())
+            begin()
         stop_signals = opened.enter_context(_stop_signals())
         stores = [opened.enter_context(FrameStore(file)) for file in frame_files]
         _check_sizes(recipe, stores)
@@ -75,12 +78,19 @@ def train(
         total, name = recipe.total_steps(len(footage)), folder.name
         compiling = compiled == "true" or (compiled == "auto" and device.type == "cuda" and total >= _WORTH_COMPILING)
         trainer = Trainer(recipe, device, compiling, processes, load_reel(footage, device))
+        opened.push(_letting_go(trainer))
         log_file = folder / "training.csv"
         found = states.load(total, log_file) if first else None
+        if first:
+            shared = f"{processes.count} x " if processes.count > 1 else ""
+            dtype = str(trainer.dtype).removeprefix("torch.")
+            print(f"{name}: {total:,} steps of {recipe.batch} frames, in {dtype} on {shared}{hardware(device)}", flush=True)
+        if first and recipe.holdout:
+            print(f"{name}: held out: {_held_out(footage)}", flush=True)
         if start := processes.same(found[0] if found else 0):
             trainer.restore(start, found[1] if found else states.read(start))
             if first:
-                print(f"{name}: continues after step {start} of {total}", flush=True)
+                print(f"{name}: continues after step {start:,} of {total:,}", flush=True)
         log = TrainingLog(log_file, trainer.step, recipe.batch, len(footage)) if first else None
         originals, exam = footage.read(footage.spread(_PREVIEWS)), Exam(footage)
         previews, next_save = preview_steps(total), time.monotonic() + _CHECKPOINT_SECONDS
@@ -105,7 +115,8 @@ def train(
                     if first:
                         _check_finite(means, trainer.step, states)
                         row = log.write(trainer.step, means | exam.take_marks())
-                        watch(row)
+                        with log.pause():
+                            watch(row)
                         bar.set_postfix_str(f" {in_short(row)}", refresh=False)
                 bar.update(1)
                 if not first:
@@ -172,6 +183,25 @@ class Exam:
         return {name: marks.get(name, "") for name in self._papers}
 
 
+def _letting_go(trainer: Trainer) -> Callable[..., None]:
+    """What the trainer is owed at an end that all processes come to; at any other its device may never answer."""
+
+    def end(kind: type | None, *_exception) -> None:
+        if kind in (None, Interrupted):
+            trainer.let_go()
+
+    return end
+
+
+def _held_out(footage: Footage) -> str:
+    """How many frames of each film are held out, in words."""
+    counts = footage.held_out_of_each()
+    return ", ".join(
+        f"{count:,} of the {len(store):,} frames of {store.path.stem}" + ("" if count else " (no shot is short enough)")
+        for count, store in zip(counts, footage.stores, strict=True)
+    )
+
+
 def _check_sizes(recipe: Recipe, stores: list[FrameStore]) -> None:
     for store in stores:
         if (store.width, store.height) != recipe.size:
@@ -181,9 +211,12 @@ def _check_sizes(recipe: Recipe, stores: list[FrameStore]) -> None:
 def _check_finite(means: dict[str, float], step: int, states: StateFolder) -> None:
     bad = [key for key, value in means.items() if not math.isfinite(value)]
     if bad:
+        latest = states.latest()
+        kept = f"the state after step {latest or 0:,} is kept in {states.folder}, and the same command goes on from there"
         raise RefilmError(
-            f"training has broken down: {', '.join(bad)} not finite at step {step}. The last good state is in "
-            f"{states.folder}. Set a lower learning_rate, or another seed, or precision: float32"
+            f"training has broken down: {', '.join(bad)} not finite at step {step:,}; "
+            f"{'no state had been kept' if latest is None else kept}. Should it break down again, set a lower "
+            "learning_rate, or another seed, or precision: float32: each of them trains the model anew"
         )
 
 

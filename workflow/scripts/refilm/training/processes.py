@@ -73,8 +73,9 @@ def my_device(device: torch.device) -> torch.device:
     return device
 
 
-def check_shares(recipe: Recipe, count: int, device: torch.device) -> None:
-    """Raises RefilmError where a training cannot be shared by so many processes with the result of one."""
+def check_shares(recipe: Recipe, count: int, device: torch.device, asked_for: str) -> None:
+    """Raises RefilmError where a training cannot be shared by so many processes with the result of one. asked_for: the
+    device as configured; processes share a CPU only where that is said."""
     if count == 1:
         return
     if recipe.recipe == "broad2016":
@@ -83,8 +84,9 @@ def check_shares(recipe: Recipe, count: int, device: torch.device) -> None:
         raise RefilmError(
             f"gpus: a batch of {recipe.batch} frames cannot be shared evenly by {count}: set batch to a multiple of {count}"
         )
-    if device.type == "cuda" and torch.cuda.device_count() < count:
-        raise RefilmError(f"gpus: {count} are wanted and this machine shows {torch.cuda.device_count()}: set gpus to that")
+    there = torch.cuda.device_count()
+    if there < count and asked_for != "cpu":
+        raise RefilmError(f"gpus: {count} are wanted and this machine shows {there} of CUDA: set gpus to {max(1, there)}")
 
 
 @contextmanager
@@ -120,10 +122,10 @@ def together(count: int, device: torch.device) -> Iterator[Processes]:
             if dead:
                 raise RefilmError(_ENDED.format(dead)) from error
             raise
+        dist.destroy_process_group()  # by all at the same time: with NCCL each waits for the others here
         for other in others:
-            other.expected = True
             other.wait()
-        dist.destroy_process_group()
+            other.expected = True
 
 
 def _start(number: int, meeting: str) -> subprocess.Popen:

@@ -91,6 +91,10 @@ class Footage:
         count = min(count, len(frames))
         return frames[[(2 * n + 1) * len(frames) // (2 * count) for n in range(count)]]
 
+    def held_out_of_each(self) -> list[int]:
+        """How many frames of each film are held out."""
+        return np.histogram(self.held_out, self._starts)[0].tolist()
+
     def _draw(self, pool: int, turn: int) -> int:
         epoch, place = divmod(turn, len(self._pools[pool]))
         return self._pools[pool][self._order(pool, epoch)[place]]

@@ -77,6 +77,14 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
 
+    def let_go(self) -> None:
+        """Free the recorded step, when the last was done: while it is there, NCCL does not part the processes that it ties
+        together."""
+        self.wait()
+        if self._graph is not None:
+            self._graph.reset()
+            self._graph = None
+
     @torch.no_grad()
     def rebuild(self, frames: np.ndarray) -> np.ndarray:
         """Frames as the averaged networks rebuild them without noise: uint8 (n, H, W, 3) both."""
@@ -179,7 +187,9 @@ class Trainer:
         self._inputs = tuple(value.clone() for value in inputs)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=torch.cuda.current_stream(self.device)):
+            # of this thread alone: another pins the memory of the batches to come, which no recording would bear
+            stream, mode = torch.cuda.current_stream(self.device), "thread_local"
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode=mode):
                 self._update(*self._inputs)
             self._graph = graph
         except RuntimeError as error:
