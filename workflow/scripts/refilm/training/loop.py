@@ -212,11 +212,13 @@ def _check_finite(means: dict[str, float], step: int, states: StateFolder) -> No
     bad = [key for key, value in means.items() if not math.isfinite(value)]
     if bad:
         latest = states.latest()
-        kept = f"the state after step {latest or 0:,} is kept in {states.folder}, and the same command goes on from there"
+        kept = "no state had been kept"
+        if latest is not None:
+            kept = f"the state after step {latest:,} is kept in {states.folder}, and the same command goes on from there"
         raise RefilmError(
-            f"training has broken down: {', '.join(bad)} not finite at step {step:,}; "
-            f"{'no state had been kept' if latest is None else kept}. Should it break down again, set a lower "
-            "learning_rate, or another seed, or precision: float32: each of them trains the model anew"
+            f"training has broken down: {', '.join(bad)} not finite at step {step:,}; {kept}. "
+            "Should it break down again, set a lower learning_rate, or another seed, or precision: float32: each of them "
+            "trains the model anew"
         )
 
 
