@@ -9,10 +9,8 @@ harmonic each time it passes the line: what is seen and what is heard are one se
 
 import colorsys
 import math
-import tempfile
 import wave
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -20,6 +18,7 @@ from PIL import Image, ImageDraw
 from refilm.media.encode import encode_video
 from refilm.media.sound import film_sound
 from refilm.settings.errors import command_parser, run_command
+from refilm.settings.files import scratch_folder
 
 ELEMENTS = 40
 WIDTH, HEIGHT = 512, 288
@@ -74,8 +73,8 @@ def compose_sound(seconds: float) -> np.ndarray:
 
 def main(args) -> None:
     count = args.seconds * FPS
-    with tempfile.TemporaryDirectory() as scratch:
-        sound = Path(scratch, "whitney.wav")
+    with scratch_folder() as scratch:
+        sound = scratch / "whitney.wav"
         with wave.open(str(sound), "wb") as file:
             file.setparams((2, 2, RATE, 0, "NONE", ""))
             file.writeframes(compose_sound(args.seconds).tobytes())

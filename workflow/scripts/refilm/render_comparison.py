@@ -5,7 +5,6 @@ python -m refilm.render_comparison --frames results/frames/256x144/bikes.h5 --ti
     --clip results/comparisons/bikes.mp4
 """
 
-import tempfile
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ from refilm.frames.store import FrameStore
 from refilm.media.encode import encode_video
 from refilm.media.sound import film_sound
 from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.files import scratch_folder
 from refilm.settings.times import clock, first_frame, parse_time
 from refilm.viewing.comparison import Arrangement, Label
 
@@ -32,8 +32,8 @@ def main(args) -> None:
         tile_width = round(args.height * original.width / original.height / 2) * 2
         arrangement = Arrangement(len(films), args.layout, tile_width, args.height)
         labels = [Label(args.title, "original"), *(Label(args.title, f"as remembered by {by}") for by in args.by)]
-        with tempfile.TemporaryDirectory() as scratch:
-            drawn = Path(scratch, "labels.png")
+        with scratch_folder() as scratch:
+            drawn = scratch / "labels.png"
             arrangement.draw_labels(labels).save(drawn)
             encode_video(
                 args.clip,

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from refilm.settings.errors import RefilmError
-from refilm.settings.files import partial_file
+from refilm.settings.files import partial_file, scratch_file
 
 DATA_OFFSET = 1 << 20
 SCHEMA = 1
@@ -42,8 +42,7 @@ def write_frames(path: Path, width: int, height: int, attributes: dict, produce:
 
 def _header(path: Path, count: int, height: int, width: int, attributes: dict) -> bytes:
     """The first DATA_OFFSET bytes of an HDF5 file with such a dataset. Made on disk, as a hole with a header."""
-    scratch = path.with_name(f".{path.stem}.header{os.getpid()}.h5")
-    try:
+    with scratch_file(path.with_name(f".{path.stem}.header{os.getpid()}.h5")) as scratch:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_layout(h5py.h5d.CONTIGUOUS)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
@@ -63,8 +62,6 @@ def _header(path: Path, count: int, height: int, width: int, attributes: dict) -
             raise RefilmError(f"{path}: this HDF5 library puts frames at {offset} in {size} bytes, not at {DATA_OFFSET}")
         with open(scratch, "rb") as header:
             return header.read(DATA_OFFSET)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def write_frames_from(path: Path, width: int, height: int, attributes: dict, batches) -> int:

@@ -10,6 +10,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from refilm.settings.errors import RefilmError
+from refilm.settings.stopping import undone_if_stopped
 
 # Demuxers that read the one file that they are given, by the names that ffmpeg knows them by.
 _CONTAINERS = (
@@ -120,6 +122,8 @@ class FfmpegProcess:
             pass_fds=pass_fds,
         )
         self.stdin = self._process.stdin
+        self._while_it_runs = contextlib.ExitStack()
+        self._while_it_runs.enter_context(undone_if_stopped(self._end_now))
 
     def __enter__(self) -> "FfmpegProcess":
         return self
@@ -132,6 +136,14 @@ class FfmpegProcess:
             with contextlib.suppress(BrokenPipeError):
                 self.stdin.close()
         self._stderr.close()
+        self._while_it_runs.close()
+
+    def _end_now(self) -> None:
+        """Without the locks of `subprocess`, which the code that this interrupts may hold."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._process.pid, signal.SIGKILL)
+                os.waitpid(self._process.pid, 0)
 
     def running(self, wait_seconds: float) -> bool:
         """True if it still runs after waiting that long at most."""

@@ -4,12 +4,11 @@ import argparse
 import difflib
 import errno
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 
-INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command continues
+from refilm.settings.stopping import STOPPED, end_when_told
 
 
 class RefilmError(Exception):
@@ -39,21 +38,15 @@ def command_parser(description: str) -> argparse.ArgumentParser:
 def run_command(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     """Parse, call `main`, and end the process: 0 done, 1 with one line of error, 75 stopped with the work kept."""
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, _stop)  # what is open is closed and what is half-written removed, as after Ctrl-C
+    end_when_told()
     try:
         main(args)
     except Interrupted as stop:
-        _end(str(stop), INTERRUPTED)
-    except KeyboardInterrupt:
-        _end("stopped by the keyboard; nothing half-written was left", INTERRUPTED)
+        _end(str(stop), STOPPED)
     except Exception as error:
         if args.debug:
             traceback.print_exc()
         _end(explain(error), 1)
-
-
-def _stop(_signal, _frame) -> None:
-    raise Interrupted("told to stop; nothing half-written was left")
 
 
 def explain(error: Exception) -> str:

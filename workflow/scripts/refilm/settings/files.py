@@ -4,12 +4,14 @@ import glob
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from refilm.settings.errors import RefilmError
 from refilm.settings.progress import progress_bar
+from refilm.settings.stopping import undone_if_stopped
 
 _UMASK = os.umask(0)  # can only be read by setting it
 os.umask(_UMASK)
@@ -25,15 +27,36 @@ def partial_file(final: Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     for stale in final.parent.glob(f".{glob.escape(final.stem)}.part*{glob.escape(final.suffix)}"):
         stale.unlink(missing_ok=True)  # of a process that was killed; nobody else writes this file while we do
-    partial = final.with_name(f".{final.stem}.part{os.getpid()}{final.suffix}")
-    try:
+    with scratch_file(final.with_name(f".{final.stem}.part{os.getpid()}{final.suffix}")) as partial:
         yield partial
         with open(partial, "rb+") as file:
             os.fchmod(file.fileno(), 0o666 & ~_UMASK)  # some libraries write for their owner alone
             os.fsync(file.fileno())
         os.replace(partial, final)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_file(path: Path) -> Iterator[Path]:
+    """A name that is free again after the block, however it ends, but for a process that is killed."""
+
+    def remove() -> None:
+        path.unlink(missing_ok=True)
+
+    with undone_if_stopped(remove):
+        try:
+            yield path
+        finally:
+            remove()
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder of the system's for temporary files, gone after the block in the same way."""
+    with (
+        tempfile.TemporaryDirectory(prefix="refilm-") as folder,
+        undone_if_stopped(lambda: shutil.rmtree(folder, ignore_errors=True)),
+    ):
+        yield Path(folder)
 
 
 def check_space(path: Path, needed_bytes: int) -> None:

@@ -7,19 +7,19 @@ one flat buffer; what must be known of the whole batch within a step is summed o
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from refilm.settings.errors import RefilmError
+from refilm.settings.files import scratch_folder
 from refilm.settings.recipe import Recipe
+from refilm.settings.stopping import undone_if_stopped
 
 _ENDED = "training process {} ended; the same command continues from the last state"
 _PLACE = "REFILM_PROCESS"  # of a process that another one started: NUMBER:MEETING, a file by which they find each other
@@ -100,8 +100,8 @@ def together(count: int, device: torch.device) -> Iterator[Processes]:
         return
     number, _, meeting = os.environ.get(_PLACE, "0:").partition(":")
     others = []
-    with tempfile.TemporaryDirectory(prefix="refilm-") as folder:
-        meeting = meeting or str(Path(folder, "meeting"))
+    with scratch_folder() as folder, undone_if_stopped(lambda: _kill(others)):
+        meeting = meeting or str(folder / "meeting")
         if int(number) == 0:
             others = [_start(other, meeting) for other in range(1, count)]
             threading.Thread(target=_watch, args=(others,), daemon=True).start()
@@ -116,9 +116,7 @@ def together(count: int, device: torch.device) -> Iterator[Processes]:
             yield Processes(int(number), count)
         except BaseException as error:
             dead = _dead(others) if isinstance(error, RuntimeError) else None
-            for other in others:  # wherever they are: they write nothing
-                other.expected = True
-                other.kill()
+            _kill(others)
             if dead:
                 raise RefilmError(_ENDED.format(dead)) from error
             raise
@@ -133,6 +131,12 @@ def _start(number: int, meeting: str) -> subprocess.Popen:
     process = subprocess.Popen(words, env=os.environ | {_PLACE: f"{number}:{meeting}"}, stdout=subprocess.DEVNULL)
     process.expected = False  # whether it may end
     return process
+
+
+def _kill(others: list[subprocess.Popen]) -> None:
+    for other in others:  # wherever they are: they write nothing
+        other.expected = True
+        other.kill()
 
 
 def _watch(others: list[subprocess.Popen]) -> None:

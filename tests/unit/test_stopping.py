@@ -1,0 +1,69 @@
+"""Told to stop at the worst of moments: the process ends at once, and nothing half-made is left."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+# A command with an ffmpeg, a half-written file and a scratch folder, which gets the signal at a given point of its code.
+COMMAND = """
+import os, signal, subprocess, sys, tempfile, time
+from pathlib import Path
+from refilm.media.ffmpeg import FfmpegProcess, executable
+from refilm.settings.errors import command_parser, run_command
+from refilm.settings.files import partial_file, scratch_folder
+
+def told():
+    os.kill(os.getpid(), signal.{sign})
+
+class Dying:
+    def __del__(self):
+        told()
+
+def main(args):
+    endless = [executable(), "-v", "error", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"]
+    with partial_file(Path("out/result.txt")) as half, scratch_folder() as scratch, FfmpegProcess(endless, "x") as process:
+        half.write_text("half")
+        (scratch / "labels").write_text("drawn")
+        print(process._process.pid)
+{moment}
+        time.sleep(60)
+
+run_command(main, command_parser(""))
+"""
+MOMENTS = {
+    "in a library that catches everything": "        try: told()\n        except Exception: pass",
+    "while an object is destroyed": "        Dying()",
+    "while a lock that the clearing up needs is held": "        process._process._waitpid_lock.acquire(); told()",
+    "amid the clearing up": "        try: raise ValueError\n        finally: told()",
+}
+
+
+def run_until_told(folder, moment: str, sign: str) -> subprocess.CompletedProcess:
+    (folder / "scratch").mkdir()
+    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts"), "TMPDIR": str(folder / "scratch")}
+    code = COMMAND.format(sign=sign, moment=moment)
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environ, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("sign", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_whenever_it_is_told_to_stop_it_stops_and_leaves_nothing(tmp_path, moment, sign):
+    done = run_until_told(tmp_path, MOMENTS[moment], sign)
+    said = {"SIGTERM": "told to stop", "SIGINT": "stopped by the keyboard"}[sign]
+    assert done.returncode == 75 and done.stderr == f"refilm: {said}; nothing half-written was left\n"
+    assert os.listdir(tmp_path / "out") == [] and os.listdir(tmp_path / "scratch") == []
+    child = int(done.stdout)  # what was printed before is not lost
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, signal.SIGCONT)
+
+
+def test_what_was_whole_before_stays(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "result.txt").write_text("of yesterday")
+    assert run_until_told(tmp_path, "        told()", "SIGTERM").returncode == 75
+    assert (tmp_path / "out" / "result.txt").read_text() == "of yesterday" and os.listdir(tmp_path / "out") == ["result.txt"]
