@@ -67,3 +67,16 @@ def test_what_was_whole_before_stays(tmp_path):
     (tmp_path / "out" / "result.txt").write_text("of yesterday")
     assert run_until_told(tmp_path, "        told()", "SIGTERM").returncode == 75
     assert (tmp_path / "out" / "result.txt").read_text() == "of yesterday" and os.listdir(tmp_path / "out") == ["result.txt"]
+
+
+def test_a_forked_child_that_is_stopped_undoes_nothing_of_its_parents(tmp_path):
+    """As compilers fork workers, and stop them when they are done."""
+    moment = """
+        if os.fork() == 0:
+            told()
+        os.wait()
+        print(half.read_text(), (scratch / "labels").read_text(), process.running(0))
+        os._exit(0)
+    """
+    done = run_until_told(tmp_path, moment, "SIGTERM")
+    assert done.stdout.endswith("half drawn True\n"), done.stderr

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command continues
 _half_made: dict[object, Callable[[], None]] = {}  # how each thing is undone, the newest last
+os.register_at_fork(after_in_child=_half_made.clear)  # it is not the child's: stopping that harms nothing of its parent's
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def undone_if_stopped(undo: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        del _half_made[thing]
+        _half_made.pop(thing, None)
 
 
 def end_when_told() -> None:
