@@ -19,7 +19,6 @@ an index of 17,280,000 frames, whose reads are real reads of that film.
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from benchmarks.gpu import operations_per_frame
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.networks.device import choose_device, compute_type, hardware, own_stream
 from refilm.settings.errors import command_parser, run_command
+from refilm.settings.files import scratch_folder
 from refilm.training.checkpoint import StateFolder
 from refilm.training.loop import checkpoint_interval
 from refilm.training.schedule import Footage, ahead
@@ -58,13 +58,13 @@ class LongFilm:
 def main(width: int, rounds: int) -> dict[str, float]:
     device = choose_device("auto")
     print(f"training: {hardware(device)}, torch {torch.__version__}")
-    with tempfile.TemporaryDirectory() as scratch:
-        film = _made_film(Path(scratch, "film.h5"))
+    with scratch_folder() as scratch:
+        film = _made_film(scratch / "film.h5")
         from_disk, per_step = _from_disk(film, width, rounds, device)
         found = {
             "from_disk": from_disk,
             "demo_min": _DEMO_STEPS * per_step / 60,
-            "checkpoint": _checkpoint(Path(scratch), rounds, device),
+            "checkpoint": _checkpoint(scratch, rounds, device),
             "convolution": _share_of_convolution(rounds, device),
             "memory_gib": _more_memory(film),
         }

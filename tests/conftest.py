@@ -8,6 +8,7 @@ from pathlib import Path
 
 # The networks of the tests are so small that a second thread costs more than it does.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide what a process that ends forgets to flush
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def command(module: str, *arguments, cwd=None, environment=None) -> subprocess.C
     environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")} | (environment or {})
     words = [sys.executable, "-m", f"refilm.{module}", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environ)
+
+
+def runs(process: int | str) -> bool:
+    """True if the process of that number is there, and not only waiting to be buried; to be asked on Linux."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def refused(done: subprocess.CompletedProcess) -> str:

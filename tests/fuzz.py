@@ -177,8 +177,11 @@ def _decodable(path: Path) -> int:
 
 
 def _children() -> list[str]:
-    lists = Path("/proc/self/task").glob("*/children")
-    return [child for tasks in lists for child in tasks.read_text().split()]
+    children = []
+    for tasks in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            children += tasks.read_text().split()
+    return children
 
 
 def fuzz(count: int, seed: int, keep: Path, workers: int) -> tuple[Counter, list[str]]:

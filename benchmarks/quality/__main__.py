@@ -18,7 +18,6 @@ import csv
 import json
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +35,7 @@ from refilm.frames.store import FrameStore, write_frames_from
 from refilm.networks.device import choose_device, hardware
 from refilm.networks.rebuild import BATCH, rebuild_film
 from refilm.settings.errors import RefilmError, command_parser, run_command
+from refilm.settings.files import scratch_folder
 from refilm.settings.recipe import Recipe
 from refilm.settings.times import clock
 from refilm.training.loop import train
@@ -55,9 +55,9 @@ def main(args: argparse.Namespace) -> None:
         return _show(args.table)
     if not (args.film or args.dry):
         raise RefilmError("--film is missing: a frames file, or --dry for a film made on the spot")
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         if args.dry:
-            args.film, args.others = str(_made_film(Path(scratch, "made.h5"), 0)), [_made_film(Path(scratch, "other.h5"), 1)]
+            args.film, args.others = str(_made_film(scratch / "made.h5", 0)), [_made_film(scratch / "other.h5", 1)]
             args.steps, args.holdout = args.steps or 4, 0.25
         run(args, Path(args.work or scratch))
     return _show(args.out)

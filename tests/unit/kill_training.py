@@ -2,9 +2,11 @@
 
     python -m tests.unit.kill_training FOLDER MOMENTS SEED
 
-Each time by KILL, by TERM, or by a disk on which no file of a state can be written whole. Prints how often it was ended
-and whether the weights are the same, bit for bit. A program of its own: children are forked after torch was imported, which
-is quick, and safe only where no thread of torch's has begun.
+Each time by KILL, by TERM, or by a disk on which no file of a state can be written whole. KILL and TERM come some steps
+after it began, or before the first one, and then at any moment of a step, of a report, or of the writing of a state. Prints
+how it was ended, which state was the latest after each of these, and whether the weights are the same, bit for bit.
+A program of its own: children are forked after torch was imported, which is quick, and safe only where no thread of torch's
+has begun.
 """
 
 import json
@@ -13,18 +15,22 @@ import random
 import resource
 import signal
 import sys
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo  # the optimiser does, at its first step: a second of each child's short life
 
 from refilm.frames.store import write_frames_from
 from refilm.settings.errors import Interrupted
+from refilm.settings.recipe import Recipe
 from refilm.training import loop
+from refilm.training.trainer import Trainer
 from tests.conftest import small_recipe
 
-STEPS = 400
+_MOST_STEPS = 12  # between one end and the next
+_MOST_SECONDS = 0.03  # a step, its report and its state take about so long
 
 
 def main(folder: Path, moments: int, seed: int) -> None:
@@ -33,53 +39,64 @@ def main(folder: Path, moments: int, seed: int) -> None:
     film = folder / "film.h5"
     write_frames_from(film, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
     chance, ended = random.Random(seed), []
-    _child(film, folder / "peace")
+    recipe = small_recipe(steps=moments * (_MOST_STEPS + 2))  # never done before its end is due
+    assert _child(recipe, film, folder / "peace") == 0
+    kept = []
     while len(ended) < moments:
         how = chance.choice(["KILL", "TERM", "disk"])
-        if _ended(film, folder / "war", how, chance.uniform(0.0, 0.6)) == 0:
-            break  # it was done before
+        moment = chance.randint(0, _MOST_STEPS), chance.uniform(0, _MOST_SECONDS)
+        assert _child(recipe, film, folder / "war", how, *moment) != 0
         ended.append(how)
-    _child(film, folder / "war")
+        kept.append(
+            max((int(file.stem.removeprefix("step-")) for file in (folder / "war").rglob("step-*[0-9].*")), default=0)
+        )
+    assert _child(recipe, film, folder / "war") == 0
     one, other = (torch.load(folder / name / "weights.pt") for name in ("peace", "war"))
     same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    print(json.dumps({"ended": ended, "same": same}))
+    print(json.dumps({"ended": ended, "kept": kept, "same": same}))
 
 
-def _child(film: Path, folder: Path, how: str = "peace") -> int:
-    """A training in a process of its own, from the last state there is; returns its number, or waits in peace."""
+def _child(recipe: Recipe, film: Path, folder: Path, how: str = "peace", steps: int = 0, seconds: float = 0.0) -> int:
+    """A training in a process of its own, from the last state there is, ended in that way; returns its wait status."""
     child = os.fork()
     if child == 0:
         try:
-            _train(film, folder, how)
+            if how == "disk":
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+            elif how != "peace":
+                _end_self(signal.Signals[f"SIG{how}"], steps, seconds)
+            _train(recipe, film, folder)
         except Interrupted:
             os._exit(75)
         except Exception:
             os._exit(1)
         os._exit(0)
-    if how == "peace":
-        _, status = os.waitpid(child, 0)
-        assert status == 0
-    return child
+    return os.waitpid(child, 0)[1]
 
 
-def _train(film: Path, folder: Path, how: str) -> None:
+def _end_self(sign: int, steps: int, seconds: float) -> None:
+    """Send it to this process so many seconds after so many steps have begun."""
+    timer, train_step, begun = threading.Timer(seconds, os.kill, (os.getpid(), sign)), Trainer.train_step, 0
+
+    def counted(*arguments) -> None:
+        nonlocal begun
+        begun += 1
+        if begun == steps:
+            timer.start()
+        train_step(*arguments)
+
+    Trainer.train_step = counted
+    if steps == 0:
+        timer.start()
+
+
+def _train(recipe: Recipe, film: Path, folder: Path) -> None:
     loop._REPORT_STEPS = 5
     loop._CHECKPOINT_SECONDS, loop._CHECKPOINT_SHARE = 0.0, 1e9  # a state at every report
-    if how == "disk":
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     folder.mkdir(exist_ok=True)
-    trainer = loop.train(small_recipe(steps=STEPS), [film], folder, torch.device("cpu"), lambda _preview: None)
+    trainer = loop.train(recipe, [film], folder, torch.device("cpu"), lambda _preview: None)
     torch.save(trainer.state(), folder / "weights.pt")
-
-
-def _ended(film: Path, folder: Path, how: str, after: float) -> int:
-    """Start it, end it in that way so many seconds later, and return its wait status."""
-    child = _child(film, folder, how)
-    if how != "disk":
-        time.sleep(after)
-        os.kill(child, signal.Signals[f"SIG{how}"])
-    return os.waitpid(child, 0)[1]
 
 
 if __name__ == "__main__":

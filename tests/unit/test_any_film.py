@@ -20,7 +20,7 @@ from refilm.media import decode
 from refilm.media.bars import Box
 from refilm.media.ffmpeg import executable
 from refilm.media.probe import probe_picture
-from tests.conftest import ROOT, command, ffmpeg, make_film, refused
+from tests.conftest import ROOT, command, ffmpeg, make_film, refused, runs
 from tests.unit.test_film_in import extract
 
 EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "1")
@@ -540,14 +540,6 @@ def test_an_ffmpeg_does_not_outlive_a_step_that_is_killed(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     end = time.monotonic() + 5
-    while any(_runs(child) for child in ours):
+    while any(runs(child) for child in ours):
         assert time.monotonic() < end, "ffmpeg still runs"
         time.sleep(0.05)
-
-
-def _runs(process: str) -> bool:
-    """True if it is there, and not only waiting to be buried."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")")[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -16,7 +16,7 @@ from refilm.settings.errors import RefilmError
 from refilm.training.loop import train
 from refilm.training.processes import Processes, check_shares
 from refilm.training.step import gradients
-from tests.conftest import ROOT, small_recipe
+from tests.conftest import ROOT, runs, small_recipe
 from tests.unit.test_step import batch, networks
 from tests.unit.test_training import ignore, same, store_of, wait_for
 
@@ -54,6 +54,9 @@ def start(films, folder, recipe, gpus):
     words = [sys.executable, "-m", "refilm.train_model", "--frames", *map(str, films), f"--recipe={recipe.to_json()}"]
     words += [f"--model={folder / 'model.safetensors'}", "--device=cpu", f"--gpus={gpus}"]
     environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts"), "OMP_NUM_THREADS": "1"}
+    scratch = folder.parent / f"scratch-of-{folder.name}"
+    scratch.mkdir(exist_ok=True)
+    environ["TMPDIR"] = str(scratch)
     return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -66,6 +69,7 @@ def test_a_shared_training_has_the_batches_of_one(tmp_path):
     alone = train(recipe, films, tmp_path / "alone", CPU, ignore).average.state_dict()
     shared = start(films, tmp_path / "shared", recipe, 2)
     assert shared.wait() == 0, shared.stderr.read()
+    assert not any((tmp_path / "scratch-of-shared").iterdir())
     found = model_of(tmp_path / "shared")
     assert all(torch.allclose(alone[name], found[name], rtol=1e-3, atol=1e-5) for name in alone)
 
@@ -79,6 +83,7 @@ def test_a_shared_training_stopped_and_continued_ends_in_the_same_weights(tmp_pa
     stopped.send_signal(signal.SIGTERM)
     _, said = stopped.communicate()
     assert stopped.returncode == 75 and "the same command continues" in said
+    assert not any((tmp_path / "scratch-of-stopped").iterdir())
     stopped = start(films, tmp_path / "stopped", recipe, 2)
     out, said = stopped.communicate()
     assert stopped.returncode == 0 and "continues after step" in out, said
@@ -88,14 +93,6 @@ def test_a_shared_training_stopped_and_continued_ends_in_the_same_weights(tmp_pa
 def children_of(process):
     with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
         return [int(word) for word in file.read().split()]
-
-
-def gone(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for a process's children")
@@ -108,8 +105,9 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
     _, said = training.communicate(timeout=60)
     if victim == "other":
         assert training.returncode == 1 and "the same command continues" in said
+        assert not any((tmp_path / "scratch-of-model").iterdir())
     end = time.monotonic() + 20
-    while not gone(other):
+    while runs(other):
         assert time.monotonic() < end
         time.sleep(0.1)
 

@@ -11,11 +11,12 @@ from tests.conftest import ROOT
 
 # A command with an ffmpeg, a half-written file and a scratch folder, which gets the signal at a given point of its code.
 COMMAND = """
-import os, signal, subprocess, sys, tempfile, time
+import os, signal, subprocess, sys, threading, time
 from pathlib import Path
 from refilm.media.ffmpeg import FfmpegProcess, executable
 from refilm.settings.errors import command_parser, run_command
 from refilm.settings.files import partial_file, scratch_folder
+from refilm.settings.stopping import half_made
 
 def told():
     os.kill(os.getpid(), signal.{sign})
@@ -43,11 +44,12 @@ MOMENTS = {
 }
 
 
-def run_until_told(folder, moment: str, sign: str) -> subprocess.CompletedProcess:
+def run_until_told(folder, moment: str, sign: str, shell: str = "exec") -> subprocess.CompletedProcess:
     (folder / "scratch").mkdir()
     environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts"), "TMPDIR": str(folder / "scratch")}
     code = COMMAND.format(sign=sign, moment=moment)
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environ, capture_output=True, text=True, timeout=30)
+    words = ["sh", "-c", f'{shell} "$@"', "sh", sys.executable, "-c", code]
+    return subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("sign", ["SIGTERM", "SIGINT"])
@@ -72,11 +74,56 @@ def test_what_was_whole_before_stays(tmp_path):
 def test_a_forked_child_that_is_stopped_undoes_nothing_of_its_parents(tmp_path):
     """As compilers fork workers, and stop them when they are done."""
     moment = """
-        if os.fork() == 0:
+        child = os.fork()
+        if child == 0:
             told()
-        os.wait()
+        os.waitpid(child, 0)
         print(half.read_text(), (scratch / "labels").read_text(), process.running(0))
-        os._exit(0)
+        sys.exit(0)
     """
     done = run_until_told(tmp_path, moment, "SIGTERM")
-    assert done.stdout.endswith("half drawn True\n"), done.stderr
+    assert done.stdout.split()[1:] == ["half", "drawn", "True"] and done.stderr == ""
+
+
+def test_what_is_just_being_started_is_ended_too(tmp_path):
+    """Told between the start of an ffmpeg and the moment at which its number is known."""
+    moment = """
+        start = subprocess.Popen._execute_child
+        def start_and_be_told(popen, *rest):
+            start(popen, *rest)
+            print(popen.pid)
+            told()
+        subprocess.Popen._execute_child = start_and_be_told
+        with FfmpegProcess(endless, "y"):
+            time.sleep(60)
+    """
+    done = run_until_told(tmp_path, moment, "SIGTERM")
+    assert done.returncode == 75 and os.listdir(tmp_path / "scratch") == []
+    children = [int(word) for word in done.stdout.split()]
+    assert len(children) == 2
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, signal.SIGCONT)
+
+
+def test_what_another_thread_is_just_making_is_undone_too(tmp_path):
+    moment = """
+        def make():
+            time.sleep(0.5)
+            Path("late").write_text("made")
+        def use():
+            with half_made(make, lambda _: Path("late").unlink()):
+                time.sleep(60)
+        threading.Thread(target=use, daemon=True).start()
+        time.sleep(0.1)
+        told()
+    """
+    done = run_until_told(tmp_path, moment, "SIGTERM")
+    assert done.returncode == 75 and sorted(os.listdir(tmp_path)) == ["out", "scratch"], done.stderr
+
+
+def test_what_runs_in_the_background_of_a_script_does_not_hear_its_ctrl_c(tmp_path):
+    """A shell starts it with that signal ignored."""
+    moment = "        told(); print('goes on'); sys.exit(0)"
+    done = run_until_told(tmp_path, moment, "SIGINT", "trap '' INT; exec")
+    assert done.returncode == 0 and done.stdout.endswith("goes on\n"), done.stderr

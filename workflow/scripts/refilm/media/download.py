@@ -23,7 +23,7 @@ import requests
 import urllib3
 
 from refilm.settings.errors import RefilmError
-from refilm.settings.files import check_space, sha256_of
+from refilm.settings.files import check_space, partial_file, sha256_of
 from refilm.settings.progress import progress_bar
 
 _BLOCK = 1 << 16  # bytes read at once: of a block in which the line breaks nothing may be left
@@ -128,7 +128,8 @@ class _Part:
 
     def note_down(self, **known) -> None:
         self.note |= known
-        self._note_path.write_text(json.dumps(self.note), encoding="utf-8")
+        with partial_file(self._note_path) as partial:  # without its note what has come would be of no use
+            partial.write_text(json.dumps(self.note), encoding="utf-8")
 
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ import functools
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from refilm.settings.errors import RefilmError
-from refilm.settings.stopping import undone_if_stopped
+from refilm.settings.stopping import half_made, kill_child
 
 # Demuxers that read the one file that they are given, by the names that ffmpeg knows them by.
 _CONTAINERS = (
@@ -34,6 +33,7 @@ _CONTAINERS = (
 )
 SILENT_SECONDS = 120  # an ffmpeg that makes nothing for so long hangs
 _MOST_SAID = 256_000_000  # bytes
+_UNLESS_ORPHAN = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
 _SPEAKER = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
 # What ffmpeg says of the consequences of an error; the cause stands before it.
 _ECHO = re.compile(
@@ -84,12 +84,17 @@ def raw_frames_input(width: int, height: int, fps, **options):
     return ffmpeg.input("pipe:0", format="rawvideo", pixel_format="rgb24", video_size=(width, height), r=str(fps), **options)
 
 
-@functools.cache
 def _ends_with_parent() -> tuple[str, ...]:
     """What to put before a command so that Linux ends it if this process dies without a chance to (SIGKILL, no memory).
 
-    A program does it and not code in the forked child, which is not safe where there are threads.
+    A program does it and not code in the forked child, which is not safe where there are threads. If this process is dead
+    before Linux was told, the command does not begin.
     """
+    return (*_guard(), "sh", "-c", _UNLESS_ORPHAN, "sh", str(os.getpid())) if _guard() else ()
+
+
+@functools.cache
+def _guard() -> tuple[str, ...]:
     guard = (shutil.which("setpriv") or "", "--pdeathsig", "KILL", "--")
     if not sys.platform.startswith("linux") or not guard[0]:
         return ()
@@ -114,16 +119,15 @@ class FfmpegProcess:
     def __init__(self, command: list[str], what: str, stdin: bool = False, stdout=subprocess.DEVNULL, pass_fds=()):
         self.what = what
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        self._process = subprocess.Popen(
-            [*_ends_with_parent(), *command],
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=self._stderr,
-            pass_fds=pass_fds,
-        )
-        self.stdin = self._process.stdin
+        command = [*_ends_with_parent(), *command]
+
+        def start() -> subprocess.Popen:
+            reading = subprocess.PIPE if stdin else subprocess.DEVNULL
+            return subprocess.Popen(command, stdin=reading, stdout=stdout, stderr=self._stderr, pass_fds=pass_fds)
+
         self._while_it_runs = contextlib.ExitStack()
-        self._while_it_runs.enter_context(undone_if_stopped(self._end_now))
+        self._process = self._while_it_runs.enter_context(half_made(start, kill_child))
+        self.stdin = self._process.stdin
 
     def __enter__(self) -> "FfmpegProcess":
         return self
@@ -137,13 +141,6 @@ class FfmpegProcess:
                 self.stdin.close()
         self._stderr.close()
         self._while_it_runs.close()
-
-    def _end_now(self) -> None:
-        """Without the locks of `subprocess`, which the code that this interrupts may hold."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self._process.pid, signal.SIGKILL)
-                os.waitpid(self._process.pid, 0)
 
     def running(self, wait_seconds: float) -> bool:
         """True if it still runs after waiting that long at most."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refilm.settings.errors import RefilmError
 from refilm.settings.progress import progress_bar
-from refilm.settings.stopping import undone_if_stopped
+from refilm.settings.stopping import half_made
 
 _UMASK = os.umask(0)  # can only be read by setting it
 os.umask(_UMASK)
@@ -39,24 +39,29 @@ def partial_file(final: Path) -> Iterator[Path]:
 def scratch_file(path: Path) -> Iterator[Path]:
     """A name that is free again after the block, however it ends, but for a process that is killed."""
 
-    def remove() -> None:
-        path.unlink(missing_ok=True)
-
-    with undone_if_stopped(remove):
+    with half_made(lambda: path, _unlink):
         try:
             yield path
         finally:
-            remove()
+            _unlink(path)
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A folder of the system's for temporary files, gone after the block in the same way."""
-    with (
-        tempfile.TemporaryDirectory(prefix="refilm-") as folder,
-        undone_if_stopped(lambda: shutil.rmtree(folder, ignore_errors=True)),
-    ):
-        yield Path(folder)
+    with half_made(lambda: Path(tempfile.mkdtemp(prefix="refilm-")), _remove_tree) as folder:
+        try:
+            yield folder
+        finally:
+            _remove_tree(folder)
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _remove_tree(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_space(path: Path, needed_bytes: int) -> None:

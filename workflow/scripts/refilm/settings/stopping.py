@@ -8,41 +8,93 @@ that lock taken for ever, as in `subprocess.Popen.wait`.
 import contextlib
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn, TypeVar
 
 STOPPED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command continues
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_WORDS = {signal.SIGTERM: "told to stop", signal.SIGINT: "stopped by the keyboard"}
+
+Thing = TypeVar("Thing")
 _half_made: dict[object, Callable[[], None]] = {}  # how each thing is undone, the newest last
-os.register_at_fork(after_in_child=_half_made.clear)  # it is not the child's: stopping that harms nothing of its parent's
+_beginning: set[object] = set()  # things of which it is not yet known how they are undone
+_told: list[int] = []  # the signals that came
 
 
 @contextmanager
-def undone_if_stopped(undo: Callable[[], None]) -> Iterator[None]:
-    """Within the block a signal to stop calls `undo` before the process ends. It may be called at any moment, while the
-    block does the same itself: it does not wait for what this process does, and finds things undone without failing."""
-    thing = object()
-    _half_made[thing] = undo
+def half_made(begin: Callable[[], Thing], undo: Callable[[Thing], None]) -> Iterator[Thing]:
+    """What `begin` returns. From its first moment until the end of the block a signal to stop has it undone by `undo`
+    before the process ends. `undo` may be called at any moment, by the side of the block's own clearing up: it takes no
+    lock that this process may hold, and does not mind if there is nothing left to undo. `begin` is quick: signals wait."""
+    key = object()
+    _beginning.add(key)
     try:
-        yield
+        if not _told:
+            thing = begin()
+            _half_made[key] = lambda: undo(thing)
     finally:
-        _half_made.pop(thing, None)
+        _beginning.discard(key)
+        while _told:
+            if not _beginning:
+                _end()
+            time.sleep(0.01)  # until another thread has begun its own
+    try:
+        yield thing
+    finally:
+        _half_made.pop(key, None)
+
+
+def kill_child(process: subprocess.Popen) -> None:
+    """An `undo` for a child process. Without the locks of `subprocess`, which the code that it interrupts may hold."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(process.pid, 0)
 
 
 def end_when_told() -> None:
-    """From now on SIGTERM and SIGINT undo what is half made and end the process with exit status 75."""
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, _end)
+    """From now on SIGTERM and SIGINT undo what is half made and end the process with exit status 75; but one that this
+    process was born to ignore, as what a script runs in the background ignores Ctrl-C, stays ignored."""
+    for sign in STOP_SIGNALS:
+        if signal.getsignal(sign) is not signal.SIG_IGN:
+            signal.signal(sign, _heard)
 
 
-def _end(sign: int, _frame) -> None:
-    for undo in reversed(list(_half_made.values())):
+def leave(status: int, line: str) -> NoReturn:
+    """End the process now, from whichever thread: what is half made undone, and one line of why."""
+    try:
+        for undo in reversed(list(_half_made.values())):
+            with contextlib.suppress(Exception):
+                undo()
+        with contextlib.suppress(Exception):  # where it came amid a write to it
+            sys.stdout.flush()
+        newline = "\n" if os.isatty(2) else ""  # a bar has not ended its line
         with contextlib.suppress(OSError):
-            undo()
-    with contextlib.suppress(Exception):  # where the signal came amid a write to it
-        sys.stdout.flush()
-    line_of_bar = "\n" if sys.stderr.isatty() else ""
-    who = "stopped by the keyboard" if sign == signal.SIGINT else "told to stop"
-    with contextlib.suppress(OSError):
-        os.write(2, f"{line_of_bar}refilm: {who}; nothing half-written was left\n".encode())
-    os._exit(STOPPED)
+            os.write(2, f"{newline}refilm: {line}\n".encode())
+    finally:
+        os._exit(status)
+
+
+def _heard(sign: int, _frame) -> None:
+    _told.append(sign)
+    if not _beginning:
+        _end()
+
+
+def _end() -> NoReturn:
+    leave(STOPPED, f"{_WORDS[_told[0]]}; nothing half-written was left")
+
+
+def _forget() -> None:
+    """In a forked child: nothing half made is its own, and to stop it is no matter of its parent."""
+    _half_made.clear()
+    for sign in STOP_SIGNALS:
+        if signal.getsignal(sign) is _heard:
+            signal.signal(sign, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -80,9 +80,11 @@ class StateFolder:
             print(
                 f"{self.root}: the states of other recipes are kept ({', '.join(others)}); this one starts anew", flush=True
             )
-        log.unlink(missing_ok=True)
         if (self.folder / log.name).exists():
-            log.write_bytes((self.folder / log.name).read_bytes())
+            with partial_file(log) as partial:
+                partial.write_bytes((self.folder / log.name).read_bytes())
+        else:
+            log.unlink(missing_ok=True)
         for step, file in self._checkpoints():
             try:
                 tensors = self.read(step)

@@ -19,6 +19,7 @@ from refilm.networks.device import hardware, own_stream
 from refilm.settings.errors import Interrupted, RefilmError
 from refilm.settings.progress import progress_bar
 from refilm.settings.recipe import Recipe
+from refilm.settings.stopping import STOP_SIGNALS
 from refilm.training.checkpoint import StateFolder
 from refilm.training.log import TrainingLog, in_short
 from refilm.training.processes import ALONE, Processes
@@ -227,12 +228,13 @@ class _stop_signals:
 
     def __enter__(self) -> "_stop_signals":
         self._asked = False
-        self._before = {sig: signal.signal(sig, self._ask) for sig in (signal.SIGTERM, signal.SIGINT)}
+        heard = [sign for sign in STOP_SIGNALS if signal.getsignal(sign) is not signal.SIG_IGN]
+        self._before = {sign: signal.signal(sign, self._ask) for sign in heard}
         return self
 
     def __exit__(self, *_exception) -> None:
-        for sig, handler in self._before.items():
-            signal.signal(sig, handler)
+        for sign, handler in self._before.items():
+            signal.signal(sign, handler)
 
     def __bool__(self) -> bool:
         return self._asked

@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -19,10 +20,10 @@ from torch import Tensor
 from refilm.settings.errors import RefilmError
 from refilm.settings.files import scratch_folder
 from refilm.settings.recipe import Recipe
-from refilm.settings.stopping import undone_if_stopped
+from refilm.settings.stopping import STOPPED, half_made, kill_child, leave
 
 _ENDED = "training process {} ended; the same command continues from the last state"
-_PLACE = "REFILM_PROCESS"  # of a process that another one started: NUMBER:MEETING, a file by which they find each other
+_PLACE = "REFILM_PROCESS"  # of a process that another one started: NUMBER:PARENT:MEETING, the file where they meet
 
 
 class Processes:
@@ -98,15 +99,16 @@ def together(count: int, device: torch.device) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    number, _, meeting = os.environ.get(_PLACE, "0:").partition(":")
-    others = []
-    with scratch_folder() as folder, undone_if_stopped(lambda: _kill(others)):
-        meeting = meeting or str(folder / "meeting")
-        if int(number) == 0:
-            others = [_start(other, meeting) for other in range(1, count)]
-            threading.Thread(target=_watch, args=(others,), daemon=True).start()
+    with ExitStack() as stack:
+        others = []
+        if _PLACE in os.environ:
+            number, parent, meeting = os.environ[_PLACE].split(":", 2)
+            threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
         else:
-            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+            number, meeting = "0", str(stack.enter_context(scratch_folder()) / "meeting")
+            for other in range(1, count):
+                others.append(stack.enter_context(half_made(partial(_start, other, meeting), kill_child)))
+            threading.Thread(target=_watch, args=(others,), daemon=True).start()
         if device.type == "cuda":
             torch.cuda.set_device(int(number))
         dist.init_process_group(
@@ -115,8 +117,10 @@ def together(count: int, device: torch.device) -> Iterator[Processes]:
         try:
             yield Processes(int(number), count)
         except BaseException as error:
-            dead = _dead(others) if isinstance(error, RuntimeError) else None
-            _kill(others)
+            dead = _dead_soon(others) if others and isinstance(error, RuntimeError) else None
+            for other in others:  # wherever they are: they write nothing
+                other.expected = True
+                other.kill()
             if dead:
                 raise RefilmError(_ENDED.format(dead)) from error
             raise
@@ -127,16 +131,10 @@ def together(count: int, device: torch.device) -> Iterator[Processes]:
 
 
 def _start(number: int, meeting: str) -> subprocess.Popen:
-    words = [sys.executable, *sys.orig_argv[1:]]
-    process = subprocess.Popen(words, env=os.environ | {_PLACE: f"{number}:{meeting}"}, stdout=subprocess.DEVNULL)
+    words, place = [sys.executable, *sys.orig_argv[1:]], f"{number}:{os.getpid()}:{meeting}"
+    process = subprocess.Popen(words, env=os.environ | {_PLACE: place}, stdout=subprocess.DEVNULL)
     process.expected = False  # whether it may end
     return process
-
-
-def _kill(others: list[subprocess.Popen]) -> None:
-    for other in others:  # wherever they are: they write nothing
-        other.expected = True
-        other.kill()
 
 
 def _watch(others: list[subprocess.Popen]) -> None:
@@ -146,8 +144,16 @@ def _watch(others: list[subprocess.Popen]) -> None:
         dead = _dead(others)
         time.sleep(5.0 if dead else 0.0)  # time to hear of it by an error, and to end in order
         if dead and not others[dead - 1].expected:
-            print(f"refilm: {_ENDED.format(dead)}", file=sys.stderr, flush=True)
-            os._exit(1)
+            told = others[dead - 1].returncode == STOPPED  # as this one was, which waits for the others and does not hear
+            leave(STOPPED if told else 1, _ENDED.format(dead))
+
+
+def _dead_soon(others: list[subprocess.Popen]) -> int | None:
+    """The same, by when the system may take longer to bury it than to close its connections."""
+    end = time.monotonic() + 2
+    while (dead := _dead(others)) is None and time.monotonic() < end:
+        time.sleep(0.05)
+    return dead
 
 
 def _dead(others: list[subprocess.Popen]) -> int | None:
