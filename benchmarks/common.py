@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from refilm.settings.recipe import NETWORKS, PRESETS, Recipe
+from refilm.config.recipe import ARCHITECTURE_VERSION, PRESETS, Recipe
 from refilm.training.schedule import Batch
 
 # The defaults of the schema as plain JSON, so that a benchmark needs neither YAML nor a validator; a test holds them equal.
@@ -17,7 +17,7 @@ _DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
 
 def default_recipe(**values) -> Recipe:
     """The recipe of a model of one film with nothing set but what a benchmark sets; `steps` takes the place of epochs."""
-    own = {"networks": NETWORKS, "films": {"film": {"crop": "auto", "fit": "crop"}}}
+    own = {"architecture_version": ARCHITECTURE_VERSION, "films": {"film": {"crop": "auto", "fit": "crop"}}}
     settings = json.loads(_DEFAULTS.read_text(encoding="utf-8")) | own
     settings |= PRESETS.get(values.get("recipe"), {})
     if values.get("steps") is not None:
@@ -28,8 +28,8 @@ def default_recipe(**values) -> Recipe:
 def made_batch(recipe: Recipe) -> Batch:
     """A batch of random frames, always the same one."""
     width, height = recipe.size
-    frames = np.random.default_rng(0).integers(0, 256, (recipe.batch, height, width, 3), dtype=np.uint8)
-    noise, prior = torch.randn(2, recipe.batch, recipe.latent, generator=torch.Generator().manual_seed(0))
+    frames = np.random.default_rng(0).integers(0, 256, (recipe.batch_size, height, width, 3), dtype=np.uint8)
+    noise, prior = torch.randn(2, recipe.batch_size, recipe.latent_dim, generator=torch.Generator().manual_seed(0))
     return Batch(torch.from_numpy(frames), noise, prior)
 
 

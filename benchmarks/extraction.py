@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import seconds
-from refilm.media.decode import plan_cut
+from refilm.media.decode import plan_decode
 from refilm.media.ffmpeg import executable
 from refilm.media.probe import probe_picture
 
@@ -21,7 +21,7 @@ SIZE = (256, 144)
 
 
 def main(film: str, rounds: int = 5) -> float:
-    cut = plan_cut(probe_picture(film), *SIZE)
+    cut = plan_decode(probe_picture(film), *SIZE)
     bare = [executable(), "-v", "error", "-i", film, "-map", "0:v:0", "-vf", cut.filters, "-f", "null", "-"]
     with tempfile.TemporaryDirectory() as scratch:
         frames = Path(scratch, "film.h5")

@@ -22,12 +22,12 @@ from torch.nn.utils.parametrize import cached
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import default_recipe
+from refilm.config.recipe import Recipe
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import choose_device, hardware, own_stream
-from refilm.networks.networks import Networks, to_network
-from refilm.settings.recipe import Recipe
-from refilm.training.loop import load_reel
-from refilm.training.schedule import Footage, ahead
+from refilm.models.base import Networks, to_network
+from refilm.models.device import capture_stream, choose_device, device_name
+from refilm.training.loop import load_resident_frames
+from refilm.training.schedule import FrameSampler, prefetch
 from refilm.training.step import gradients
 from refilm.training.trainer import Trainer
 
@@ -38,9 +38,9 @@ _REPORT_STEPS = 20  # measures are fetched as often as in training
 
 def main(args) -> dict:
     device = choose_device("cpu" if args.dry else "cuda")
-    small = {"width": 8, "frame_size": "64x48", "latent": 16} if args.dry else {}
+    small = {"base_channels": 8, "frame_size": "64x48", "latent_dim": 16} if args.dry else {}
     frames, steps = (64, 20) if args.dry else (4096, args.steps)
-    figures = {"machine": hardware(device), "torch": torch.__version__}
+    figures = {"machine": device_name(device), "torch": torch.__version__}
     rate = figures["matrix_tflops"] = matrix_rate(device, 512 if args.dry else 8192)
     operations = operations_per_frame(default_recipe(**small, steps=1))
     figures["gflop_per_frame"] = operations / 1e9
@@ -52,14 +52,14 @@ def main(args) -> dict:
         film = _made_film(Path(scratch, "film.h5"), frames, default_recipe(**small, steps=1))
         recipe = default_recipe(**small, steps=10**6)
         resident = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=True)
-        total = EPOCHS * FEATURE_FILM / recipe.batch * resident
-        figures |= {"step_s": resident, "film_min": total / 60, "frames_per_s": recipe.batch / resident}
-        _say(f"step, batch {recipe.batch}", f"{resident * 1e3:.2f} ms")
+        total = EPOCHS * FEATURE_FILM / recipe.batch_size * resident
+        figures |= {"step_s": resident, "film_min": total / 60, "frames_per_s": recipe.batch_size / resident}
+        _say(f"step, batch {recipe.batch_size}", f"{resident * 1e3:.2f} ms")
         _say("six epochs of 168,480 frames", f"{total / 60:.1f} min", "10 min on an H100")
 
         figures["batches"] = {}
         for batch in [16] if args.dry else [int(word) for word in args.batches.split(",")]:
-            larger = default_recipe(**small, steps=10**6, batch=batch)
+            larger = default_recipe(**small, steps=10**6, batch_size=batch)
             each = seconds_per_step(larger, film, device, max(10, steps // 20), compiled=not args.dry, resident=True)
             share = operations * batch / each / (rate * 1e12)
             figures["batches"][batch] = {"step_s": each, "frames_per_s": batch / each, "share_of_matrix_rate": share}
@@ -100,7 +100,7 @@ def operations_per_frame(recipe: Recipe, batch: int = 2) -> float:
     """Floating-point operations of the gradients of a step, a frame; counted on the CPU, where layers are plain."""
     networks = Networks(recipe)
     width, height = recipe.size
-    inputs = torch.rand(batch, 3, height, width), *torch.randn(2, batch, recipe.latent).unbind()
+    inputs = torch.rand(batch, 3, height, width), *torch.randn(2, batch, recipe.latent_dim).unbind()
     with cached():
         for layer in networks.modules():  # kernels that are made of others: the counter cannot follow a step through that
             getattr(layer, "weight", None)
@@ -112,7 +112,7 @@ def operations_per_frame(recipe: Recipe, batch: int = 2) -> float:
 def gradient_error(device: torch.device, compiled: bool) -> float:
     """Largest relative difference of a network's gradient between the device, as it computes there, and the plain step
     on the CPU, both in float32."""
-    recipe = default_recipe(width=16, frame_size="64x48", latent=16, batch=4, precision="float32", steps=1)
+    recipe = default_recipe(base_channels=16, frame_size="64x48", latent_dim=16, batch_size=4, precision="float32", steps=1)
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (4, 48, 64, 3), generator=generator, dtype=torch.uint8)
     noise, prior = torch.randn(2, 4, 16, generator=generator).unbind()
@@ -130,18 +130,18 @@ def gradient_error(device: torch.device, compiled: bool) -> float:
 
 def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: int, compiled: bool, resident: bool) -> float:
     """Wall time of a training step, warmed up, over `steps` steps."""
-    with own_stream(device), FrameStore(film) as store:
-        footage = Footage([store], recipe, pinned=device.type == "cuda")
-        reel = load_reel(footage, device) if resident else None
+    with capture_stream(device), FrameStore(film) as store:
+        footage = FrameSampler([store], recipe, pinned=device.type == "cuda")
+        reel = load_resident_frames(footage, device) if resident else None
         trainer = Trainer(recipe, device, compiled, reel=reel)
         warm_up = 25
-        for step, batch in ahead(footage.load, 0, warm_up + steps):
+        for step, batch in prefetch(footage.load, 0, warm_up + steps):
             if step == warm_up:
-                trainer.take_measures()
+                trainer.pop_metrics()
                 began = time.perf_counter()
             trainer.train_step(batch, recipe.steps)
             if step % _REPORT_STEPS == 0:
-                trainer.take_measures()
+                trainer.pop_metrics()
         _wait(device)
         lasted = time.perf_counter() - began
     del trainer, reel

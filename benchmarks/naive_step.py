@@ -6,10 +6,10 @@ What training/step.py must equal, to rounding, and what it is timed against. Slo
 import torch
 from torch import Tensor
 
-from refilm.networks.networks import Networks
-from refilm.settings.recipe import Recipe
+from refilm.config.recipe import Recipe
+from refilm.models.base import Networks
+from refilm.models.losses import kl_divergence, likeness, pixel_error
 from refilm.training.larsen2015 import adversarial_loss
-from refilm.training.losses import kl_divergence, likeness, pixel_error
 
 
 def naive_gradients(
@@ -27,7 +27,7 @@ def naive_gradients(
         rebuilt_logits, rebuilt_features = networks.discriminator(rebuilt)
         imagined_logits, _ = networks.discriminator(imagined)
         l_prior = recipe.kl_weight * kl_divergence(mean, log_variance).mean()
-        l_like = likeness(rebuilt_features, real_features, recipe.likeness_layers)
+        l_like = likeness(rebuilt_features, real_features, recipe.similarity_layers)
         l_like = l_like + recipe.pixel_weight * pixel_error(rebuilt, frames)
         # non-saturating: the decoder wants its frames called film, -log D
         believed = -0.5 * (rebuilt_logits.sigmoid().log().mean() + imagined_logits.sigmoid().log().mean())
@@ -52,8 +52,8 @@ def _inverse_gamma(networks: Networks, recipe: Recipe, frames: Tensor, noise: Te
         _, real_features = networks.discriminator(frames)
     rebuilt.requires_grad_()
     logits, features = networks.discriminator(rebuilt)
-    l_like = likeness(features, real_features, recipe.likeness_layers) + recipe.pixel_weight * pixel_error(rebuilt, frames)
+    l_like = likeness(features, real_features, recipe.similarity_layers) + recipe.pixel_weight * pixel_error(rebuilt, frames)
     believed = -0.5 * logits.sigmoid().log().mean()
     (of_likeness,) = torch.autograd.grad(l_like, rebuilt, retain_graph=True)
     (of_belief,) = torch.autograd.grad(believed, rebuilt)
-    return recipe.adversarial * of_likeness.norm() / of_belief.norm()
+    return recipe.adversarial_ratio * of_likeness.norm() / of_belief.norm()

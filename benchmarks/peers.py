@@ -25,10 +25,11 @@ from torch.nn import functional
 
 from benchmarks.common import default_recipe, made_batch, seconds
 from benchmarks.naive_step import naive_gradients
-from refilm.networks.device import choose_device, compute_type, hardware
-from refilm.networks.networks import Networks, to_network
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.recipe import Recipe
+from refilm.config.recipe import Recipe
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.models.base import Networks, to_network
+from refilm.models.device import choose_device, compute_type, device_name
 from refilm.training.schedule import Batch
 from refilm.training.trainer import Trainer
 
@@ -47,7 +48,7 @@ def main(
     device: str = "auto",
 ) -> dict[str, float]:
     """How many times as fast ours is, by name of the peer."""
-    settings = default_recipe(width=width, batch=batch, frame_size=size, gamma=500.0, precision=precision)
+    settings = default_recipe(base_channels=width, batch_size=batch, frame_size=size, gamma=500.0, precision=precision)
     on = choose_device(device)
     with ExitStack() as opened:
         sides = {name: opened.enter_context(_Side(name, settings, on, steps)) for name in _SIDES}
@@ -56,7 +57,9 @@ def main(
                 side.seconds_a_step()
         times = [{name: side.seconds_a_step() for name, side in sides.items()} for _ in range(rounds)]
     dtype = str(compute_type(on, precision)).removeprefix("torch.")
-    print(f"peers: width {width}, batch {batch}, {size}, {rounds} rounds of {steps} steps; {hardware(on)}; ours in {dtype}")
+    print(
+        f"peers: width {width}, batch {batch}, {size}, {rounds} rounds of {steps} steps; {device_name(on)}; ours in {dtype}"
+    )
     for name in sides:
         each = [one[name] for one in times]
         print(f"peers: {name:6} {statistics.median(each):7.3f} s a step (least {min(each):.3f})")
@@ -147,13 +150,17 @@ def _pythae_steps(settings: Recipe, device: torch.device, batch: Batch, steps: i
     logging.disable(logging.INFO)  # it tells at length what it is about to do
     width, height = settings.size
     config = VAEGANConfig(
-        input_dim=(3, height, width), latent_dim=settings.latent, reconstruction_layer=_LAYER, equilibrium=0.0, margin=1e9
+        input_dim=(3, height, width),
+        latent_dim=settings.latent_dim,
+        reconstruction_layer=_LAYER,
+        equilibrium=0.0,
+        margin=1e9,
     )
     networks = Networks(settings).to(memory_format=torch.contiguous_format)
     model = VAEGAN(config, *_wrapped(networks))
     frames = to_network(batch.frames).contiguous().repeat(steps, 1, 1, 1)
     how = CoupledOptimizerAdversarialTrainerConfig(
-        output_dir=scratch, per_device_train_batch_size=settings.batch, no_cuda=device.type != "cuda"
+        output_dir=scratch, per_device_train_batch_size=settings.batch_size, no_cuda=device.type != "cuda"
     )
     trainer = CoupledOptimizerAdversarialTrainer(model, BaseDataset(frames, torch.zeros(len(frames))), None, how)
     trainer.prepare_training()

@@ -16,13 +16,13 @@ import torch
 
 from benchmarks.common import default_recipe, seconds
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import autocast, choose_device, compute_type
-from refilm.networks.networks import Networks, to_network
-from refilm.networks.rebuild import BATCH, rebuild_film
+from refilm.models.base import Networks, to_network
+from refilm.models.device import autocast, choose_device, compute_type
+from refilm.models.inference import BATCH, reconstruct_film
 
 
 def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
-    settings = default_recipe(width=width)
+    settings = default_recipe(base_channels=width)
     device = choose_device("cpu")
     networks = Networks(settings).to(device).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as scratch:
@@ -33,7 +33,11 @@ def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
         write_frames_from(film_file, 256, 144, attributes, batches)
         with FrameStore(film_file) as film:
             whole = lambda: write_frames_from(  # noqa: E731
-                Path(scratch, "out.h5"), 256, 144, attributes, (part[2] for part in rebuild_film(networks, settings, film))
+                Path(scratch, "out.h5"),
+                256,
+                144,
+                attributes,
+                (part[2] for part in reconstruct_film(networks, settings, film)),
             )
             batch = to_network(torch.from_numpy(film[:BATCH]))
 

@@ -26,13 +26,13 @@ import torch
 
 from benchmarks.common import default_recipe, made_batch, seconds
 from benchmarks.gpu import operations_per_frame
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.files import scratch_folder
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import choose_device, compute_type, hardware, own_stream
-from refilm.settings.errors import command_parser, run_command
-from refilm.settings.files import scratch_folder
+from refilm.models.device import capture_stream, choose_device, compute_type, device_name
 from refilm.training.checkpoint import StateFolder
 from refilm.training.loop import checkpoint_interval
-from refilm.training.schedule import Footage, ahead
+from refilm.training.schedule import FrameSampler, prefetch
 from refilm.training.trainer import Trainer
 
 _FRAMES = 512
@@ -58,7 +58,7 @@ class LongFilm:
 
 def main(width: int, rounds: int) -> dict[str, float]:
     device = choose_device("auto")
-    print(f"training: {hardware(device)}, torch {torch.__version__}")
+    print(f"training: {device_name(device)}, torch {torch.__version__}")
     with scratch_folder() as scratch:
         film = _made_film(scratch / "film.h5")
         from_disk, per_step = _from_disk(film, width, rounds, device)
@@ -86,20 +86,20 @@ def main(width: int, rounds: int) -> dict[str, float]:
 
 def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tuple[float, float]:
     """(rate from the disk over that from memory, seconds of a step from the disk)"""
-    recipe = default_recipe(width=width, steps=10**6)
-    with own_stream(device), FrameStore(film) as store:
-        footage = Footage([store], recipe, pinned=device.type == "cuda")
+    recipe = default_recipe(base_channels=width, steps=10**6)
+    with capture_stream(device), FrameStore(film) as store:
+        footage = FrameSampler([store], recipe, pinned=device.type == "cuda")
         trainer, held = Trainer(recipe, device), footage.load(0)
 
         def from_disk() -> None:
-            for _step, batch in ahead(footage.load, trainer.step, trainer.step + _STEPS):
+            for _step, batch in prefetch(footage.load, trainer.step, trainer.step + _STEPS):
                 trainer.train_step(batch, recipe.steps)
-            trainer.take_measures()
+            trainer.pop_metrics()
 
         def from_memory() -> None:
             for _ in range(_STEPS):
                 trainer.train_step(held, recipe.steps)
-            trainer.take_measures()
+            trainer.pop_metrics()
 
         seconds(from_memory)
         disks, ratios = [], []
@@ -119,7 +119,7 @@ def _checkpoint(folder: Path, rounds: int, device: torch.device) -> float:
     recipe = default_recipe(steps=10**6)
     trainer, states, log = Trainer(recipe, device), StateFolder(folder / "state", recipe), folder / "training.csv"
     log.write_text("step\n")
-    noise, prior = torch.randn(2, 2, recipe.latent).unbind()
+    noise, prior = torch.randn(2, 2, recipe.latent_dim).unbind()
     trainer.gradients_of(torch.zeros(2, 144, 256, 3, dtype=torch.uint8, device=device), noise.to(device), prior.to(device))
     for optimiser in trainer.optimisers.values():  # a step that changes nothing makes the moments
         optimiser.step([torch.zeros_like(weight) for weight in optimiser.weights], None)
@@ -136,9 +136,9 @@ def _share_of_convolution(rounds: int, device: torch.device) -> float:
     layer = torch.nn.Conv2d(160, 320, 4, stride=2, padding=1, bias=False).to(
         device, dtype, memory_format=torch.channels_last
     )
-    pictures = torch.randn(recipe.batch, 160, 36, 64, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-    of_layer = 2 * recipe.batch * 18 * 32 * 320 * 160 * 16 * _STEPS
-    of_step = operations_per_frame(recipe) * recipe.batch
+    pictures = torch.randn(recipe.batch_size, 160, 36, 64, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    of_layer = 2 * recipe.batch_size * 18 * 32 * 320 * 160 * 16 * _STEPS
+    of_step = operations_per_frame(recipe) * recipe.batch_size
 
     @torch.no_grad()
     def convolve() -> None:
@@ -148,7 +148,7 @@ def _share_of_convolution(rounds: int, device: torch.device) -> float:
 
     def step() -> None:
         trainer.train_step(batch, recipe.steps)
-        trainer.take_measures()
+        trainer.pop_metrics()
 
     pairs = [(seconds(convolve), seconds(step)) for _ in range(rounds + 1)][1:]
     print(f"training: a convolution reaches {of_layer / min(a for a, _ in pairs) / 1e12:.2f} TFLOP/s in {dtype}")
@@ -166,14 +166,14 @@ def _more_memory(film: Path) -> float:
 
 def _train(film: Path, count: int) -> None:
     """200 steps on so many frames; prints the peak resident size in KiB."""
-    device, recipe = choose_device("auto"), default_recipe(width=8, epochs=None, steps=10**6)
-    with own_stream(device), FrameStore(film) as store:
-        footage = Footage([LongFilm(store, count)], recipe, pinned=device.type == "cuda")
+    device, recipe = choose_device("auto"), default_recipe(base_channels=8, epochs=None, steps=10**6)
+    with capture_stream(device), FrameStore(film) as store:
+        footage = FrameSampler([LongFilm(store, count)], recipe, pinned=device.type == "cuda")
         trainer = Trainer(recipe, device)
-        border = len(footage) // recipe.batch  # where the order of the next epoch is drawn beside this one's
-        for _step, batch in ahead(footage.load, border - 100, border + 100):
+        border = len(footage) // recipe.batch_size  # where the order of the next epoch is drawn beside this one's
+        for _step, batch in prefetch(footage.load, border - 100, border + 100):
             trainer.train_step(batch, recipe.steps)
-        trainer.take_measures()
+        trainer.pop_metrics()
     print(_peak_memory())
 
 

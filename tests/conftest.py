@@ -13,9 +13,9 @@ os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide what a process that en
 import numpy as np
 import pytest
 
+from refilm.config.configuration import Config
+from refilm.config.recipe import Recipe
 from refilm.media.ffmpeg import executable
-from refilm.settings.config import Config
-from refilm.settings.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -97,7 +97,7 @@ def small_recipe(**values) -> Recipe:
     """A recipe that trains in seconds: the defaults with narrow networks for small frames."""
     default = json.loads(config().recipe("bikes").to_json())
     length = {"epochs": None, "steps": 6} if "epochs" not in values else {"steps": None}
-    small = {"frame_size": "64x48", "width": 8, "latent": 16, "batch": 4, "precision": "float32"}
+    small = {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "precision": "float32"}
     return Recipe.from_json(json.dumps(default | small | length | values))
 
 

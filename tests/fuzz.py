@@ -19,9 +19,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from refilm import extract_frames
+from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore
 from refilm.media import ffmpeg as running
-from refilm.settings.errors import RefilmError
 from tests.conftest import make_film
 
 _LIMIT_SECONDS = 60  # for a film of two seconds
@@ -151,7 +151,7 @@ def examine(films: list[Path], seed: int, number: int, keep: Path) -> tuple[str,
 
 def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
     """('frames', '') or ('one line', '') and what is wrong with it."""
-    running.SILENT_SECONDS = _LIMIT_SECONDS / 2
+    running.STALL_TIMEOUT_SECONDS = _LIMIT_SECONDS / 2
     words = [f"--source={path}", f"--frames={out / 'film.h5'}", "--size=32x32", f"--damaged={damaged}"]
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):

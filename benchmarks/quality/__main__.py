@@ -30,24 +30,25 @@ from benchmarks.quality.frames import Part, measured, part_of, shots_of
 from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
 from benchmarks.quality.report import draw, table, write_results
+from benchmarks.quality.st_lpips import StLpips
+from refilm.config.recipe import Recipe
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import scratch_folder
+from refilm.core.times import format_time
 from refilm.frames.shots import hold_out
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import choose_device, hardware
-from refilm.networks.rebuild import BATCH, rebuild_film
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import scratch_folder
-from refilm.settings.recipe import Recipe
-from refilm.settings.times import clock
+from refilm.models.device import choose_device, device_name
+from refilm.models.inference import BATCH, reconstruct_film
 from refilm.training.loop import train
 from refilm.training.trainer import Trainer
-from refilm.viewing.st_lpips import StLpips
 
 _RECIPES = ["broad2016", "larsen2015", "vae", "autoencoder"]
 _PROBE = 100  # steps by which a recipe's speed is found
 _SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; of each other film one
 _LOOKED_AT = 9  # frames of which the one with most contrast is shown
 _NUMBER_BITS = 32  # as model.safetensors and latents files keep them
-_DRY = {"width": 8, "latent": 16, "batch": 8, "precision": "float32"}
+_DRY = {"base_channels": 8, "latent_dim": 16, "batch_size": 8, "precision": "float32"}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace, work: Path) -> None:
             "held_out": count - len(seen.numbers),
         },
         "budget": f"{args.steps:,} steps" if args.steps else f"{args.seconds:,.0f} seconds of training",
-        "machine": hardware(device),
+        "machine": device_name(device),
         "torch": torch.__version__,
         "seed": args.seed,
         "command": shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]]),
@@ -120,7 +121,7 @@ def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device
     if spec == "pca":
         with FrameStore(seen.path) as film:
             began = time.perf_counter()
-            code = LinearCode(film, default_recipe(**settings).latent, device)
+            code = LinearCode(film, default_recipe(**settings).latent_dim, device)
             seconds = time.perf_counter() - began
         values, latents = code.components.numel() + code.mean.numel(), code.components.shape[1]
         cost = {"seconds": round(seconds, 1), "steps": None, "frames_per_s": None, "values": values, "latent": latents}
@@ -135,18 +136,18 @@ def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device
         "recipe": json.loads(recipe.to_json()),
         "seconds": float(last["seconds"]),
         "steps": steps,
-        "frames_per_s": round(steps * recipe.batch / float(last["seconds"]), 1),
+        "frames_per_s": round(steps * recipe.batch_size / float(last["seconds"]), 1),
         "values": sum(weight.numel() for weight in networks.decoder.parameters()),
-        "latent": recipe.latent,
+        "latent": recipe.latent_dim,
     }
-    return cost, lambda part: _opened(part, lambda film: (frames for *_, frames in rebuild_film(networks, recipe, film)))
+    return cost, lambda part: _opened(part, lambda film: (frames for *_, frames in reconstruct_film(networks, recipe, film)))
 
 
 def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device: torch.device) -> int:
     """How many steps a recipe takes in that time, by the last rows of a short training: its first ones warm up."""
     recipe = default_recipe(**settings, steps=_PROBE)
     _, last = _train(recipe, seen, folder, device)
-    return max(1, round(seconds * float(last["frames_per_s"]) / recipe.batch))
+    return max(1, round(seconds * float(last["frames_per_s"]) / recipe.batch_size))
 
 
 def _train(recipe: Recipe, seen: Part, folder: Path, device: torch.device) -> tuple[Trainer, dict]:
@@ -175,7 +176,7 @@ def _originals(parts: dict[str, Part]) -> tuple[dict[str, np.ndarray], list[str]
         with FrameStore(part.path) as film:
             places = _places(name, part)
             frames.append(film.read(places))
-            captions += [f"{name}, {clock(part.numbers[place] / film.fps)}" for place in places]
+            captions += [f"{name}, {format_time(part.numbers[place] / film.fps)}" for place in places]
     return {"film": np.concatenate(frames)}, captions
 
 

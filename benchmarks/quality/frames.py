@@ -7,7 +7,7 @@ import numpy as np
 
 from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.rebuild import BATCH
+from refilm.models.inference import BATCH
 
 _CHUNK = 256
 _STRETCH = 2 * BATCH  # consecutive frames that are measured together: a border of batches lies inside

@@ -19,7 +19,7 @@ _TURNS = 4
 
 
 class LinearCode:
-    """mean: (D,); components: (D, count), orthonormal; D = height * width * 3. As `rebuild_film`, for PCA."""
+    """mean: (D,); components: (D, count), orthonormal; D = height * width * 3. As `reconstruct_film`, for PCA."""
 
     def __init__(self, film: FrameStore, count: int, device: torch.device, turns: int = _TURNS):
         """Fit to all frames of `film`; `count` is cut to what a film so short can hold."""

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from benchmarks.quality.frames import Part
+from benchmarks.quality.st_lpips import StLpips
 from refilm.frames.store import FrameStore
-from refilm.viewing import measures
-from refilm.viewing.st_lpips import StLpips
+from refilm.models import metrics
 
 _BESIDE = 4  # pairs of frames on each side of a border that it is compared with: further off is other motion
 
@@ -29,7 +29,7 @@ def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None,
             x, y = (torch.from_numpy(frames).to(device) for frames in (film[start : start + len(batch)], batch))
             found = _of_frames(x, y, st_lpips)
             first = (x[:1], y[:1]) if before is None else before
-            found["temporal"] = measures.temporal_error(*(torch.cat([a, b]) for a, b in zip(first, (x, y), strict=True)))
+            found["temporal"] = metrics.temporal_error(*(torch.cat([a, b]) for a, b in zip(first, (x, y), strict=True)))
             for name, values in found.items():
                 rows.setdefault(name, []).append(values.double().cpu().numpy())
             start, before = start + len(batch), (x[-1:], y[-1:])
@@ -38,11 +38,11 @@ def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None,
 
 def _of_frames(x, y, st_lpips: StLpips | None) -> dict[str, torch.Tensor]:
     found = {
-        "psnr": measures.psnr(x, y),
-        "ssim": measures.ssim(x, y),
-        "film_sharpness": measures.sharpness(x),
-        "rebuilt_sharpness": measures.sharpness(y),
-        "weave": measures.weave(y) - measures.weave(x),
+        "psnr": metrics.psnr(x, y),
+        "ssim": metrics.ssim(x, y),
+        "film_sharpness": metrics.sharpness(x),
+        "recon_sharpness": metrics.sharpness(y),
+        "weave": metrics.weave(y) - metrics.weave(x),
         "colour": (x.double().mean(dim=(1, 2)) - y.double().mean(dim=(1, 2))).abs().mean(dim=1),
     }
     return found | ({"st_lpips": st_lpips(x, y)} if st_lpips else {})
@@ -59,7 +59,7 @@ def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray, starts: list[i
         "psnr_pooled": -10 * np.log10(np.mean(10 ** (-rows["psnr"] / 10))),
         "ssim": rows["ssim"].mean(),
         "st_lpips": rows["st_lpips"].mean() if "st_lpips" in rows else None,
-        "sharpness": rows["rebuilt_sharpness"].sum() / max(1e-9, rows["film_sharpness"].sum()),
+        "sharpness": rows["recon_sharpness"].sum() / max(1e-9, rows["film_sharpness"].sum()),
         "colour": rows["colour"].mean(),
         "weave": rows["weave"].mean(),
         "temporal": temporal[continuous].mean() if continuous.any() else None,

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 import torch._dynamo  # the optimiser does, at its first step: a second of each child's short life
 
+from refilm.config.recipe import Recipe
+from refilm.core.errors import Interrupted
 from refilm.frames.store import write_frames_from
-from refilm.settings.errors import Interrupted
-from refilm.settings.recipe import Recipe
 from refilm.training import loop
 from refilm.training.trainer import Trainer
 from tests.conftest import small_recipe

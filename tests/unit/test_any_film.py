@@ -412,7 +412,7 @@ def test_a_part_of_a_damaged_film_that_is_whole_is_taken_as_it_is(tmp_path, monk
     frames, _ = extract(film, tmp_path, start=25)
     expected, _ = extract(whole, tmp_path, name="expected", start=25)
     assert np.array_equal(frames, expected)
-    cut = decode.plan_cut(probe_picture(film), 64, 48, start=Fraction(25), crop="none")
+    cut = decode.plan_decode(probe_picture(film), 64, 48, start=Fraction(25), crop="none")
     with open(tmp_path / "raw", "w+b") as raw:
         assert decode.decode_frames(film, cut, raw, "film", 2) == len(frames) == 120
     assert len(shown) == 2 and min(shown) > 200  # of ten seconds before, and of five more

@@ -17,10 +17,10 @@ from benchmarks.gpu import operations_per_frame
 from benchmarks.quality.frames import Part, measured
 from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
+from benchmarks.quality.st_lpips import StLpips
+from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.networks import Networks
-from refilm.settings.errors import RefilmError
-from refilm.viewing.st_lpips import StLpips
+from refilm.models.base import Networks
 from tests.conftest import ROOT, SCHEMA, config
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ def test_the_benchmarks_defaults_are_those_of_the_schema():
     assert written == {key: value["default"] for key, value in keys.items()}
 
 
-@pytest.mark.parametrize("training", [{}, {"steps": 5, "width": 8}, {"epochs": 2, "seed": 3}, {"recipe": "vae"}])
+@pytest.mark.parametrize("training", [{}, {"steps": 5, "base_channels": 8}, {"epochs": 2, "seed": 3}, {"recipe": "vae"}])
 def test_a_benchmarks_recipe_is_what_the_configuration_makes_of_it(training):
     films = {"film": {"source": "film"}}
     made = config(films=films, models={"model": {"films": ["film"], **training}}).recipe("model")
@@ -183,7 +183,7 @@ def test_pythaes_own_step_moves_all_three_networks(tmp_path, monkeypatch):
     """Its equilibrium leaves none of them out, or the comparison would be one with half a step."""
     made = []
     monkeypatch.setattr(peers, "Networks", lambda recipe: made.append(Networks(recipe)) or made[-1])
-    recipe = default_recipe(width=8, batch=2, frame_size="64x48", precision="float32", gamma=500.0)
+    recipe = default_recipe(base_channels=8, batch_size=2, frame_size="64x48", precision="float32", gamma=500.0)
     step = peers._pythae_steps(recipe, CPU, common.made_batch(recipe), 2, str(tmp_path))
     before = {name: weight.clone() for name, weight in made[0].named_parameters()}
     step()

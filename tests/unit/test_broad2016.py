@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from refilm.networks.networks import Networks
-from refilm.networks.rebuild import batch_size
-from refilm.settings.errors import RefilmError
+from refilm.core.errors import RefilmError
+from refilm.models.base import Networks
+from refilm.models.inference import batch_size
 from refilm.training.broad2016 import uniform
 from refilm.training.step import gradients, trained_weights
 from tests.conftest import config, small_recipe
@@ -22,20 +22,22 @@ TABLE = {
 
 def recipe(**values):
     training = config(models={"m": {"films": ["bikes"], "recipe": "broad2016"}}).recipe("m")
-    own = {key: getattr(training, key) for key in ("gamma", "likeness_layers", "kl_weight", "learning_rate", "schedule")}
+    own = {
+        key: getattr(training, key) for key in ("gamma", "similarity_layers", "kl_weight", "learning_rate", "lr_schedule")
+    }
     return small_recipe(recipe="broad2016", **(own | values))
 
 
 def test_parameters_are_those_of_the_table():
     with torch.device("meta"):
-        networks = Networks(recipe(frame_size="256x144", width=80, latent=200))
+        networks = Networks(recipe(frame_size="256x144", base_channels=80, latent_dim=200))
     counts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in networks.parts().items()}
     assert counts == PARAMETERS
 
 
 def test_shapes_are_those_of_the_table():
     """At a tenth of the width, so a tenth of the channels."""
-    networks, seen = Networks(recipe(frame_size="256x144", width=8, latent=200)), {name: [] for name in TABLE}
+    networks, seen = Networks(recipe(frame_size="256x144", base_channels=8, latent_dim=200)), {name: [] for name in TABLE}
     for name, part in networks.parts().items():
         for module in part.modules():
             if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
@@ -90,7 +92,7 @@ def test_a_frame_depends_on_its_batch_and_is_rebuilt_in_batches_of_the_training(
     frames = torch.rand(4, 3, 48, 64, dtype=torch.float64)
     together, pair = networks.encoder(frames)[0], networks.encoder(frames[:2])[0]
     assert (together[:2] - pair).abs().max() > 1e-3
-    assert batch_size(recipe(batch=12)) == 12
+    assert batch_size(recipe(batch_size=12)) == 12
 
 
 @pytest.fixture
@@ -142,11 +144,11 @@ def test_priors_fill_the_cube_evenly():
 def test_its_own_defaults_hold_until_the_configuration_says_otherwise():
     models = {
         "old": {"films": ["bikes"], "recipe": "broad2016"},
-        "mine": {"films": ["bikes"], "recipe": "broad2016", "ema": 0.9},
+        "mine": {"films": ["bikes"], "recipe": "broad2016", "ema_decay": 0.9},
     }
     made = config(models=models)
     old, mine = made.recipe("old"), made.recipe("mine")
-    assert (old.learning_rate, old.schedule, old.beta2, old.gamma, old.ema, old.clip) == (
+    assert (old.learning_rate, old.lr_schedule, old.beta2, old.gamma, old.ema_decay, old.grad_clip) == (
         0.0002,
         "constant",
         0.999,
@@ -154,8 +156,8 @@ def test_its_own_defaults_hold_until_the_configuration_says_otherwise():
         0,
         0,
     )
-    assert old.likeness_layers == (1, 2, 3, 4) and old.kl_weight == pytest.approx(1 / 200)
-    assert mine.ema == 0.9 and mine.gamma == 2.5
+    assert old.similarity_layers == (1, 2, 3, 4) and old.kl_weight == pytest.approx(1 / 200)
+    assert mine.ema_decay == 0.9 and mine.gamma == 2.5
     assert config(models=models, training={"learning_rate": 0.01}).recipe("old").learning_rate == 0.01
 
 

@@ -7,10 +7,10 @@ import json
 import pytest
 import yaml
 
-from refilm.settings.config import Config, check_keys
-from refilm.settings.errors import RefilmError
-from refilm.settings.recipe import Recipe, parse_size
-from refilm.settings.times import clock, parse_time
+from refilm.config.configuration import Config, reject_duplicate_keys
+from refilm.config.recipe import Recipe, parse_size
+from refilm.core.errors import RefilmError
+from refilm.core.times import format_time, parse_time
 from tests.conftest import ROOT, SCHEMA, config
 
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
@@ -40,7 +40,7 @@ WRONG = [
         "larsen2016",
         "'larsen2016' is none of larsen2015, broad2016, vae, autoencoder; did you mean 'larsen2015'?",
     ),
-    ("training.batch", 0, "training.batch: 0 will not do: frames of one step"),
+    ("training.batch_size", 0, "training.batch_size: 0 will not do: frames of one step"),
     ("training.learning_rate", "2e-4", "training.learning_rate: '2e-4' will not do: .*written 0.0005 or 5.0e-4"),
     ("training.frame_size", "250x144", "training.frame_size: 250x144 cannot be halved .* the nearest is 256x144"),
     ("models.bladerunner.frame_size", "256x140", "models.bladerunner.frame_size: 256x140 cannot .* 256x144"),
@@ -106,14 +106,14 @@ def test_a_key_that_is_written_twice_is_told_with_both_lines(tmp_path, text, key
     file = tmp_path / "config.yaml"
     file.write_text(text)
     with pytest.raises(RefilmError, match=f"line {lines[0]}: '{key}:' stands on line {lines[1]} already"):
-        check_keys(file)
+        reject_duplicate_keys(file)
 
 
 @pytest.mark.parametrize("name", ["config", "demo", "open-films"])
 def test_a_key_may_stand_in_many_places(tmp_path, name):
-    check_keys(ROOT / "config" / f"{name}.yaml")
+    reject_duplicate_keys(ROOT / "config" / f"{name}.yaml")
     (tmp_path / "empty.yaml").touch()
-    check_keys(tmp_path / "empty.yaml")
+    reject_duplicate_keys(tmp_path / "empty.yaml")
 
 
 def test_a_model_has_steps_or_epochs():
@@ -141,7 +141,13 @@ def test_an_overlay_takes_an_entry_out():
 def test_the_shipped_configuration_is_the_work_of_2016():
     read = Config(SHIPPED, SCHEMA)
     recipe = read.recipe("bladerunner")
-    assert (recipe.recipe, recipe.size, recipe.latent, recipe.batch, recipe.epochs) == ("larsen2015", (256, 144), 200, 12, 6)
+    assert (recipe.recipe, recipe.size, recipe.latent_dim, recipe.batch_size, recipe.epochs) == (
+        "larsen2015",
+        (256, 144),
+        200,
+        12,
+        6,
+    )
     assert set(read.reconstructions) == {
         "bladerunner_by_bladerunner",
         "koyaanisqatsi_by_bladerunner",
@@ -175,7 +181,7 @@ def test_a_recipe_is_one_string_of_just_what_changes_the_weights():
         ("training.learning_rate", 0.0005),
         ("training", dict(reversed(SHIPPED["training"].items()))),
         ("training.noise", 1.0),
-        ("training.latent", 200.0),
+        ("training.latent_dim", 200.0),
         ("films.bladerunner.crop", "auto"),
         ("films.bladerunner.audio", "eng"),
         ("films.bladerunner.sha256", "0" * 64),
@@ -188,7 +194,7 @@ def test_a_recipe_is_one_string_of_just_what_changes_the_weights():
         ("training.learning_rate", 0.001),
         ("training.epochs", 7),
         ("training.seed", 1),
-        ("models.bladerunner.width", 64),
+        ("models.bladerunner.base_channels", 64),
         ("films.bladerunner.start", 60),
         ("films.bladerunner.crop", "none"),
         ("models.bladerunner.films", ["bladerunner", "koyaanisqatsi"]),
@@ -206,33 +212,35 @@ def test_a_moment_is_the_same_however_it_is_written():
 
 def test_keys_that_a_recipe_has_no_use_for_are_no_part_of_it():
     plain = config(training={"recipe": "vae"}).recipe("bikes").to_json()
-    assert config(training={"recipe": "vae", "gamma": 5, "adversarial": 1}).recipe("bikes").to_json() == plain
+    assert config(training={"recipe": "vae", "gamma": 5, "adversarial_ratio": 1}).recipe("bikes").to_json() == plain
     assert config(training={"recipe": "vae", "kl_weight": 5}).recipe("bikes").to_json() != plain
 
 
 def test_swapped_values_are_another_recipe():
-    one = config(training={"latent": 8, "batch": 16}).recipe("bikes").to_json()
-    other = config(training={"latent": 16, "batch": 8}).recipe("bikes").to_json()
+    one = config(training={"latent_dim": 8, "batch_size": 16}).recipe("bikes").to_json()
+    other = config(training={"latent_dim": 16, "batch_size": 8}).recipe("bikes").to_json()
     assert one != other
 
 
 def test_the_length_of_training_is_no_part_of_the_states_key():
     short, long, other = (
-        config(training=training).recipe("bikes") for training in ({"epochs": 6}, {"steps": 9}, {"latent": 7})
+        config(training=training).recipe("bikes") for training in ({"epochs": 6}, {"steps": 9}, {"latent_dim": 7})
     )
     assert short.state_key() == long.state_key() != other.state_key()
 
 
 def test_weights_of_older_layers_are_refused_and_never_taken_for_the_same_model():
     recipe = json.loads(config().recipe("bikes").to_json())
-    del recipe["networks"]  # none was named before the second generation
-    with pytest.raises(RefilmError, match="generation 1, and this refilm builds generation 2: train the model again"):
+    del recipe["architecture_version"]
+    with pytest.raises(
+        RefilmError, match="architecture_version 1 is not supported, this refilm has 2: train the model again"
+    ):
         Recipe.from_json(json.dumps(recipe))
 
 
 def test_schema_recipe_and_manual_name_the_same_keys():
     schema = yaml.safe_load(SCHEMA.read_text())["$defs"]
-    fields = {field.name for field in dataclasses.fields(Recipe)} - {"films", "networks"}
+    fields = {field.name for field in dataclasses.fields(Recipe)} - {"films", "architecture_version"}
     assert set(schema["training"]["properties"]) == fields
     assert set(schema["model"]["properties"]) == fields | {"films", "title"}
     manual = (ROOT / "config" / "README.md").read_text()
@@ -261,7 +269,7 @@ def test_what_is_no_time(text):
 
 
 def test_clock_reads_as_people_write():
-    assert [clock(seconds) for seconds in (0, 59.6, 61, 3723)] == ["0:00", "1:00", "1:01", "1:02:03"]
+    assert [format_time(seconds) for seconds in (0, 59.6, 61, 3723)] == ["0:00", "1:00", "1:01", "1:02:03"]
 
 
 def test_sizes():

@@ -7,9 +7,9 @@ import stat
 import pytest
 from safetensors import SafetensorError
 
-from refilm.media.ffmpeg import last_words
-from refilm.settings.errors import RefilmError, explain, nearest
-from refilm.settings.files import partial_file
+from refilm.core.errors import RefilmError, explain, suggest
+from refilm.core.files import atomic_write
+from refilm.media.ffmpeg import summarise_stderr
 from tests.conftest import command, refused
 
 
@@ -47,8 +47,8 @@ def test_unexpected_errors_are_one_line_too_and_debug_shows_where():
 
 
 def test_the_nearest_name():
-    assert nearest("bladeruner", ["bladerunner", "koyaanisqatsi"]) == "; did you mean 'bladerunner'?"
-    assert nearest("x", ["b", "a"]) == "; there are: a, b" and nearest("x", []) == ""
+    assert suggest("bladeruner", ["bladerunner", "koyaanisqatsi"]) == "; did you mean 'bladerunner'?"
+    assert suggest("x", ["b", "a"]) == "; there are: a, b" and suggest("x", []) == ""
 
 
 def test_ffmpegs_words_are_the_cause_and_not_its_consequences():
@@ -57,17 +57,17 @@ def test_ffmpegs_words_are_the_cause_and_not_its_consequences():
 [vost#0:0/libx264 @ 0x55ca087cc900] Task finished with error code: -22 (Invalid argument)
 Conversion failed!
 """
-    assert last_words(said) == "width not divisible by 2 (5x1)"
-    assert last_words("Conversion failed!\n") == "Conversion failed!" and last_words("") == ""
+    assert summarise_stderr(said) == "width not divisible by 2 (5x1)"
+    assert summarise_stderr("Conversion failed!\n") == "Conversion failed!" and summarise_stderr("") == ""
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
     path = tmp_path / "folder" / "file.txt"
-    with partial_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("first")
         assert not path.exists()
     assert path.read_text() == "first"
-    with pytest.raises(RefilmError), partial_file(path) as partial:
+    with pytest.raises(RefilmError), atomic_write(path) as partial:
         partial.write_text("half")
         raise RefilmError("stopped")
     assert path.read_text() == "first" and os.listdir(path.parent) == ["file.txt"]
@@ -76,7 +76,7 @@ def test_a_file_is_whole_or_not_there(tmp_path):
 def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path):
     (tmp_path / ".film[1].part123456.h5").write_text("half")
     (tmp_path / ".film[1].part.other").write_text("somebody else's")
-    with partial_file(tmp_path / "film[1].h5") as partial:
+    with atomic_write(tmp_path / "film[1].h5") as partial:
         partial.write_text("whole")
     assert sorted(os.listdir(tmp_path)) == [".film[1].part.other", "film[1].h5"]
 

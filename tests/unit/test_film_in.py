@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from refilm.frames.store import FrameStore
-from refilm.media.bars import Box, fill_box, picture_box
+from refilm.media.bars import Box, crop_to_aspect, picture_box
 from refilm.media.probe import frame_rate, probe_picture
 from tests.conftest import ROOT, command, decoded, ffmpeg, make_film, refused, runs
 
@@ -217,7 +217,7 @@ def test_a_film_all_black_keeps_its_whole_picture():
     ],
 )
 def test_the_middle_of_the_picture_fills_the_frame(box, aspect, size, filled):
-    assert fill_box(box, aspect, *size) == filled
+    assert crop_to_aspect(box, aspect, *size) == filled
 
 
 def test_crop_pad_and_stretch(tmp_path):

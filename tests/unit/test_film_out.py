@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.encode import encode_video
 from refilm.media.probe import probe_picture
-from refilm.settings.errors import RefilmError
-from refilm.viewing.comparison import Arrangement
+from refilm.rendering.comparison import Arrangement
 from tests.conftest import command, decoded, described, ffmpeg, heard, make_film, refused
 
 SIZE = (64, 48)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore
 from refilm.media.ffmpeg import executable
-from refilm.settings.errors import RefilmError
-from refilm.settings.sources import image_files, images_digest, is_images, parse_rate
+from refilm.sources.listing import image_files, images_digest, is_images, parse_rate
 from tests.conftest import command, refused
 
 RNG = np.random.default_rng(0)

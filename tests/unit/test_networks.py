@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from refilm.networks.larsen2015 import Decoder
-from refilm.networks.layers import Double, DoubleToPicture, GroupNorm, HalvePicture
-from refilm.networks.networks import Networks, to_frames, to_network
+from refilm.models.base import Networks, to_frames, to_network
+from refilm.models.larsen2015 import Decoder
+from refilm.models.layers import DownsampleRGB, GroupNorm, UpsampleConv, UpsampleConvToRGB
 from tests.conftest import small_recipe
 
-PAPER_SIZE = {"frame_size": "256x144", "width": 16, "latent": 200}
+PAPER_SIZE = {"frame_size": "256x144", "base_channels": 16, "latent_dim": 200}
 
 
 def networks(**values) -> Networks:
@@ -71,7 +71,7 @@ def test_what_is_even_stays_even_whatever_the_decoder_has_learned():
         assert (drawn.amax((1, 2)) - drawn.amin((1, 2))).max() < 1e-9
 
 
-@pytest.mark.parametrize(("layer", "around"), [(Double(8, 6), 1), (DoubleToPicture(8), 2)])
+@pytest.mark.parametrize(("layer", "around"), [(UpsampleConv(8, 6), 1), (UpsampleConvToRGB(8), 2)])
 def test_doubling_is_a_convolution_over_pixels_that_became_squares(layer, around):
     """Of neighbouring pixels, and in both directions: nothing is turned round on the way to the fast form."""
     layer = layer.double()
@@ -79,7 +79,7 @@ def test_doubling_is_a_convolution_over_pixels_that_became_squares(layer, around
     torch.nn.init.normal_(kernel), torch.nn.init.normal_(layer.bias)
     x = torch.randn(2, 8, 5, 7, dtype=torch.float64)
     squares = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    if isinstance(layer, Double):  # a transposed convolution has its kernel the other way round
+    if isinstance(layer, UpsampleConv):  # a transposed convolution has its kernel the other way round
         kernel = kernel.transpose(0, 1).flip(2, 3)
     expected = torch.nn.functional.conv2d(squares, kernel, layer.bias, padding=around)
     torch.testing.assert_close(layer(x), expected, rtol=1e-9, atol=1e-9)
@@ -133,10 +133,10 @@ def test_the_gpus_group_norm_is_group_norm(shape):
 
 def test_the_gpus_first_and_last_layers_are_the_plain_convolutions():
     torch.manual_seed(0)
-    first, last = HalvePicture(8).double(), DoubleToPicture(8).double()
+    first, last = DownsampleRGB(8).double(), UpsampleConvToRGB(8).double()
     frames = torch.randn(2, 3, 12, 20, dtype=torch.float64, requires_grad=True)
     x = torch.randn(2, 8, 6, 10, dtype=torch.float64, requires_grad=True)
-    sixteen = lambda x: torch.nn.functional.pixel_shuffle(last.in_sixteen(x), 2)  # noqa: E731
-    for layer, call, value in ((first, first.as_product, frames), (last, sixteen, x)):
+    sixteen = lambda x: torch.nn.functional.pixel_shuffle(last.forward_padded(x), 2)  # noqa: E731
+    for layer, call, value in ((first, first.forward_im2col, frames), (last, sixteen, x)):
         for a, b in zip(gradients_of(layer, call, value), gradients_of(layer, layer, value), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)

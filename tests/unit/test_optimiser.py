@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from refilm.networks.networks import Networks
+from refilm.models.base import Networks
 from refilm.training.larsen2015 import _gates
 from refilm.training.optimiser import GuardedAdam
 from refilm.training.step import gradients
@@ -15,7 +15,7 @@ from tests.conftest import small_recipe
 def adam(clip=0.0, **values) -> GuardedAdam:
     torch.manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(4, 3)), torch.nn.Parameter(torch.randn(5))]
-    made = GuardedAdam(weights, small_recipe(clip=clip, **values), heads=[])
+    made = GuardedAdam(weights, small_recipe(grad_clip=clip, **values), heads=[])
     made.set_rate(0.01)
     return made
 
@@ -49,7 +49,7 @@ def test_heads_learn_at_their_share_of_the_rate():
     for share in (1.0, 0.01):
         optimiser = adam()
         before = [weight.detach().clone() for weight in optimiser.weights]
-        slowed = GuardedAdam(optimiser.weights, small_recipe(head_rate=share), heads=optimiser.weights[:1])
+        slowed = GuardedAdam(optimiser.weights, small_recipe(head_lr_scale=share), heads=optimiser.weights[:1])
         slowed.set_rate(0.1)
         slowed.step(gradient(1.0), None)
         moved[share] = [now.detach() - then for now, then in zip(slowed.weights, before, strict=True)]
@@ -139,7 +139,7 @@ def logits_of_cost(cost: float, film: bool) -> torch.Tensor:
     ],
 )
 def test_who_wins_by_more_than_the_margin_waits(real, fake, expected):
-    recipe = small_recipe(equilibrium=0.68, margin=0.35)
+    recipe = small_recipe(equilibrium=0.68, equilibrium_margin=0.35)
     costs = logits_of_cost(real, True), logits_of_cost(fake, False), logits_of_cost(fake, False)
     gates = _gates(recipe, *costs, lambda tensor: tensor)
     assert (gates["discriminator"].item(), gates["decoder"].item()) == expected

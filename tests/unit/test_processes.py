@@ -12,33 +12,33 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from safetensors.torch import load_file
 
-from refilm.settings.errors import RefilmError
+from refilm.core.errors import RefilmError
+from refilm.training.distributed import ProcessGroup, check_shares
 from refilm.training.loop import train
-from refilm.training.processes import Processes, check_shares
 from refilm.training.step import gradients
 from tests.conftest import ROOT, runs, small_recipe
 from tests.unit.test_step import batch, networks
 from tests.unit.test_training import ignore, same, store_of, wait_for
 
 CPU = torch.device("cpu")
-BALANCED = {"gamma": "auto", "equilibrium": 0.68, "margin": 0.02}
+BALANCED = {"gamma": "auto", "equilibrium": 0.68, "equilibrium_margin": 0.02}
 
 
-def _share(number, count, meeting, found):
+def _share(number, count, rendezvous, found):
     """What one of the processes computes of the batch of `test_step`, into a file."""
     torch.Tensor.float = lambda tensor: tensor
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=number, world_size=count)
-    recipe, processes = small_recipe(**BALANCED), Processes(number, count)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=number, world_size=count)
+    recipe, processes = small_recipe(**BALANCED), ProcessGroup(number, count)
     part = slice(number * 4 // count, (number + 1) * 4 // count)
-    step = gradients(networks(recipe), recipe, *(t[part] for t in batch(recipe, 4)), over_processes=processes.sum)
+    step = gradients(networks(recipe), recipe, *(t[part] for t in batch(recipe, 4)), all_reduce_sum=processes.sum)
     processes.average_gradients(step.gradients)
     torch.save((step.gradients, step.gates), f"{found}-{number}")
     dist.destroy_process_group()
 
 
 def test_two_processes_have_the_gradients_of_one_to_1e9(tmp_path, monkeypatch):
-    multiprocessing.spawn(_share, (2, tmp_path / "meeting", tmp_path / "found"), nprocs=2)
+    multiprocessing.spawn(_share, (2, tmp_path / "rendezvous", tmp_path / "found"), nprocs=2)
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
     recipe = small_recipe(**BALANCED)
     whole = gradients(networks(recipe), recipe, *batch(recipe, 4))
@@ -115,7 +115,7 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
 @pytest.mark.parametrize(
     ("values", "count", "said"),
     [
-        ({"batch": 4}, 3, "a batch of 4 frames cannot be shared evenly by 3"),
+        ({"batch_size": 4}, 3, "batch_size 4 is not divisible by 3"),
         ({"recipe": "broad2016", "gamma": 2.5}, 2, "gpus: 1"),
     ],
 )
@@ -127,5 +127,5 @@ def test_what_cannot_be_shared_is_refused(values, count, said):
 def test_more_gpus_than_there_are_is_refused_and_never_made_up_for_by_processors(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(RefilmError, match=r"gpus: 2 are wanted and this machine shows 1 .*: set gpus to 1"):
-        check_shares(small_recipe(batch=4), 2, CPU, "auto")
-    check_shares(small_recipe(batch=4), 2, CPU, "cpu")
+        check_shares(small_recipe(batch_size=4), 2, CPU, "auto")
+    check_shares(small_recipe(batch_size=4), 2, CPU, "cpu")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from refilm.config.recipe import PRESETS
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.networks import Networks, to_frames, to_network
-from refilm.networks.rebuild import BATCH, rebuild_film
-from refilm.settings.recipe import PRESETS
+from refilm.models.base import Networks, to_frames, to_network
+from refilm.models.inference import BATCH, reconstruct_film
 from tests.conftest import small_recipe
 
 
@@ -24,7 +24,7 @@ def networks_of(recipe) -> Networks:
 
 def rebuilt(recipe, path, noise=0.0):
     with FrameStore(path) as film:
-        parts = list(rebuild_film(networks_of(recipe), recipe, film, noise))
+        parts = list(reconstruct_film(networks_of(recipe), recipe, film, noise))
     assert [start for start, _, _ in parts] == np.cumsum([0, *(len(frames) for _, _, frames in parts[:-1])]).tolist()
     return np.concatenate([latents for _, latents, _ in parts]), np.concatenate([frames for _, _, frames in parts])
 
@@ -46,12 +46,14 @@ def test_2016_rebuilds_in_batches_of_its_training_and_drops_no_frame(tmp_path):
     _, found = rebuilt(recipe, tmp_path / "film.h5")
     networks = networks_of(recipe)
 
-    def together(first):
+    def decode_batch(first):
         return to_frames(
             networks.decoder(networks.encoder(to_network(torch.from_numpy(frames[first : first + 4])))[0])
         ).numpy()
 
-    expected = np.concatenate([together(0), together(4), together(6)[2:]])  # the last batch begins early enough to be whole
+    expected = np.concatenate(
+        [decode_batch(0), decode_batch(4), decode_batch(6)[2:]]
+    )  # the last batch begins early enough to be whole
     assert np.abs(found.astype(int) - expected).max() <= 1 and len(found) == 10
 
 
@@ -76,5 +78,5 @@ def test_an_autoencoder_has_no_posterior_and_its_noise_is_plain(tmp_path):
         networks = networks_of(recipe)
         networks.encoder.head.bias[16:] = bias
         with FrameStore(tmp_path / "film.h5") as film:
-            found.append(next(rebuild_film(networks, recipe, film, 0.5))[2])
+            found.append(next(reconstruct_film(networks, recipe, film, 0.5))[2])
     assert np.array_equal(*found)

@@ -7,11 +7,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from refilm.core.errors import RefilmError
 from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import executable
+from refilm.media.languages import language_code
 from refilm.media.sound import choose_track, film_sound, soundtracks
-from refilm.settings.errors import RefilmError
-from refilm.settings.languages import language_code
 from tests.conftest import described, ffmpeg, make_film
 
 SIZE = (64, 48)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refilm.media.download import fetch, record_of
-from refilm.settings.errors import RefilmError
+from refilm.core.errors import RefilmError
+from refilm.sources.download import fetch, provenance_path
 from tests.conftest import command, refused
 
 FILM = np.random.default_rng(0).bytes(3_000_000)
@@ -82,7 +82,7 @@ def served(site: Site):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr("refilm.media.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("refilm.sources.download.time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_film_comes_whole_with_its_record_beside_it(film):
     with served(Site()) as address:
         assert fetch(address, film, SUM) == SUM
     assert film.read_bytes() == FILM
-    record = json.loads(record_of(film).read_text())
+    record = json.loads(provenance_path(film).read_text())
     assert (record["bytes"], record["sha256"]) == (len(FILM), SUM) and "secret" not in record["address"]
     assert sorted(file.name for file in film.parent.iterdir()) == ["film.mkv", "film.mkv.json"]
 
@@ -112,7 +112,7 @@ def test_a_stopped_download_goes_on_in_the_next_run(film):
     site = Site(breaks=[2_000_000] + [0] * 50)
     with served(site) as address:
         with pytest.raises(RefilmError, match=r"2\.0 MB that came are kept: run the same command again") as error:
-            fetch(address, film, patience=0)
+            fetch(address, film, stall_timeout=0)
         assert not film.exists() and "secret" not in str(error.value) and "\n" not in str(error.value)
         site.breaks.clear()
         fetch(address, film, SUM)
@@ -131,7 +131,7 @@ def test_a_server_that_breaks_always_at_the_same_place_is_given_up(film):
         served(Site(breaks=[1_000_000] * 1000, ranges=False)) as address,
         pytest.raises(RefilmError, match="could not be fetched in"),
     ):
-        fetch(address, film, patience=0.3)
+        fetch(address, film, stall_timeout=0.3)
     assert not film.exists()
 
 
@@ -209,7 +209,7 @@ def test_nobody_there_is_one_line_soon(film):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    done = command("fetch_film", f"--source=http://127.0.0.1:{port}/x.mkv", f"--film={film}", "--patience=0")
+    done = command("fetch_film", f"--source=http://127.0.0.1:{port}/x.mkv", f"--film={film}", "--stall-timeout=0")
     assert "could not be fetched in 1 tries (" in refused(done) and "Connection refused" in refused(done)
     assert not film.exists()
 
@@ -237,7 +237,7 @@ def test_a_wrong_film_is_fetched_anew_when_the_same_command_is_given_again(film)
 def test_two_processes_do_not_write_one_film(film):
     with served(Site()) as address:
         film.parent.mkdir()
-        from refilm.media.download import _Part
+        from refilm.sources.download import _Part
 
         with _Part(film), pytest.raises(RefilmError, match="another process is fetching this film"):
             fetch(address, film)
@@ -336,12 +336,12 @@ def test_a_public_film_in_s3_needs_no_credentials(bucket, film, monkeypatch, tmp
 
 def test_a_film_that_changed_on_s3_is_never_mixed(bucket, film, monkeypatch):
     bucket.put_object(Bucket="films", Key="changing.mkv", Body=FILM)
-    from refilm.media.download import _Part
+    from refilm.sources.download import _Part
 
     film.parent.mkdir()
     with _Part(film) as part:
         part.file.write(FILM[:1_000_000])
-        part.note_down(version=bucket.head_object(Bucket="films", Key="changing.mkv")["ETag"], total=len(FILM))
+        part.save_state(version=bucket.head_object(Bucket="films", Key="changing.mkv")["ETag"], total=len(FILM))
     bucket.put_object(Bucket="films", Key="changing.mkv", Body=OTHER)
     fetch("s3://films/changing.mkv", film)
     assert film.read_bytes() == OTHER

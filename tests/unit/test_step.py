@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from benchmarks.naive_step import naive_gradients
-from refilm.networks.networks import Networks
+from refilm.models.base import Networks
+from refilm.models.losses import kl_divergence, likeness
 from refilm.training import larsen2015
 from refilm.training.larsen2015 import adversarial_loss
-from refilm.training.losses import kl_divergence, likeness
 from refilm.training.step import gradients
 from tests.conftest import small_recipe
 
@@ -16,7 +16,7 @@ def batch(recipe, count=3):
     generator = torch.Generator().manual_seed(1)
     width, height = recipe.size
     frames = torch.rand(count, 3, height, width, generator=generator, dtype=torch.float64) * 2 - 1
-    noise, prior = torch.randn(2, count, recipe.latent, generator=generator, dtype=torch.float64)
+    noise, prior = torch.randn(2, count, recipe.latent_dim, generator=generator, dtype=torch.float64)
     return frames, noise, prior
 
 
@@ -34,7 +34,7 @@ def exact_pixels(monkeypatch):
 @pytest.mark.parametrize("gamma", ["auto", 1000.0])
 @pytest.mark.parametrize("layers", [[3], [1, 2, 3, 4]])
 def test_gradients_equal_the_naive_steps(gamma, layers):
-    recipe = small_recipe(gamma=gamma, likeness_layers=layers, noise=0.7, kl_weight=0.01)
+    recipe = small_recipe(gamma=gamma, similarity_layers=layers, noise=0.7, kl_weight=0.01)
     nets, data = networks(recipe), batch(recipe)
     ours, naive = gradients(nets, recipe, *data).gradients, naive_gradients(nets, recipe, *data)
     assert ours.keys() == naive.keys() == {"encoder", "decoder", "discriminator"}
@@ -82,7 +82,7 @@ def test_encoder_never_sees_the_adversary():
 
 def test_a_certain_discriminator_still_moves_the_decoder():
     """The saturating loss would give nothing here: D is sure that every rebuilt frame is none."""
-    recipe = small_recipe(gamma=1.0, pixel_weight=0.0, likeness_layers=[1])
+    recipe = small_recipe(gamma=1.0, pixel_weight=0.0, similarity_layers=[1])
     nets = networks(recipe)
     with torch.no_grad():
         nets.discriminator.head.bias.fill_(-25.0)
@@ -92,12 +92,12 @@ def test_a_certain_discriminator_still_moves_the_decoder():
 
 
 def test_auto_gamma_holds_the_ratio(monkeypatch):
-    recipe = small_recipe(adversarial=0.25)
+    recipe = small_recipe(adversarial_ratio=0.25)
     seen = {}
     real = larsen2015._inverse_gamma
 
-    def spy(recipe, of_likeness, of_adversary, over_processes):
-        found = real(recipe, of_likeness, of_adversary, over_processes)
+    def spy(recipe, of_likeness, of_adversary, all_reduce_sum):
+        found = real(recipe, of_likeness, of_adversary, all_reduce_sum)
         seen["ratio"] = found * of_adversary.norm() / of_likeness.norm()
         return found
 

@@ -14,9 +14,9 @@ COMMAND = """
 import os, signal, subprocess, sys, threading, time
 from pathlib import Path
 from refilm.media.ffmpeg import FfmpegProcess, executable
-from refilm.settings.errors import command_parser, run_command
-from refilm.settings.files import partial_file, scratch_folder
-from refilm.settings.stopping import half_made
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.files import atomic_write, scratch_folder
+from refilm.core.signals import cleanup_on_signal
 
 def told():
     os.kill(os.getpid(), signal.{sign})
@@ -27,7 +27,7 @@ class Dying:
 
 def main(args):
     endless = [executable(), "-v", "error", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"]
-    with partial_file(Path("out/result.txt")) as half, scratch_folder() as scratch, FfmpegProcess(endless, "x") as process:
+    with atomic_write(Path("out/result.txt")) as half, scratch_folder() as scratch, FfmpegProcess(endless, "x") as process:
         half.write_text("half")
         (scratch / "labels").write_text("drawn")
         print(process._process.pid)
@@ -112,7 +112,7 @@ def test_what_another_thread_is_just_making_is_undone_too(tmp_path):
             time.sleep(0.5)
             Path("late").write_text("made")
         def use():
-            with half_made(make, lambda _: Path("late").unlink()):
+            with cleanup_on_signal(make, lambda _: Path("late").unlink()):
                 time.sleep(60)
         threading.Thread(target=use, daemon=True).start()
         time.sleep(0.1)

@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from refilm.core.errors import RefilmError
+from refilm.core.files import check_space
 from refilm.frames.store import DATA_OFFSET, FrameStore, write_frames, write_frames_from
-from refilm.settings.errors import RefilmError
-from refilm.settings.files import check_space
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (37, 48, 64, 3), dtype=np.uint8)
 ATTRIBUTES = {"fps": "24000/1001", "source": "a film.mkv", "start_time": "1/3"}

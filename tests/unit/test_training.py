@@ -17,13 +17,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from refilm.config.recipe import PRESETS, RECIPES, Recipe
+from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.settings.errors import RefilmError
-from refilm.settings.recipe import PRESETS, RECIPES, Recipe
 from refilm.training import loop
 from refilm.training.loop import Trainer, train
 from refilm.training.optimiser import in_layout_of
-from refilm.training.schedule import Footage, ahead, learning_rate, preview_steps
+from refilm.training.schedule import FrameSampler, learning_rate, prefetch, preview_steps
 from tests.conftest import ROOT, command, refused, small_recipe
 
 CPU = torch.device("cpu")
@@ -62,7 +62,7 @@ def same(one: dict, other: dict) -> bool:
 
 def test_an_epoch_shows_every_frame_of_every_film_once(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = Footage([one, two], small_recipe())
+        footage = FrameSampler([one, two], small_recipe())
         drawn = np.concatenate([footage.indices(step) for step in range(33)])  # 132 frames: six epochs of 22
         assert len(footage) == 22
         for epoch in range(6):
@@ -73,7 +73,7 @@ def test_an_epoch_shows_every_frame_of_every_film_once(films):
 
 def test_equal_weights_show_every_film_equally_often(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = Footage([one, two], small_recipe(weights="equal"))
+        footage = FrameSampler([one, two], small_recipe(film_weighting="equal"))
         drawn = np.concatenate([footage.indices(step) for step in range(117)])  # 468: 18 epochs of 13, 26 of 9
     counts = Counter(drawn.tolist())
     assert {counts[n] for n in range(13)} == {18} and {counts[n] for n in range(13, 22)} == {26}
@@ -82,7 +82,10 @@ def test_equal_weights_show_every_film_equally_often(films):
 
 def test_shares_of_a_batch_make_the_batch(films):
     with FrameStore(films[0]) as film:
-        whole, parts = Footage([film], small_recipe()), [Footage([film], small_recipe(), share=(n, 2)) for n in (0, 1)]
+        whole, parts = (
+            FrameSampler([film], small_recipe()),
+            [FrameSampler([film], small_recipe(), share=(n, 2)) for n in (0, 1)],
+        )
         for step in (0, 3, 11):
             batch, halves = whole.load(step), [part.load(step) for part in parts]
             for name in ("frames", "noise", "prior"):
@@ -100,9 +103,9 @@ def shots_film(path):
 
 
 def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path, capsys):
-    recipe = small_recipe(holdout=0.25, steps=20)
+    recipe = small_recipe(holdout_fraction=0.25, steps=20)
     with FrameStore(shots_film(tmp_path / "shots.h5")) as film:
-        footage = Footage([film], recipe)
+        footage = FrameSampler([film], recipe)
         drawn = set(np.concatenate([footage.indices(step) for step in range(18)]).tolist())
     held = set(footage.held_out.tolist())
     assert len(held) == 24 and min(held) % 24 == 0 and max(held) - min(held) == 23  # one whole shot
@@ -121,7 +124,7 @@ def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path, capsys)
 
 def test_a_batch_holds_the_frames_that_its_numbers_say(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = Footage([one, two], small_recipe(batch=8, seed=3))
+        footage = FrameSampler([one, two], small_recipe(batch_size=8, seed=3))
         both = np.concatenate([one[:], two[:]])
         for step in range(4):
             assert np.array_equal(footage.load(step).frames.numpy(), both[footage.indices(step)])
@@ -129,7 +132,7 @@ def test_a_batch_holds_the_frames_that_its_numbers_say(films):
 
 def test_a_step_is_a_function_of_seed_and_step_alone(films):
     with FrameStore(films[0]) as film:
-        one, again, other = (Footage([film], small_recipe(seed=seed)) for seed in (0, 0, 1))
+        one, again, other = (FrameSampler([film], small_recipe(seed=seed)) for seed in (0, 0, 1))
         again.load(7)
         a, b, c, d = one.load(5), again.load(5), other.load(5), one.load(6)
     assert all(torch.equal(getattr(a, part), getattr(b, part)) for part in ("frames", "noise", "prior"))
@@ -137,8 +140,8 @@ def test_a_step_is_a_function_of_seed_and_step_alone(films):
 
 
 def test_reading_ahead_keeps_the_order_and_passes_errors_on():
-    assert [step for step, _ in ahead(lambda step: step, 3, 20)] == list(range(3, 20))
-    assert all(step == value for step, value in ahead(lambda step: step, 0, 9))
+    assert [step for step, _ in prefetch(lambda step: step, 3, 20)] == list(range(3, 20))
+    assert all(step == value for step, value in prefetch(lambda step: step, 0, 9))
 
     def broken(step):
         if step == 5:
@@ -146,12 +149,12 @@ def test_reading_ahead_keeps_the_order_and_passes_errors_on():
         return step
 
     with pytest.raises(RefilmError, match="the disk is gone"):
-        list(ahead(broken, 0, 9))
+        list(prefetch(broken, 0, 9))
 
 
 def test_six_epochs_of_a_feature_film_are_84240_steps():
-    assert small_recipe(epochs=6, batch=12).total_steps(168_480) == 84_240
-    assert small_recipe(epochs=0.5, batch=12).total_steps(25) == 2
+    assert small_recipe(epochs=6, batch_size=12).total_steps(168_480) == 84_240
+    assert small_recipe(epochs=0.5, batch_size=12).total_steps(25) == 2
 
 
 def test_learning_rate_rises_then_falls_to_a_hundredth():
@@ -185,7 +188,7 @@ def test_it_learns_the_film(tmp_path):
     write_frames_from(tmp_path / "four.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [pictures])
     blind = np.square(pictures - pictures.mean(0)).mean()
     for name in ("larsen2015", "vae", "autoencoder"):
-        recipe = recipe_named(name, steps=150, learning_rate=0.003, width=16)
+        recipe = recipe_named(name, steps=150, learning_rate=0.003, base_channels=16)
         rebuilt = train(recipe, [tmp_path / "four.h5"], tmp_path / name, CPU, ignore).rebuild(pictures)
         assert np.square(rebuilt.astype(float) - pictures).mean() < 0.35 * blind, name
 
@@ -249,7 +252,7 @@ def test_without_its_log_a_training_still_ends(films, tmp_path):
 
 
 def test_an_adversary_of_no_weight_trains_on(films, tmp_path):
-    assert train(small_recipe(adversarial=0, steps=20), films, tmp_path / "model", CPU, ignore).step == 20
+    assert train(small_recipe(adversarial_ratio=0, steps=20), films, tmp_path / "model", CPU, ignore).step == 20
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monkeypatch):
@@ -317,10 +320,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tm
 
 
 def test_the_average_is_the_model_and_lags_behind_the_weights(films, tmp_path):
-    trainer = train(small_recipe(steps=5, ema=0.9), films, tmp_path / "model", CPU, ignore)
+    trainer = train(small_recipe(steps=5, ema_decay=0.9), films, tmp_path / "model", CPU, ignore)
     average, last = trainer.average.state_dict(), trainer.networks.state_dict()
     assert not any(torch.equal(average[name], last[name]) for name in average)
-    trainer = train(small_recipe(steps=5, ema=0), films, tmp_path / "last", CPU, ignore)
+    trainer = train(small_recipe(steps=5, ema_decay=0), films, tmp_path / "last", CPU, ignore)
     average, last = trainer.average.state_dict(), trainer.networks.state_dict()
     assert all(torch.equal(average[name], last[name]) for name in average)
 

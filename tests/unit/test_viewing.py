@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from refilm.settings.progress import progress_bar
-from refilm.viewing import measures
-from refilm.viewing.comparison import Arrangement, Label
-from refilm.viewing.cropping import shown_size
-from refilm.viewing.curves import amiss, draw_curves
-from refilm.viewing.sheet import spread, write_sheet
-from refilm.viewing.style import BACKGROUND, font, shortened
+from refilm.core.progress import progress_bar
+from refilm.models import metrics
+from refilm.rendering.comparison import Arrangement, Label
+from refilm.rendering.cropping import display_size
+from refilm.rendering.curves import diagnose, draw_curves
+from refilm.rendering.sheet import spread, write_sheet
+from refilm.rendering.style import BACKGROUND, font, shortened
 from tests.conftest import command, ffmpeg
 
 RANDOM = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_psnr_is_its_definition():
     film = torch.full((2, 8, 8, 3), 100, dtype=torch.uint8)
     rebuilt = film.clone()
     rebuilt[1] += 10
-    found = measures.psnr(film, rebuilt)
+    found = metrics.psnr(film, rebuilt)
     assert found[0] >= 100 and found[1].item() == pytest.approx(20 * np.log10(255 / 10))
 
 
@@ -103,8 +103,8 @@ def test_ssim_is_its_definition():
         c1, c2 = 2.55**2, 7.65**2
         top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
         expected.append(top / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)))
-    assert measures.ssim(film, rebuilt).item() == pytest.approx(np.mean(expected), rel=1e-9)
-    assert measures.ssim(film, film).item() == pytest.approx(1.0)
+    assert metrics.ssim(film, rebuilt).item() == pytest.approx(np.mean(expected), rel=1e-9)
+    assert metrics.ssim(film, film).item() == pytest.approx(1.0)
 
 
 def test_temporal_error_sees_flicker_and_not_a_steady_fault():
@@ -112,16 +112,16 @@ def test_temporal_error_sees_flicker_and_not_a_steady_fault():
     steady = film + 40
     flicker = film.clone()
     flicker[1::2] += 20
-    assert measures.temporal_error(film, steady).max() == 0
-    assert measures.temporal_error(film, flicker).mean().item() == pytest.approx(20)
-    assert torch.allclose(measures.motion(film), (film[1:].double() - film[:-1].double()).abs().mean((1, 2, 3)))
+    assert metrics.temporal_error(film, steady).max() == 0
+    assert metrics.temporal_error(film, flicker).mean().item() == pytest.approx(20)
+    assert torch.allclose(metrics.motion(film), (film[1:].double() - film[:-1].double()).abs().mean((1, 2, 3)))
 
 
 def test_sharpness_and_contrast():
     stripes = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
     stripes[:, :, 1::2] = 100
-    assert measures.sharpness(stripes).item() == pytest.approx(50)  # 100 across, 0 along
-    assert measures.contrast(stripes).item() == pytest.approx(50)
+    assert metrics.sharpness(stripes).item() == pytest.approx(50)  # 100 across, 0 along
+    assert metrics.contrast(stripes).item() == pytest.approx(50)
 
 
 @pytest.mark.parametrize("grid", [2, 4, 8])
@@ -131,13 +131,13 @@ def test_a_faint_grid_is_a_weave_and_noise_is_none(grid, axis):
     noise = 100 + random.normal(0, 4, (8, 144, 256, 3))
     at = np.arange(noise.shape[axis]).reshape((-1, 1, 1) if axis == 1 else (1, -1, 1))
     woven = noise + 3.0 * (at % grid < grid / 2)
-    assert measures.weave(torch.from_numpy(noise)).abs().mean() < 1
-    assert (measures.weave(torch.from_numpy(woven)) - measures.weave(torch.from_numpy(noise))).min() > 1
+    assert metrics.weave(torch.from_numpy(noise)).abs().mean() < 1
+    assert (metrics.weave(torch.from_numpy(woven)) - metrics.weave(torch.from_numpy(noise))).min() > 1
 
 
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize(
-    "columns", ["psnr,kl_bits,encoder_gradient,decoder_gradient", "psnr,likeness,d_real,d_rebuilt,d_imagined"]
+    "columns", ["psnr,kl_bits,encoder_grad_norm,decoder_grad_norm", "psnr,likeness,d_real,d_recon,d_prior"]
 )
 def test_curves_are_drawn_for_every_recipe_from_the_first_row_on(tmp_path, columns, count):
     names = ["step", "seconds", "frames_per_s", *columns.split(",")]
@@ -152,11 +152,11 @@ def rows_of(count: int = 60, **columns) -> pd.DataFrame:
     healthy = {
         "psnr": lambda x: 25 - 15 * np.exp(-5 * x),
         "kl_bits": lambda x: 200 + 0 * x,
-        "likeness": lambda x: 0.2 + np.exp(-9 * x),
+        "feature_loss": lambda x: 0.2 + np.exp(-9 * x),
         "d_real": lambda x: 0.8 + 0 * x,
-        "d_rebuilt": lambda x: 0.25 + 0 * x,
-        "d_imagined": lambda x: 0.15 + 0 * x,
-        "encoder_gradient": lambda x: 2 - x,
+        "d_recon": lambda x: 0.25 + 0 * x,
+        "d_prior": lambda x: 0.15 + 0 * x,
+        "encoder_grad_norm": lambda x: 2 - x,
         "frames_per_s": lambda x: 100 + 0 * x,
     }
     x = np.linspace(0, 1, count)
@@ -164,7 +164,7 @@ def rows_of(count: int = 60, **columns) -> pd.DataFrame:
 
 
 def test_a_healthy_training_is_let_be():
-    assert amiss(rows_of()) == {} and amiss(rows_of(3, psnr=lambda x: -9 * x)) == {}
+    assert diagnose(rows_of()) == {} and diagnose(rows_of(3, psnr=lambda x: -9 * x)) == {}
 
 
 @pytest.mark.parametrize(
@@ -173,13 +173,13 @@ def test_a_healthy_training_is_let_be():
         ("psnr", lambda x: 25 - 9 * np.maximum(0, x - 0.6), "dB below its best"),
         ("held_out_psnr", lambda x: np.where(np.arange(60) % 9, np.nan, 22 - 9 * (x - 0.4) ** 2), "learns by heart"),
         ("kl_bits", lambda x: 200 * np.exp(-9 * x), "lower kl_weight"),
-        ("d_rebuilt", lambda x: 0.9 + 0 * x, "raise discriminator_rate"),
-        ("encoder_gradient", lambda x: np.where(abs(x - 0.8) < 0.03, 1e6, 1.0), "lower learning_rate"),
+        ("d_recon", lambda x: 0.9 + 0 * x, "raise discriminator_lr_scale"),
+        ("encoder_grad_norm", lambda x: np.where(abs(x - 0.8) < 0.03, 1e6, 1.0), "lower learning_rate"),
         ("frames_per_s", lambda x: np.where(x > 0.8, 20.0, 100.0), "slower than it was"),
     ],
 )
 def test_what_is_amiss_is_said(column, course, words):
-    (said,) = amiss(rows_of(**{column: course})).values()
+    (said,) = diagnose(rows_of(**{column: course})).values()
     assert words in said
 
 
@@ -206,6 +206,6 @@ def test_the_preview_of_the_crop_shows_what_is_seen_bright_and_the_rest_dim(tmp_
 
 
 def test_a_preview_of_the_crop_has_the_shape_in_which_the_film_is_meant():
-    assert shown_size(720, 576, Fraction(64, 45)) == (320, 180)
-    assert shown_size(1080, 1920, Fraction(1)) == (135, 240)
-    assert shown_size(7680, 16, Fraction(1)) == (320, 1)
+    assert display_size(720, 576, Fraction(64, 45)) == (320, 180)
+    assert display_size(1080, 1920, Fraction(1)) == (135, 240)
+    assert display_size(7680, 16, Fraction(1)) == (320, 1)

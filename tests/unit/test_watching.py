@@ -13,10 +13,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from refilm.frames.store import write_frames_from
-from refilm.training.log import in_short
-from refilm.viewing.formation import SIZE, Formation
-from refilm.viewing.previews import move_others_aside, preview_sheets, read_previews, write_preview
-from refilm.viewing.sheet import read_sheet, write_sheet
+from refilm.rendering.previews import archive_other_recipes, preview_sheets, read_previews, write_preview
+from refilm.rendering.sheet import read_sheet, write_sheet
+from refilm.rendering.training_film import SIZE, TrainingFilm
+from refilm.training.log import format_progress
 from tests.conftest import ROOT, command, decoded, described, refused, small_recipe
 
 RANDOM = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_a_picture_that_is_no_such_sheet_is_none(tmp_path):
 def test_previews_of_two_recipes_are_never_mixed(tmp_path):
     film = pictures(3)
     for recipe, steps in (("old", (1, 4, 9)), ("new", (2, 4))):
-        move_others_aside(tmp_path, recipe)
+        archive_other_recipes(tmp_path, recipe)
         for step in steps:
             write_preview(tmp_path, step, 9, film, pictures(3), "bikes", recipe)
     assert [step for step, _ in preview_sheets(tmp_path)] == [2, 4]
@@ -72,8 +72,8 @@ def test_previews_of_two_recipes_are_never_mixed(tmp_path):
 
 def test_the_film_shows_original_beside_rebuilt_and_ends_with_the_last():
     film, last = (np.full((2, 48, 64, 3), shade, np.uint8) for shade in (200, 90))
-    shown = list(Formation("Bikes", film, [(1, film // 10), (5, film // 4), (80, last)]).frames())
-    assert len(shown) == len(Formation("Bikes", film, [(1, film), (5, film), (80, film)]))
+    shown = list(TrainingFilm("Bikes", film, [(1, film // 10), (5, film // 4), (80, last)]).frames())
+    assert len(shown) == len(TrainingFilm("Bikes", film, [(1, film), (5, film), (80, film)]))
     assert all(frame.shape == (SIZE[1], SIZE[0], 3) for frame in shown)
     middle = SIZE[1] * 3 // 5
     shades = [set(np.unique(frame[middle])) for frame in (shown[0], shown[-1])]
@@ -84,7 +84,7 @@ def test_the_film_shows_original_beside_rebuilt_and_ends_with_the_last():
 
 @pytest.mark.parametrize(("count", "height", "width"), [(1, 48, 64), (8, 144, 256), (8, 48, 256), (5, 256, 64)])
 def test_pictures_of_any_shape_stay_on_the_canvas_apart_from_each_other(count, height, width):
-    tile, places = Formation("A", pictures(count, height, width), [])._places
+    tile, places = TrainingFilm("A", pictures(count, height, width), [])._places
     taken = np.zeros((SIZE[1], SIZE[0]), int)
     for left, top in places:
         for x in (left, left + tile[0] + 4):
@@ -176,10 +176,10 @@ def test_curves_are_there_while_it_trains(tmp_path):
 
 
 def test_beside_the_bar_stands_what_matters():
-    row = {"step": 20, "frames_per_s": 1234.5, "psnr": 23.46, "kl_bits": 181.7, "encoder_gradient": 1.0}
-    assert in_short(row) == "1,234 frames/s, PSNR 23.5 dB, KL 182 bits"
-    row |= {"likeness": 0.2134, "d_real": 0.71, "d_rebuilt": 0.318}
-    assert in_short(row).endswith("PSNR 23.5 dB, likeness 0.213, KL 182 bits, D(film) 0.71, D(rebuilt) 0.32")
+    row = {"step": 20, "frames_per_s": 1234.5, "psnr": 23.46, "kl_bits": 181.7, "encoder_grad_norm": 1.0}
+    assert format_progress(row) == "1,234 frames/s, PSNR 23.5 dB, KL 182 bits"
+    row |= {"feature_loss": 0.2134, "d_real": 0.71, "d_recon": 0.318}
+    assert format_progress(row).endswith("PSNR 23.5 dB, feature loss 0.213, KL 182 bits, D(film) 0.71, D(rebuilt) 0.32")
 
 
 def test_the_previews_are_on_a_sheet_for_people_too(tmp_path):

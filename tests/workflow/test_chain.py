@@ -22,7 +22,7 @@ from tests.workflow.test_plan import plan, refusal, snakemake
 CONFIG = {
     "films": {"one": {"title": "Number One", "source": "films/one film.mp4"}, "two": {"source": "films/two.mkv", "end": 1}},
     "models": {"one": {"films": ["one"]}, "both": {"films": ["one", "two"], "recipe": "vae"}},
-    "training": {"frame_size": "64x48", "width": 8, "latent": 16, "batch": 4, "steps": 6},
+    "training": {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 6},
     "reconstructions": ["one_by_one", "two_by_one"],
     "comparisons": {
         "side-by-side": {"film": "two", "models": ["one", "both"], "layout": "grid", "height": 96, "start": 0.25}

@@ -13,7 +13,7 @@ from tests.conftest import described, make_film
 from tests.unit.test_sources import Site, served
 from tests.workflow.test_plan import plan, refusal, snakemake
 
-TRAINING = {"frame_size": "64x48", "width": 8, "latent": 16, "batch": 4, "steps": 6}
+TRAINING = {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 6}
 
 
 def config(**film) -> dict:

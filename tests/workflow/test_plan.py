@@ -146,7 +146,7 @@ def test_conda_and_pip_have_the_same_pins():
 
 
 def test_rooms_import_only_downwards():
-    rooms = ["settings", "media", "frames", "networks", "training", "viewing"]
+    rooms = ["core", "sources", "config", "media", "frames", "models", "training", "rendering"]
     package = ROOT / "workflow" / "scripts" / "refilm"
     for file in package.glob("*/*.py"):
         height = rooms.index(file.parent.name)

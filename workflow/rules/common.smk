@@ -14,10 +14,10 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
-from refilm.settings.config import SLUG, Config, check_keys
-from refilm.settings.errors import RefilmError, explain
-from refilm.settings.recipe import parse_size, recipe_of_model
-from refilm.settings.sources import (
+from refilm.config.configuration import SLUG, Config, reject_duplicate_keys
+from refilm.core.errors import RefilmError, explain
+from refilm.config.recipe import parse_size, recipe_of_model
+from refilm.sources.listing import (
     downloaded_file,
     image_files,
     images_digest,
@@ -26,7 +26,7 @@ from refilm.settings.sources import (
 )
 
 
-def plainly(function):
+def exit_on_error(function):
     """The function, whose RefilmError ends Snakemake with that one line, and not with a report about a rule."""
 
     def asked(*arguments):
@@ -40,9 +40,9 @@ def plainly(function):
 
 
 for file in workflow.configfiles:
-    plainly(check_keys)(file)
+    exit_on_error(reject_duplicate_keys)(file)
 
-CONFIG = plainly(Config)(
+CONFIG = exit_on_error(Config)(
     config, Path(workflow.basedir, "workflow", "schemas", "config.schema.yaml")
 )
 
@@ -81,12 +81,12 @@ def reconstruction_file(film, model):
     return "results/reconstructions/{}_by_{}.h5".format(film, model)
 
 
-@plainly
+@exit_on_error
 def get_source(wildcards):
     """The film file, or its images, or the file that an address is fetched into. What is missing is named, with where to
     put it; what lies under results/ is made by a rule.
     """
-    name = shown_film(wildcards)
+    name = film_of(wildcards)
     source = CONFIG.film(name)["source"]
     if hasattr(wildcards, "size"):
         parse_size(wildcards.size, f"results/frames/{wildcards.size}")
@@ -101,7 +101,7 @@ def get_source(wildcards):
                 f"film '{name}' has no images: put them at {source}, or set films.{name}.source in config/config.yaml"
             )
         return [
-            literally(image) for image in images
+            require_no_wildcards(image) for image in images
         ]  # a changed image makes the frames anew
     if scheme_of(source):
         check_download(name)
@@ -110,10 +110,10 @@ def get_source(wildcards):
         raise RefilmError(
             f"film '{name}' is missing: put it at {source}, or set films.{name}.source in config/config.yaml"
         )
-    return ancient(literally(source))
+    return ancient(require_no_wildcards(source))
 
 
-@plainly
+@exit_on_error
 def get_previewed_source(wildcards):
     """The film file whose crop is previewed."""
     if wildcards.film in CONFIG.films_of_images():
@@ -137,7 +137,7 @@ def check_download(film):
             )
 
 
-def literally(path):
+def require_no_wildcards(path):
     """A path as an input, which Snakemake reads as a pattern: it knows no way to say that {x} is part of a name."""
     if contains_wildcard(path):
         raise RefilmError(
@@ -146,43 +146,43 @@ def literally(path):
     return path
 
 
-def shown_film(wildcards):
+def film_of(wildcards):
     """The film of a result: the one that its name says, or the one that is compared."""
     if hasattr(wildcards, "comparison"):
         return CONFIG.comparison(wildcards.comparison)["film"]
     return wildcards.film
 
 
-@plainly
+@exit_on_error
 def get_sound_source(wildcards):
     """The film file for its sound; none where the result is to be silent."""
-    return get_source(wildcards) if CONFIG.has_sound(shown_film(wildcards)) else []
+    return get_source(wildcards) if CONFIG.has_sound(film_of(wildcards)) else []
 
 
 def get_audio(wildcards):
     """Which soundtrack of the film is heard: for results, which it decides."""
-    return str(CONFIG.film(shown_film(wildcards))["audio"])
+    return str(CONFIG.film(film_of(wildcards))["audio"])
 
 
 def get_film_options(wildcards):
     """Options of extract_frames that decide its pixels, always in the same order."""
-    return as_options(CONFIG.film_pixels(wildcards.film))
+    return to_cli_options(CONFIG.film_pixels(wildcards.film))
 
 
-def get_film_checks(wildcards, output):
+def get_validation_options(wildcards, output):
     """What is asked of a film file before hours are spent on it. Asking for `output` keeps Snakemake from tracking it."""
     film = CONFIG.film(wildcards.film)
     checks = {key: film[key] for key in ("audio", "sha256") if key in film}
     if scheme_of(film["source"]):
         checks.pop("sha256", None)  # was checked when it was fetched
-    return as_options(checks)
+    return to_cli_options(checks)
 
 
 def get_image_options(wildcards):
     """Options of extract_images that decide its frames: which images there are, too."""
     images = image_files(CONFIG.film(wildcards.film)["source"])
     made = f"results/frames/{wildcards.size}/{wildcards.film}.h5"
-    return as_options(
+    return to_cli_options(
         CONFIG.film_pixels(wildcards.film)
         | {
             "fps": CONFIG.film_rate(wildcards.film),
@@ -201,21 +201,21 @@ def images_of_frames(file):
         return frames.attributes["images"]
 
 
-def get_written_source(wildcards, output):
+def get_source_spec(wildcards, output):
     """The address of a film, or the pattern of its images: untracked, since what moves is still the same film."""
     return CONFIG.film(wildcards.film)["source"]
 
 
 def get_download_checks(wildcards, output):
     film = CONFIG.film(wildcards.film)
-    return as_options({key: film[key] for key in ("sha256",) if key in film})
+    return to_cli_options({key: film[key] for key in ("sha256",) if key in film})
 
 
-def as_options(values):
+def to_cli_options(values):
     return [f"--{key}={value}" for key, value in sorted(values.items())]
 
 
-def one_of(names):
+def name_pattern(names):
     """A wildcard's constraint to these names; where there are none, to nothing."""
     return "|".join(names) or "(?!)"
 
@@ -230,7 +230,7 @@ def films_to_fetch():
     ]
 
 
-@plainly
+@exit_on_error
 def get_training_frames(wildcards):
     """The frames of the model's films; none where the model is there and its recipe is the one that is wanted. So
     frames may be deleted, and films put away, once a model has watched them, and nothing but its recipe retrains it.
@@ -265,7 +265,7 @@ def get_hwaccel(wildcards, output):
     return CONFIG.hwaccel
 
 
-@plainly
+@exit_on_error
 def get_frames(wildcards):
     """The frames of a film at the size of the model that rebuilds it, or that are compared."""
     if hasattr(wildcards, "comparison"):
@@ -275,8 +275,8 @@ def get_frames(wildcards):
     return frames_file(wildcards.film, wildcards.model)
 
 
-@plainly
-def get_compared(wildcards):
+@exit_on_error
+def get_reconstructions(wildcards):
     comparison = CONFIG.comparison(wildcards.comparison)
     return [
         reconstruction_file(comparison["film"], model) for model in comparison["models"]

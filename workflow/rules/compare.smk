@@ -8,7 +8,7 @@ Goes out    results/comparisons/{comparison}.mp4, results/stills/{film}_by_{mode
 rule render_comparison:
     input:
         frames=get_frames,
-        reconstructions=get_compared,
+        reconstructions=get_reconstructions,
         source=get_sound_source,
     output:
         clip=report(
@@ -26,8 +26,8 @@ rule render_comparison:
         mem_mb=4000,
         runtime="4h",
     params:
-        options=plainly(get_comparison_options),
-        audio=plainly(get_audio),
+        options=exit_on_error(get_comparison_options),
+        audio=exit_on_error(get_audio),
         crf=CONFIG.video["crf"],
     message:
         "{wildcards.comparison}: original and reconstructions in one picture"
@@ -51,7 +51,7 @@ rule render_stills:
         sheet=report(
             "results/stills/{film}_by_{model}.png",
             caption="../report/stills.rst",
-            category="Stills",
+            category="ImageSequence",
             labels={"film": "{film}", "model": "{model}"},
         ),
     log:
@@ -62,8 +62,8 @@ rule render_stills:
         mem_mb=1000,
         runtime="10m",
     params:
-        title=plainly(lambda wildcards: CONFIG.film_title(wildcards.film)),
-        by=plainly(lambda wildcards: CONFIG.model_title(wildcards.model)),
+        title=exit_on_error(lambda wildcards: CONFIG.film_title(wildcards.film)),
+        by=exit_on_error(lambda wildcards: CONFIG.model_title(wildcards.model)),
     message:
         "{wildcards.film} by {wildcards.model}: contact sheet"
     shell:

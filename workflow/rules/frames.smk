@@ -22,7 +22,7 @@ rule fetch_film:
     log:
         "logs/fetch_film/{film}{suffix}.log",
     wildcard_constraints:
-        film=one_of(films_to_fetch()),
+        film=name_pattern(films_to_fetch()),
         suffix=r"(\.[a-z0-9]+)?",
     conda:
         "../../envs/refilm.yaml"
@@ -30,7 +30,7 @@ rule fetch_film:
         mem_mb=500,
         runtime="2d",
     params:
-        source=get_written_source,
+        source=get_source_spec,
         checks=get_download_checks,
     message:
         "{wildcards.film}: fetching the film"
@@ -56,8 +56,8 @@ rule extract_frames:
         mem_mb=2000,
         runtime="12h",
     params:
-        checks=get_film_checks,
-        options=plainly(get_film_options),
+        checks=get_validation_options,
+        options=exit_on_error(get_film_options),
         hwaccel=get_hwaccel,
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
@@ -81,7 +81,7 @@ rule extract_images:
     log:
         "logs/extract_images/{size}/{film}.log",
     wildcard_constraints:
-        film=one_of(CONFIG.films_of_images()),
+        film=name_pattern(CONFIG.films_of_images()),
     conda:
         "../../envs/refilm.yaml"
     threads: 8
@@ -89,8 +89,8 @@ rule extract_images:
         mem_mb=4000,
         runtime="12h",
     params:
-        source=get_written_source,
-        options=plainly(get_image_options),
+        source=get_source_spec,
+        options=exit_on_error(get_image_options),
     message:
         "{wildcards.film}: images to frames of {wildcards.size}"
     shell:
@@ -110,7 +110,7 @@ rule preview_crop:
         sheet=report(
             "results/stills/{film}_crop.png",
             caption="../report/crop.rst",
-            category="Stills",
+            category="ImageSequence",
             labels={"film": "{film}", "model": "(crop)"},
         ),
     log:
@@ -122,9 +122,9 @@ rule preview_crop:
         mem_mb=1000,
         runtime="1h",
     params:
-        options=plainly(get_film_options),
+        options=exit_on_error(get_film_options),
         size=CONFIG.training["frame_size"],
-        title=plainly(lambda wildcards: CONFIG.film_title(wildcards.film)),
+        title=exit_on_error(lambda wildcards: CONFIG.film_title(wildcards.film)),
     message:
         "{wildcards.film}: what of its picture is seen"
     shell:

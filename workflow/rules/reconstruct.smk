@@ -58,7 +58,7 @@ rule assemble_video:
         mem_mb=2000,
         runtime="4h",
     params:
-        audio=plainly(get_audio),
+        audio=exit_on_error(get_audio),
         crf=CONFIG.video["crf"],
     message:
         "{wildcards.film} by {wildcards.model}: frames to video, with the film's sound"

@@ -25,7 +25,7 @@ rule train_model:
         mem_mb=16000,
         runtime="7d",
     params:
-        recipe=plainly(get_recipe),
+        recipe=exit_on_error(get_recipe),
         device=get_device,
         machine=get_training_options,
     message:
@@ -59,7 +59,7 @@ rule render_training:
         mem_mb=2000,
         runtime="1h",
     params:
-        title=plainly(lambda wildcards: CONFIG.model_title(wildcards.model)),
+        title=exit_on_error(lambda wildcards: CONFIG.model_title(wildcards.model)),
         crf=CONFIG.video["crf"],
     message:
         "{wildcards.model}: the memory forming, as a film"

@@ -7,10 +7,10 @@ python -m refilm.assemble_video --reconstruction results/reconstructions/bikes_b
 from fractions import Fraction
 from pathlib import Path
 
+from refilm.core.command_line import command_parser, run_command
 from refilm.frames.store import FrameStore
 from refilm.media.encode import encode_video
 from refilm.media.sound import film_sound
-from refilm.settings.errors import command_parser, run_command
 
 _CHUNK = 64  # frames handed to ffmpeg at once
 

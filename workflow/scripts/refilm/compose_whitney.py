@@ -15,10 +15,10 @@ from fractions import Fraction
 import numpy as np
 from PIL import Image, ImageDraw
 
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.files import scratch_folder
 from refilm.media.encode import encode_video
 from refilm.media.sound import film_sound
-from refilm.settings.errors import command_parser, run_command
-from refilm.settings.files import scratch_folder
 
 ELEMENTS = 40
 WIDTH, HEIGHT = 512, 288

@@ -9,26 +9,27 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+from refilm.config.recipe import parse_size
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import check_sha256, check_space
+from refilm.core.times import parse_time
 from refilm.frames.store import write_frames
-from refilm.media.decode import Cut, decode_frames, plan_cut
+from refilm.media.decode import DecodePlan, decode_frames, plan_decode
 from refilm.media.ffmpeg import version
 from refilm.media.probe import probe_picture
 from refilm.media.sound import film_sound
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import check_sha256, check_space
-from refilm.settings.recipe import parse_size
-from refilm.settings.times import parse_time
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
 
 
-def plan(args, name: str) -> Cut:
+def plan(args, name: str) -> DecodePlan:
     """What the options say of the film called `name`: which frames, and which part of its picture."""
     width, height = parse_size(args.size, "--size")
     start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
     picture = probe_picture(args.source, args.deinterlace, args.damaged == "use")
     try:
-        return plan_cut(picture, width, height, start, end, args.crop, args.fit, args.deinterlace)
+        return plan_decode(picture, width, height, start, end, args.crop, args.fit, args.deinterlace)
     except RefilmError as error:
         raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
 

@@ -7,14 +7,15 @@ import json
 import os
 from pathlib import Path
 
+from refilm.config.recipe import parse_size
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import check_space
+from refilm.core.times import frame_range, parse_time
 from refilm.frames.store import write_frames_from
-from refilm.media.bars import Box, box_by_hand
-from refilm.media.stills import Stills, check_alike, probe_stills, render_stills, still_box
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import check_space
-from refilm.settings.recipe import parse_size
-from refilm.settings.sources import image_files, images_digest, parse_rate
-from refilm.settings.times import chosen_frames, parse_time
+from refilm.media.bars import Box, parse_crop_box
+from refilm.media.stills import ImageSequence, check_alike, probe_stills, render_stills, still_box
+from refilm.sources.listing import image_files, images_digest, parse_rate
 
 
 def main(args) -> None:
@@ -27,7 +28,7 @@ def main(args) -> None:
         raise RefilmError(f"{args.source}: the images are not those that were planned for: run the same command again")
     stills = probe_stills(files, parse_rate(args.fps, "fps"), args.threads)
     try:
-        first, count = chosen_frames(start, end, stills.fps, len(files))
+        first, count = frame_range(start, end, stills.fps, len(files))
         box = _seen(stills, args.crop, args.threads)
     except RefilmError as error:
         raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
@@ -47,12 +48,12 @@ def main(args) -> None:
     print(f"{args.frames}: {count} frames at {stills.fps} frames/s, {shape}")
 
 
-def _seen(stills: Stills, crop: str, threads: int) -> Box | None:
+def _seen(stills: ImageSequence, crop: str, threads: int) -> Box | None:
     """The part of every image that is seen; None for all of each, whatever its size."""
     if crop == "none":
         return None
     check_alike(stills)
-    return still_box(stills, threads) if crop == "auto" else box_by_hand(crop, *stills.usual_size)
+    return still_box(stills, threads) if crop == "auto" else parse_crop_box(crop, *stills.usual_size)
 
 
 if __name__ == "__main__":

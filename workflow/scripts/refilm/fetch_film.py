@@ -5,12 +5,12 @@ python -m refilm.fetch_film --source https://example.org/film.mkv --film films/d
 
 from pathlib import Path
 
-from refilm.media.download import fetch
-from refilm.settings.errors import command_parser, run_command
+from refilm.core.command_line import command_parser, run_command
+from refilm.sources.download import fetch
 
 
 def main(args) -> None:
-    found = fetch(args.source, Path(args.film), args.sha256 and args.sha256.lower(), args.patience)
+    found = fetch(args.source, Path(args.film), args.sha256 and args.sha256.lower(), args.stall_timeout)
     print(f"{args.film}: {Path(args.film).stat().st_size / 1e6:,.1f} MB, sha256 {found}")
 
 
@@ -19,5 +19,7 @@ if __name__ == "__main__":
     parser.add_argument("--source", required=True, help="the address")
     parser.add_argument("--film", required=True, help="the film file to write")
     parser.add_argument("--sha256", help="the SHA-256 that it must have")
-    parser.add_argument("--patience", type=float, default=600, help="seconds without one new byte after which to give up")
+    parser.add_argument(
+        "--stall-timeout", type=float, default=600, help="seconds without one new byte after which to give up"
+    )
     run_command(main, parser)

@@ -3,8 +3,8 @@
     python -m refilm.measure_film --frames results/frames/256x144/bikes.h5
         --reconstruction results/reconstructions/bikes_by_bikes.h5 --metrics results/metrics/bikes_by_bikes.csv
 
-frame, seconds; psnr in dB; ssim; film_motion, rebuilt_motion: mean change from the frame before in grey levels, and
-temporal_error: mean difference of the two changes; film_contrast, rebuilt_contrast; film_sharpness, rebuilt_sharpness.
+frame, seconds; psnr in dB; ssim; film_motion, recon_motion: mean change from the frame before in grey levels, and
+temporal_error: mean difference of the two changes; film_contrast, recon_contrast; film_sharpness, recon_sharpness.
 """
 
 from pathlib import Path
@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write
+from refilm.core.progress import progress_bar
 from refilm.frames.store import FrameStore
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import partial_file
-from refilm.settings.progress import progress_bar
-from refilm.viewing import measures
+from refilm.models import metrics
 
 _CHUNK = 32
 
@@ -32,13 +33,13 @@ def main(args) -> None:
                 parts.append(_measure(film, rebuilt, start))
                 bar.update(len(parts[-1]))
         table = pd.concat(parts)
-    with partial_file(Path(args.metrics)) as partial:
+    with atomic_write(Path(args.metrics)) as partial:
         table.round(4).to_csv(partial, index=False)
     pooled = -10 * np.log10(np.mean(10 ** (-table["psnr"] / 10)))
     print(
         f"{args.metrics}: PSNR mean {table['psnr'].mean():.2f}, pooled {pooled:.2f}, worst 5 % "
         f"{table['psnr'].quantile(0.05):.2f} dB; SSIM {table['ssim'].mean():.3f}; sharpness "
-        f"{table['rebuilt_sharpness'].sum() / table['film_sharpness'].sum():.2f} of the film's"
+        f"{table['recon_sharpness'].sum() / table['film_sharpness'].sum():.2f} of the film's"
     )
 
 
@@ -46,17 +47,17 @@ def _measure(film: FrameStore, rebuilt: FrameStore, start: int) -> pd.DataFrame:
     before = max(0, start - 1)  # changes need the frame before; the very first frame has none
     x, y = (torch.from_numpy(store[before : start + _CHUNK]) for store in (film, rebuilt))
     changes = {
-        "film_motion": measures.motion(x),
-        "rebuilt_motion": measures.motion(y),
-        "temporal_error": measures.temporal_error(x, y),
+        "film_motion": metrics.motion(x),
+        "recon_motion": metrics.motion(y),
+        "temporal_error": metrics.temporal_error(x, y),
     }
     if start == 0:
         changes = {name: torch.cat([torch.full((1,), torch.nan), change]) for name, change in changes.items()}
     x, y = x[start - before :], y[start - before :]
     numbers = np.arange(start, start + len(x))
     columns = {"frame": numbers, "seconds": numbers / float(film.fps)}
-    columns |= {"psnr": measures.psnr(x, y), "ssim": measures.ssim(x, y)} | changes
-    for name, measure in (("contrast", measures.contrast), ("sharpness", measures.sharpness)):
+    columns |= {"psnr": metrics.psnr(x, y), "ssim": metrics.ssim(x, y)} | changes
+    for name, measure in (("contrast", metrics.contrast), ("sharpness", metrics.sharpness)):
         columns |= {f"film_{name}": measure(x), f"rebuilt_{name}": measure(y)}
     return pd.DataFrame({name: np.asarray(values) for name, values in columns.items()})
 

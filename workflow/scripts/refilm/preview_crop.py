@@ -3,23 +3,23 @@
 python -m refilm.preview_crop --source films/bikes.mp4 --title Bikes --size 256x144 --sheet results/stills/bikes_crop.png
 """
 
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.times import format_time
 from refilm.extract_frames import add_film_options, plan
 from refilm.media.bars import Box
-from refilm.media.decode import Cut, chosen_box, sample_frames
-from refilm.settings.errors import command_parser, run_command
-from refilm.settings.times import clock
-from refilm.viewing.cropping import draw_boxes, shown_size
-from refilm.viewing.sheet import COLUMNS, write_sheet
+from refilm.media.decode import DecodePlan, chosen_box, sample_frames
+from refilm.rendering.cropping import display_size, draw_boxes
+from refilm.rendering.sheet import COLUMNS, write_sheet
 
 
 def main(args) -> None:
     cut = plan(args, args.title)
     picture = cut.picture
     found = chosen_box(picture, args.crop)
-    size = shown_size(picture.width, picture.height, picture.sample_aspect)
+    size = display_size(picture.width, picture.height, picture.sample_aspect)
     frames, moments = sample_frames(args.source, cut, args.count, *size)
     drawn = draw_boxes(frames, (picture.width, picture.height), found, cut.crop)
-    times = [clock(cut.first / cut.fps + moment) for moment in moments]
+    times = [format_time(cut.first / cut.fps + moment) for moment in moments]
     words = told(cut, found, args)
     write_sheet(
         args.sheet, {"film": drawn}, args.title, words, times, columns=COLUMNS if size[0] >= size[1] else 2 * COLUMNS
@@ -27,7 +27,7 @@ def main(args) -> None:
     print(f"{args.sheet}: {len(frames)} frames, {words}")
 
 
-def told(cut: Cut, found: Box, args) -> str:
+def told(cut: DecodePlan, found: Box, args) -> str:
     """In words: which box it is, where it comes from, and what of it fills the frames."""
     picture = cut.picture
     whole = (found.width, found.height) == (picture.width, picture.height)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import h5py
 
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write, check_space
+from refilm.core.progress import progress_bar
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.networks.device import choose_device
-from refilm.networks.model_file import load_model
-from refilm.networks.rebuild import rebuild_film
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import check_space, partial_file
-from refilm.settings.progress import progress_bar
+from refilm.models.device import choose_device
+from refilm.models.inference import reconstruct_film
+from refilm.models.model_file import load_model
 
 _KEPT_ATTRIBUTES = ("fps", "source", "start_time", "crop", "filter")
 
@@ -30,13 +31,13 @@ def main(args) -> None:
         attributes = {name: film.attributes[name] for name in _KEPT_ATTRIBUTES if name in film.attributes}
         attributes |= {"model": args.model, "recipe": recipe.to_json(), "noise": args.noise}
         name = Path(args.reconstruction).stem
-        with partial_file(Path(args.latents)) as partial, h5py.File(partial, "w") as latents:
-            kept = latents.create_dataset("latents", (len(film), recipe.latent), "f4")
+        with atomic_write(Path(args.latents)) as partial, h5py.File(partial, "w") as latents:
+            kept = latents.create_dataset("latents", (len(film), recipe.latent_dim), "f4")
             latents.attrs.update(attributes)
 
             def rebuilt_batches():
                 with progress_bar(f"reconstruct {name}", len(film), " frames") as bar:
-                    for start, batch_latents, batch in rebuild_film(networks, recipe, film, args.noise):
+                    for start, batch_latents, batch in reconstruct_film(networks, recipe, film, args.noise):
                         kept[start : start + len(batch)] = batch_latents
                         yield batch
                         bar.update(len(batch))

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import scratch_folder
+from refilm.core.times import first_frame, format_time, parse_time
 from refilm.frames.store import FrameStore
 from refilm.media.encode import encode_video
 from refilm.media.sound import film_sound
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import scratch_folder
-from refilm.settings.times import clock, first_frame, parse_time
-from refilm.viewing.comparison import Arrangement, Label
+from refilm.rendering.comparison import Arrangement, Label
 
 _CHUNK = 16  # frames of each film handed to ffmpeg at once
 
@@ -62,8 +63,8 @@ def _stretch(film: FrameStore, args) -> tuple[int, int]:
     last = len(film) if end is None else min(len(film), first_frame(end, film.fps))
     if first >= last:
         raise RefilmError(
-            f"comparison '{Path(args.clip).stem}': nothing lies between start {clock(start or 0)} and end "
-            f"{clock(end) if end else 'of the film'}: the film lasts {clock(len(film) / film.fps)}"
+            f"comparison '{Path(args.clip).stem}': nothing lies between start {format_time(start or 0)} and end "
+            f"{format_time(end) if end else 'of the film'}: the film lasts {format_time(len(film) / film.fps)}"
         )
     return first, last
 

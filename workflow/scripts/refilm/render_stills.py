@@ -4,17 +4,17 @@ python -m refilm.render_stills --frames results/frames/256x144/bikes.h5 --title 
     --reconstruction results/reconstructions/bikes_by_bikes.h5 --sheet results/stills/bikes_by_bikes.png
 """
 
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.times import format_time
 from refilm.frames.store import FrameStore
-from refilm.settings.errors import command_parser, run_command
-from refilm.settings.times import clock
-from refilm.viewing.sheet import spread, write_sheet
+from refilm.rendering.sheet import spread, write_sheet
 
 
 def main(args) -> None:
     with FrameStore(args.frames) as film, FrameStore(args.reconstruction) as rebuilt:
         chosen = spread(len(film), args.count)
         rows = {"original": film.read(chosen), "reconstruction": rebuilt.read(chosen)}
-        times = [clock(n / film.fps) for n in chosen]
+        times = [format_time(n / film.fps) for n in chosen]
         write_sheet(args.sheet, rows, args.title, f"above, and below it as remembered by {args.by}", times)
     print(f"{args.sheet}: {len(chosen)} frames")
 

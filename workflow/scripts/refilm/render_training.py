@@ -6,11 +6,12 @@ python -m refilm.render_training --model results/models/bikes/model.safetensors 
 
 from pathlib import Path
 
+from refilm.config.recipe import Recipe, metadata_of_model
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
 from refilm.media.encode import encode_video
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.recipe import Recipe, metadata_of_model
-from refilm.viewing.formation import FPS, SIZE, Formation
-from refilm.viewing.previews import read_previews
+from refilm.rendering.previews import read_previews
+from refilm.rendering.training_film import FPS, SIZE, TrainingFilm
 
 
 def main(args) -> None:
@@ -22,7 +23,7 @@ def main(args) -> None:
         raise RefilmError(f"{folder}: there are no previews of this training: to have them, train the model anew")
     originals = previews[-1][1]["film"]
     alike = [(step, rows["rebuilt"]) for step, rows in previews if rows["film"].shape == originals.shape]
-    film = Formation(args.title, originals, alike)
+    film = TrainingFilm(args.title, originals, alike)
     encode_video(args.film, film.frames(), len(film), SIZE, FPS, args.crf, None, f"training of {args.title}")
     print(f"{args.film}: {len(alike)} previews up to step {alike[-1][0]:,}")
 

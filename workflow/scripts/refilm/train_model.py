@@ -16,18 +16,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from refilm.networks.device import choose_device
-from refilm.networks.model_file import save_model
-from refilm.settings.errors import RefilmError, command_parser, run_command
-from refilm.settings.files import partial_file
-from refilm.settings.recipe import Recipe
+from refilm.config.recipe import Recipe
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write
+from refilm.models.device import choose_device
+from refilm.models.model_file import save_model
+from refilm.rendering.curves import diagnose, draw_curves
+from refilm.rendering.previews import archive_other_recipes, write_preview
+from refilm.rendering.tensorboard import TensorBoardLogger
 from refilm.training.checkpoint import StateFolder
+from refilm.training.distributed import ProcessGroup, check_shares, local_device, spawn_processes
 from refilm.training.loop import Preview, train
-from refilm.training.processes import Processes, check_shares, my_device, together
 from refilm.training.trainer import Trainer
-from refilm.viewing.curves import amiss, draw_curves
-from refilm.viewing.previews import move_others_aside, write_preview
-from refilm.viewing.tensorboard import Events
 
 _DRAWN_EVERY = 60.0  # seconds
 
@@ -40,30 +41,30 @@ def main(args) -> None:
         raise RefilmError(f"{model}: this model was trained already: the same command again {again}")
     device, films, folder = choose_device(args.device), [Path(file) for file in args.frames], model.parent
     check_shares(recipe, args.gpus, device, args.device)
-    with together(args.gpus, device) as processes:
+    with spawn_processes(args.gpus, device) as processes:
         if processes.number:
-            train(recipe, films, folder, my_device(device), lambda _preview: None, processes=processes)
+            train(recipe, films, folder, local_device(device), lambda _preview: None, processes=processes)
         else:
-            trainer = _train(args, recipe, films, folder, my_device(device), processes)
+            trainer = _train(args, recipe, films, folder, local_device(device), processes)
     if processes.number:
         return
     save_model(model, trainer.average, recipe, trainer.step)
     draw_curves(folder / "training.csv", folder / "training.png", folder.name)
     print(f"{model}: trained for {trainer.step} steps")
-    for title, said in amiss(pd.read_csv(folder / "training.csv")).items():
+    for title, said in diagnose(pd.read_csv(folder / "training.csv")).items():
         print(f"{folder / 'training.png'}: {title}: {said}")
 
 
-def _train(args, recipe: Recipe, films: list[Path], folder: Path, device: torch.device, processes: Processes) -> Trainer:
+def _train(args, recipe: Recipe, films: list[Path], folder: Path, device: torch.device, processes: ProcessGroup) -> Trainer:
     """The training, with all that is written while it goes on."""
     previews, key = folder / "previews", recipe.state_key()
     drawn = -math.inf
-    events = Events(folder / "tensorboard", folder / "training.csv", previews) if args.tensorboard else None
+    events = TensorBoardLogger(folder / "tensorboard", folder / "training.csv", previews) if args.tensorboard else None
 
     def begin() -> None:
-        with partial_file(folder / "recipe.json") as partial:
+        with atomic_write(folder / "recipe.json") as partial:
             partial.write_text(json.dumps(json.loads(recipe.to_json()), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        move_others_aside(previews, key)
+        archive_other_recipes(previews, key)
 
     def show(preview: Preview) -> None:
         pictures = (preview.originals, preview.rebuilt)

@@ -13,8 +13,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from refilm.settings.errors import RefilmError
-from refilm.settings.files import partial_file, scratch_file
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write, scratch_file
 
 DATA_OFFSET = 1 << 20
 SCHEMA = 1
@@ -27,7 +27,7 @@ def write_frames(path: Path, width: int, height: int, attributes: dict, produce:
     is complete, counted and synced to disk. Returns the number of frames.
     """
     path = Path(path)
-    with partial_file(path) as partial, open(partial, "wb+") as file:
+    with atomic_write(path) as partial, open(partial, "wb+") as file:
         file.seek(DATA_OFFSET)
         count = produce(file)
         file.flush()

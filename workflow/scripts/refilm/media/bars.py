@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
-from refilm.settings.errors import RefilmError
+from refilm.core.errors import RefilmError
 
 _SUPPORT = 0.05  # share of the frames that must agree on an edge: a glitch does not, a changed aspect ratio does
 _BAR = 0.2  # share of the frames that end at the edge of a bar; what is drawn on black ends somewhere else each time
@@ -50,7 +50,7 @@ def _edge(side: tuple[int, ...], outer, border: int) -> int:
     return agreed if agreed != border and support[agreed] >= _BAR else border
 
 
-def box_by_hand(crop: str, width: int, height: int) -> Box:
+def parse_crop_box(crop: str, width: int, height: int) -> Box:
     """The box 'W:H:X:Y' of a picture of that size. Raises RefilmError if it leaves the picture."""
     box_width, box_height, x, y = map(int, crop.split(":"))
     box = Box(x, y, box_width, box_height)
@@ -59,13 +59,13 @@ def box_by_hand(crop: str, width: int, height: int) -> Box:
     return box
 
 
-def size_inside(box: Box, sample_aspect: Fraction, width: int, height: int) -> tuple[int, int]:
+def fit_size(box: Box, sample_aspect: Fraction, width: int, height: int) -> tuple[int, int]:
     """(width, height) in pixels of all of the box, in its own shape, as large as it goes into width x height."""
     shown = Fraction(box.width, box.height) * sample_aspect
     return max(1, min(width, round(height * shown))), max(1, min(height, round(width / shown)))
 
 
-def fill_box(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:
+def crop_to_aspect(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:
     """The largest part in the middle of `box` that has the shape of width x height square pixels."""
     shape = Fraction(width, height) / sample_aspect  # wanted width over height, in the film's own pixels
     fitted_width = min(box.width, _even(box.height * shape, box.width))

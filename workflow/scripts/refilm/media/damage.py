@@ -17,10 +17,10 @@ def broken_frames(said: str) -> int:
 
 def is_cut_off(path: Path | str, said: str) -> bool:
     """True if the file ends before its own structure does, or ffmpeg, reading it, said so."""
-    return _CUT_OFF.search(said) is not None or promised_bytes(path) > Path(path).stat().st_size
+    return _CUT_OFF.search(said) is not None or declared_size(path) > Path(path).stat().st_size
 
 
-def promised_bytes(path: Path | str) -> int:
+def declared_size(path: Path | str) -> int:
     """Where the last of the outermost boxes of an MP4 or RIFF (AVI) file ends; 0 for any other."""
     end = 0
     with open(path, "rb") as file:

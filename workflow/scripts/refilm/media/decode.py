@@ -14,14 +14,22 @@ from pathlib import Path
 import ffmpeg
 import numpy as np
 
+from refilm.core.errors import RefilmError
+from refilm.core.progress import progress_bar
+from refilm.core.times import frame_range
 from refilm.media import damage
-from refilm.media.bars import Box, box_by_hand, fill_box
-from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, film_input, last_words, run_ffmpeg, run_ffmpeg_into
-from refilm.media.filters import deinterlaced, one_size, scaled
+from refilm.media.bars import Box, crop_to_aspect, parse_crop_box
+from refilm.media.ffmpeg import (
+    FfmpegProcess,
+    Watchdog,
+    command_line,
+    film_input,
+    run_ffmpeg,
+    run_ffmpeg_into,
+    summarise_stderr,
+)
+from refilm.media.filters import deinterlace_filters, scaled, unify_size_filters
 from refilm.media.probe import Picture
-from refilm.settings.errors import RefilmError
-from refilm.settings.progress import progress_bar
-from refilm.settings.times import chosen_frames
 
 _SEEK_SECONDS = 10  # how far before its first frame a part of a film is decoded
 _LOOK_SECONDS = 0.25  # how often the growing file is looked at
@@ -29,7 +37,7 @@ _RAGGED_FRAMES = 2  # so many may be incomplete at the ends of a recording
 
 
 @dataclass(frozen=True)
-class Cut:
+class DecodePlan:
     """Which frames of a film are taken and how each becomes width x height: all that decides the frames' pixels.
 
     fps: frames a second, which is twice the film's where each field becomes a frame; first, frames: index of the first frame
@@ -51,7 +59,7 @@ class Cut:
         return self.picture.first_time + self.first / self.fps
 
 
-def plan_cut(
+def plan_decode(
     picture: Picture,
     width: int,
     height: int,
@@ -60,7 +68,7 @@ def plan_cut(
     crop: str = "auto",
     fit: str = "crop",
     deinterlace: str = "auto",
-) -> Cut:
+) -> DecodePlan:
     """Decide which frames and which part of the picture make the frames file.
 
     start, end: seconds of the film as shown, the first frame at or after `start` to the last before `end`;
@@ -71,19 +79,19 @@ def plan_cut(
     """
     each_field = deinterlace == "fields"
     fps, count = picture.fps * (1 + each_field), picture.frames * (1 + each_field)
-    first, count = chosen_frames(start, end, fps, count)
+    first, count = frame_range(start, end, fps, count)
     box = chosen_box(picture, crop)
     if fit == "crop":
-        box = fill_box(box, picture.sample_aspect, width, height)
-    chain = one_size(picture.width, picture.height, picture.sample_aspect, picture.changing)
+        box = crop_to_aspect(box, picture.sample_aspect, width, height)
+    chain = unify_size_filters(picture.width, picture.height, picture.sample_aspect, picture.changing)
     if deinterlace != "off":
-        chain += deinterlaced(picture.fields, picture.tagged, each_field)
+        chain += deinterlace_filters(picture.fields, picture.tagged, each_field)
     chain += _pick_frames(picture, fps, first)
     chain += scaled(picture.colour, picture.sample_aspect, box, width, height, fit)
-    return Cut(picture, fps, width, height, first, count, box, ",".join(chain))
+    return DecodePlan(picture, fps, width, height, first, count, box, ",".join(chain))
 
 
-def decode_frames(path: Path | str, cut: Cut, into, what: str, threads: int, hwaccel: str = "none") -> int:
+def decode_frames(path: Path | str, cut: DecodePlan, into, what: str, threads: int, hwaccel: str = "none") -> int:
     """Decode the frames of `cut` as rgb24 into the file object `into`, from its present position on.
 
     threads: processor cores to use; hwaccel: 'none', 'auto', or what ffmpeg calls it; where that does not work, it is said
@@ -110,7 +118,7 @@ def _present_hardware() -> str | None:
     return next((name for device, name in devices.items() if Path(device).exists()), None)
 
 
-def _decode(path, cut: Cut, into, what: str, threads: int, options: dict) -> int:
+def _decode(path, cut: DecodePlan, into, what: str, threads: int, options: dict) -> int:
     frame_bytes = cut.width * cut.height * 3
     base = into.tell()
     # Its own default leaves cores idle while the scaler works: three threads a core are 4 % faster on two cores.
@@ -119,13 +127,13 @@ def _decode(path, cut: Cut, into, what: str, threads: int, options: dict) -> int
         said = process.finish()
     count, rest = divmod(max(0, into.seek(0, os.SEEK_END) - base), frame_bytes)
     if rest or count == 0:
-        raise RefilmError(f"{path}: ffmpeg stopped inside frame {count}: {last_words(said) or 'no more was written'}")
+        raise RefilmError(f"{path}: ffmpeg stopped inside frame {count}: {summarise_stderr(said) or 'no more was written'}")
     if not cut.picture.damaged:
         _check_whole(path, cut, count, said)
     return count
 
 
-def _check_whole(path, cut: Cut, count: int, said: str) -> None:
+def _check_whole(path, cut: DecodePlan, count: int, said: str) -> None:
     """Raises RefilmError if frames are missing, or ffmpeg had to conceal errors in some."""
     allowed = _RAGGED_FRAMES if cut.picture.ragged else 0
     lost = cut.frames - count - (not cut.picture.constant)  # the last frame of a variable-rate film may be rounded away
@@ -134,13 +142,13 @@ def _check_whole(path, cut: Cut, count: int, said: str) -> None:
         broken = _broken_until(path, cut, cut.frames) - _broken_until(path, cut, 0)
     if count > cut.frames or lost > allowed or broken > allowed:
         whole = max(0, min(count, cut.frames) - broken)
-        told = last_words(said)
+        told = summarise_stderr(said)
         raise RefilmError(
             damage.line(path, f"of {cut.frames} frames {whole} are there and whole{f' ({told})' if told else ''}")
         )
 
 
-def _broken_until(path, cut: Cut, frame: int) -> int:
+def _broken_until(path, cut: DecodePlan, frame: int) -> int:
     """Broken frames of the stretch that is decoded, from where it was sought to frame `frame` of the cut. By one thread:
     several do not conceal the same errors every time. A line for each frame shows that ffmpeg does not hang."""
     until = f"trim=end={float(cut.start_time + frame / cut.fps):.6f}"
@@ -157,7 +165,7 @@ def _pick_frames(picture: Picture, fps: Fraction, first: int) -> list[str]:
     return [f"trim=start={float(early):.6f}"] if first else []
 
 
-def _command(path, cut: Cut, threads: int, options: dict, **to) -> list[str]:
+def _command(path, cut: DecodePlan, threads: int, options: dict, **to) -> list[str]:
     """ffmpeg's command for the frames of `cut`, or to do with that stretch of the film what `to` says."""
     options = options | {"threads": threads, "reinit_filter": 0} | cut.picture.decoder
     if cut.first and cut.picture.constant:
@@ -176,14 +184,14 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
 
     Meanwhile what is written goes to the disk, so that at the end there is little left to wait for.
     """
-    dog, done = Watchdog(path), 0
+    watchdog, done = Watchdog(path), 0
     with progress_bar(what, total, " frames") as bar, ThreadPoolExecutor(1) as disk:
         written = disk.submit(os.fsync, into.fileno())
         while process.running(wait_seconds=_LOOK_SECONDS):
             now = (os.fstat(into.fileno()).st_size - base) // frame_bytes
             bar.update(max(0, now - done))
             done = max(done, now)
-            dog.look(done, process.said_bytes(), "frames")
+            watchdog.check(done, process.stderr_size(), "frames")
             if written.done():
                 written.result()  # a disk that fails says so once, to whoever asks first
                 written = disk.submit(os.fsync, into.fileno())
@@ -191,14 +199,16 @@ def _watch(process: FfmpegProcess, into, base: int, frame_bytes: int, total: int
         bar.update(max(0, (os.fstat(into.fileno()).st_size - base) // frame_bytes - done))
 
 
-def sample_frames(path: Path | str, cut: Cut, count: int, width: int, height: int) -> tuple[np.ndarray, list[Fraction]]:
+def sample_frames(
+    path: Path | str, cut: DecodePlan, count: int, width: int, height: int
+) -> tuple[np.ndarray, list[Fraction]]:
     """About `count` whole pictures spread over the stretch of `cut`: uint8 (n, height, width, 3), and their seconds of it.
 
     What cannot be read of a damaged film is left out. Raises RefilmError if nothing can.
     """
     picture = cut.picture
-    chain = one_size(picture.width, picture.height, picture.sample_aspect, picture.changing)
-    chain += deinterlaced(picture.fields, picture.tagged, each_field=False)
+    chain = unify_size_filters(picture.width, picture.height, picture.sample_aspect, picture.changing)
+    chain += deinterlace_filters(picture.fields, picture.tagged, each_field=False)
     whole = Box(0, 0, picture.width, picture.height)
     chain += scaled(picture.colour, picture.sample_aspect, whole, width, height, "stretch")
     moments = [Fraction(2 * n + 1, 2 * count) * cut.frames / cut.fps for n in range(min(count, cut.frames))]
@@ -228,4 +238,4 @@ def chosen_box(picture: Picture, crop: str) -> Box:
         return picture.box
     if crop == "none":
         return Box(0, 0, picture.width, picture.height)
-    return box_by_hand(crop, picture.width, picture.height)
+    return parse_crop_box(crop, picture.width, picture.height)

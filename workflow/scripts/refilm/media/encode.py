@@ -6,11 +6,11 @@ from pathlib import Path
 
 import ffmpeg
 
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write
+from refilm.core.progress import progress_bar
 from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
-from refilm.media.sound import RATE, Sound, in_step, sound_pipe
-from refilm.settings.errors import RefilmError
-from refilm.settings.files import partial_file
-from refilm.settings.progress import progress_bar
+from refilm.media.sound import RATE, Sound, sound_pipe, synchronise_audio
 
 # RGB to BT.709 in limited range, with full-resolution chroma and exact rounding on the way, and tags that say so.
 _TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv", "flags": "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"}
@@ -33,10 +33,10 @@ def encode_video(path: Path | str, frames, count: int, size: tuple[int, int], fp
     streams = [picture.filter_("scale", **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)]
     options = {"c:v": "libx264", "preset": "medium", "crf": crf, "movflags": "+faststart", "fps_mode": "passthrough"}
     written = 0
-    with partial_file(path) as partial, ExitStack() as stack:
+    with atomic_write(path) as partial, ExitStack() as stack:
         pipes = [] if sound is None else [stack.enter_context(sound_pipe(sound, count / fps))]
         if sound is not None:
-            streams.append(in_step(sound, *pipes, count / fps))
+            streams.append(synchronise_audio(sound, *pipes, count / fps))
             options |= _SOUND
         output = ffmpeg.output(*streams, f"file:{partial}", format="mp4", video_track_timescale=_timescale(fps), **options)
         with FfmpegProcess(command_line(output, "-v", "warning"), str(path), stdin=True, pass_fds=pipes) as process:

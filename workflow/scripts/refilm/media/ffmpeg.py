@@ -19,8 +19,8 @@ from pathlib import Path
 import ffmpeg
 import imageio_ffmpeg
 
-from refilm.settings.errors import RefilmError
-from refilm.settings.stopping import half_made, kill_child
+from refilm.core.errors import RefilmError
+from refilm.core.signals import cleanup_on_signal, kill_child
 
 # Demuxers that read the one file that they are given, by the names that ffmpeg knows them by.
 _CONTAINERS = (
@@ -31,12 +31,12 @@ _CONTAINERS = (
     "smjpeg,smk,smush,siff,swf,thp,tiertexseq,tmv,tta,txd,ty,vc1,vc1test,vid,vividas,vivo,vmd,vqf,vvc,w64,wav,wc3movie,"
     "webp_anim,jpegxl_anim,wsvqa,wtv,wv,xmv,yop,yuv4mpegpipe"
 )
-SILENT_SECONDS = 120  # an ffmpeg that makes nothing for so long hangs
+STALL_TIMEOUT_SECONDS = 120  # an ffmpeg that makes nothing for so long hangs
 _MOST_SAID = 256_000_000  # bytes
 _UNLESS_ORPHAN = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
-_SPEAKER = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
+_LOG_PREFIX = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
 # What ffmpeg says of the consequences of an error; the cause stands before it.
-_ECHO = re.compile(
+_SECONDARY_ERROR = re.compile(
     r"Conversion failed|Last message repeated|Task finished|Terminating thread|Error sending frames|Nothing was written"
     r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
     r"|too many threads|At least one output file|Guessed Channel Layout"
@@ -67,15 +67,15 @@ def film_input(path: Path | str, **options):
     return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
 
 
-def describe_film(path: Path | str) -> str:
+def dump_streams(path: Path | str) -> str:
     """What ffmpeg says of a film file and its streams. It decodes a little for it, and says so if it cannot."""
     # With no output named ffmpeg describes its input and exits with status 1: its words are the result.
     command = command_line(ffmpeg.output(film_input(path), "none"))[:-1]
     with FfmpegProcess(command, str(path)) as process:
-        dog = Watchdog(str(path))
+        watchdog = Watchdog(str(path))
         while process.running(wait_seconds=1):
-            dog.look(process.said_bytes(), process.said_bytes())
-        return process.said()
+            watchdog.check(process.stderr_size(), process.stderr_size())
+        return process.stderr_text()
 
 
 def raw_frames_input(width: int, height: int, fps, **options):
@@ -126,7 +126,7 @@ class FfmpegProcess:
             return subprocess.Popen(command, stdin=reading, stdout=stdout, stderr=self._stderr, pass_fds=pass_fds)
 
         self._while_it_runs = contextlib.ExitStack()
-        self._process = self._while_it_runs.enter_context(half_made(start, kill_child))
+        self._process = self._while_it_runs.enter_context(cleanup_on_signal(start, kill_child))
         self.stdin = self._process.stdin
 
     def __enter__(self) -> "FfmpegProcess":
@@ -159,43 +159,45 @@ class FfmpegProcess:
             with contextlib.suppress(BrokenPipeError):  # it ended early: its status and its words below say why
                 self.stdin.close()
         status = self._process.wait()
-        said = self.said()
+        said = self.stderr_text()
         if status != 0:
             if "No space left on device" in said:
                 raise OSError(28, "No space left on device", self.what)
-            raise RefilmError(f"{self.what}: ffmpeg failed: {last_words(said) or f'exit status {status}'}")
+            raise RefilmError(f"{self.what}: ffmpeg failed: {summarise_stderr(said) or f'exit status {status}'}")
         return said
 
-    def said_bytes(self) -> int:
+    def stderr_size(self) -> int:
         """How much it has said on stderr so far."""
         return os.fstat(self._stderr.fileno()).st_size
 
-    def said(self) -> str:
+    def stderr_text(self) -> str:
         """What it has said on stderr so far."""
         self._stderr.seek(0)
         return self._stderr.read().decode(errors="replace")
 
 
-def last_words(said: str, lines: int = 2) -> str:
+def summarise_stderr(said: str, lines: int = 2) -> str:
     """The last telling lines of ffmpeg's stderr as one line; what is only a consequence is told if there is no more."""
-    spoken = dict.fromkeys(_SPEAKER.sub("", line).strip() for line in said.splitlines())
-    kept = [line for line in spoken if line and not _ECHO.search(line)] or [line for line in spoken if line]
+    spoken = dict.fromkeys(_LOG_PREFIX.sub("", line).strip() for line in said.splitlines())
+    kept = [line for line in spoken if line and not _SECONDARY_ERROR.search(line)] or [line for line in spoken if line]
     return "; ".join(kept[-lines:])
 
 
 class Watchdog:
-    """Raises RefilmError once what a process has made has not grown for SILENT_SECONDS, or it says more than it ever should:
-    on a damaged file an ffmpeg may hang."""
+    """Raises RefilmError when a process has made no output for STALL_TIMEOUT_SECONDS, or its stderr is too long: on a
+    damaged file ffmpeg may hang."""
 
     def __init__(self, what: str):
         self._what, self._most, self._since = what, 0, time.monotonic()
 
-    def look(self, made: int, said_bytes: int, unit: str = "bytes") -> None:
+    def look(self, made: int, stderr_size: int, unit: str = "bytes") -> None:
         if made > self._most:
             self._most, self._since = made, time.monotonic()
-        if time.monotonic() - self._since > SILENT_SECONDS:
-            raise RefilmError(f"{self._what}: ffmpeg has made nothing for {SILENT_SECONDS} s after {self._most} {unit}")
-        if said_bytes > _MOST_SAID:
+        if time.monotonic() - self._since > STALL_TIMEOUT_SECONDS:
+            raise RefilmError(
+                f"{self._what}: ffmpeg has made nothing for {STALL_TIMEOUT_SECONDS} s after {self._most} {unit}"
+            )
+        if stderr_size > _MOST_SAID:
             raise RefilmError(f"{self._what}: the film is damaged: ffmpeg does nothing but report errors: copy it again")
 
 
@@ -205,9 +207,9 @@ def run_ffmpeg_into(out, command: list[str], what: str) -> str:
     Raises RefilmError with ffmpeg's last words on failure, or if it hangs.
     """
     with FfmpegProcess(command, what, stdout=out) as process:
-        dog = Watchdog(what)
+        watchdog = Watchdog(what)
         while process.running(wait_seconds=1):
-            dog.look(os.fstat(out.fileno()).st_size + process.said_bytes(), process.said_bytes())
+            watchdog.check(os.fstat(out.fileno()).st_size + process.stderr_size(), process.stderr_size())
         said = process.finish()
     out.seek(0)
     return said

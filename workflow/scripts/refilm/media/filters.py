@@ -2,14 +2,14 @@
 
 from fractions import Fraction
 
-from refilm.media.bars import Box, size_inside
+from refilm.media.bars import Box, fit_size
 from refilm.media.colour import Colour
 
 # ffmpeg's default flags are 1.25 grey levels off and 20 dB from an exact box average; these are within 0.01 and 52 dB.
 _SCALER = "flags=area+accurate_rnd+full_chroma_int"
 
 
-def one_size(width: int, height: int, aspect: Fraction, changing: bool) -> list[str]:
+def unify_size_filters(width: int, height: int, aspect: Fraction, changing: bool) -> list[str]:
     """Filters after which each frame is width x height pixels of that shape, as the others are.
 
     Where a film is known to change, what has another shape is shown as meant, between black. Where it is not, a frame of
@@ -27,7 +27,7 @@ def one_size(width: int, height: int, aspect: Fraction, changing: bool) -> list[
     ]
 
 
-def deinterlaced(fields: str, tagged: bool, each_field: bool) -> list[str]:
+def deinterlace_filters(fields: str, tagged: bool, each_field: bool) -> list[str]:
     """Filters that make whole pictures of fields: one a frame, or with `each_field` one a field, of twice the rate.
 
     fields: 'progressive', 'tff' or 'bff'; tagged: the frames say so themselves, and those that say otherwise are kept.
@@ -43,7 +43,7 @@ def scaled(colour: Colour, aspect: Fraction, box: Box, width: int, height: int, 
     """Filters from the picture inside `box` to width x height of RGB; `fit` 'pad' shows all of it, between black."""
     inner_width, inner_height = width, height
     if fit == "pad":
-        inner_width, inner_height = size_inside(box, aspect, width, height)
+        inner_width, inner_height = fit_size(box, aspect, width, height)
     over_black = []
     if colour.alpha:
         over_black = [f"scale={colour.scaler_options}:{_SCALER}", "format=gbrap", "premultiply=inplace=1", "format=gbrp"]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import ffmpeg
 
+from refilm.core.errors import RefilmError
 from refilm.media.bars import Box, picture_box
 from refilm.media.colour import Colour, colour_of
 from refilm.media.ffmpeg import command_line, film_input, run_ffmpeg
-from refilm.media.filters import one_size
-from refilm.settings.errors import RefilmError
+from refilm.media.filters import unify_size_filters
 
 _FRAME = re.compile(r"\bn: *\d+ .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
 _TAGS = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
@@ -35,8 +35,8 @@ _PROGRESSIVE_CODECS = {"vp8", "vp9", "av1", "vvc", "theora", "mpeg1video", "h263
 _RUNS, _RUN_FRAMES = 6, 20  # where fields must be measured: so many runs of so many neighbouring frames
 _DECIDED = 8  # frames of which `idet` must be sure
 # True fields come in one order; fine stripes, which resemble combing, in both.
-_TAG_HOLDS, _PLAINLY_FIELDS = 0.75, 0.9
-_OUTWEIGHS = 4  # times as many frames of one kind as of the other
+_TAG_MIN_SHARE, _INTERLACED_MIN_SHARE = 0.75, 0.9
+_MAJORITY_RATIO = 4  # times as many frames of one kind as of the other
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Look:
     box: Box
 
 
-def look_at_key_frames(path: Path | str, stream: int, decoder: dict) -> Look | None:
+def analyse_key_frames(path: Path | str, stream: int, decoder: dict) -> Look | None:
     """The look of a film by its key frames, or None where these are too few to tell.
 
     decoder: what options its decoder needs.
@@ -70,7 +70,7 @@ def look_at_key_frames(path: Path | str, stream: int, decoder: dict) -> Look | N
     return _look(path, stream, options, every=1, fewest=_FEW)
 
 
-def look_at_frames(path: Path | str, stream: int, decoder: dict, count: int) -> Look:
+def analyse_frames(path: Path | str, stream: int, decoder: dict, count: int) -> Look:
     """The look of a film of `count` frames, of which those are decoded that others need. RefilmError if none can be."""
     hasty = {"skip_frame": "noref", "skip_loop_filter": "all"}  # half the time, and blocks do not hide a bar
     look = _look(path, stream, hasty | decoder, every=max(1, count // _SAMPLES), fewest=1)
@@ -85,22 +85,22 @@ def _look(path, stream: int, options: dict, every: int, fewest: int) -> Look | N
     if not shown:
         return None
     shapes = Counter(_shape(frame) for frame in shown)
-    width, height, aspect = _commonest(shapes)
-    if len(shown) < fewest and (len(shapes) > 1 or not _plainly_whole(said, width, height)):
+    width, height, aspect = _mode(shapes)
+    if len(shown) < fewest and (len(shapes) > 1 or not _fills_frame(said, width, height)):
         return None
     if len(shapes) > 1:
-        alike = one_size(width, height, aspect, changing=True)
+        alike = unify_size_filters(width, height, aspect, changing=True)
         edges = _describe(path, stream, options | {"reinit_filter": 0}, [*alike, *_each(every), _CROPDETECT])
     else:
         edges = said
     box = picture_box([tuple(map(int, found)) for found in _EDGES.findall(edges)], width, height)
-    order = _commonest(frame[5] for frame in shown)
+    order = _mode(frame[5] for frame in shown)
     fields = {"T": "tff", "B": "bff"}.get(order, "progressive")
-    colour = colour_of(_commonest(frame[0] for frame in shown), _commonest(_TAGS.findall(said)), width, height)
+    colour = colour_of(_mode(frame[0] for frame in shown), _mode(_TAGS.findall(said)), width, height)
     return Look(width, height, aspect, len(shapes) > 1, colour, fields, box)
 
 
-def _plainly_whole(said: str, width: int, height: int) -> bool:
+def _fills_frame(said: str, width: int, height: int) -> bool:
     """Whether most of the frames, and a few at least, show something at all four edges: then others can show no bars."""
     edges = [tuple(map(int, found)) for found in _EDGES.findall(said)]
     whole = sum(x1 <= 1 and y1 <= 1 and x2 >= width - 2 and y2 >= height - 2 for x1, x2, y1, y2 in edges)
@@ -120,7 +120,7 @@ def _describe(path, stream: int, options: dict, filters: list[str]) -> str:
     return run_ffmpeg(command_line(output), str(path))[1]
 
 
-def _commonest(things):
+def _mode(things):
     return Counter(things).most_common(1)[0][0]
 
 
@@ -129,7 +129,9 @@ def _shape(frame: tuple[str, ...]) -> tuple[int, int, Fraction]:
     return width, height, Fraction(aspect_x, aspect_y) if aspect_x and aspect_y else Fraction(1)
 
 
-def find_fields(path: Path | str, stream: int, codec: str, look: Look, declared: bool, fps: Fraction, seconds: float) -> str:
+def detect_field_order(
+    path: Path | str, stream: int, codec: str, look: Look, declared: bool, fps: Fraction, seconds: float
+) -> str:
     """'progressive', 'tff' or 'bff', by the frames' tags where those can be trusted and by measurement where not.
 
     declared: the file says that the picture is progressive. Such a film is believed, but for the sizes and rates of
@@ -144,9 +146,9 @@ def find_fields(path: Path | str, stream: int, codec: str, look: Look, declared:
     order = max(("tff", "bff"), key=counts.get)
     fields, whole = counts["tff"] + counts["bff"], counts["progressive"]
     if look.fields == "progressive":
-        plain = counts[order] >= max(_DECIDED, _OUTWEIGHS * whole, _PLAINLY_FIELDS * fields)
+        plain = counts[order] >= max(_DECIDED, _MAJORITY_RATIO * whole, _INTERLACED_MIN_SHARE * fields)
         return order if plain else "progressive"
-    refuted = fields + whole >= _DECIDED and (counts[order] < _TAG_HOLDS * fields or _OUTWEIGHS * fields < whole)
+    refuted = fields + whole >= _DECIDED and (counts[order] < _TAG_MIN_SHARE * fields or _MAJORITY_RATIO * fields < whole)
     return "progressive" if refuted else look.fields
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import ffmpeg
 
+from refilm.core.errors import RefilmError
 from refilm.media import damage
-from refilm.media.ffmpeg import command_line, describe_film, film_input, last_words, run_ffmpeg, run_ffmpeg_into
-from refilm.media.look import Look, find_fields, look_at_frames, look_at_key_frames, order_of_fields
-from refilm.settings.errors import RefilmError
+from refilm.media.ffmpeg import command_line, dump_streams, film_input, run_ffmpeg, run_ffmpeg_into, summarise_stderr
+from refilm.media.look import Look, analyse_frames, analyse_key_frames, detect_field_order, order_of_fields
 
 _STREAM = re.compile(r"^\s*Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.MULTILINE)
 _SIZE = re.compile(r", ([1-9]\d*)x([1-9]\d*)\b")
@@ -28,9 +28,9 @@ _NO_TIME = -(2**63)  # AV_NOPTS_VALUE
 _DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
 _STUCK_PACKETS = 24  # where a file's clock goes back, ffmpeg lets it stand still until it has caught up
 _GOOD_SHARE = Fraction(1, 10)
-_FASTEST = 300  # frames a second; a clock that says more is wrong
-_EMPTIEST = 100  # frames for each that is there, in a film that is used although it is damaged
-_PROMISING = {"mov", "matroska", "avi", "flv", "asf"}  # containers whose header says how long the film is
+_MAX_FPS = 300  # frames a second; a clock that says more is wrong
+_MAX_GAP_RATIO = 100  # frames for each that is there, in a film that is used although it is damaged
+_CONTAINERS_WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}  # containers whose header says how long the film is
 _BROADCAST = {"mpegts", "mpeg"}  # containers of recordings, which begin and end in the middle of a frame
 
 # Rates that films have; a measured rate within a tick of the file's clock of one of these is that one.
@@ -87,16 +87,16 @@ def probe_picture(path: Path | str, deinterlace: str = "auto", damaged: bool = F
     container = re.search(r"^Input #0, (\w+)", text, re.MULTILINE)[1]
     with ThreadPoolExecutor(1) as sampler:
         # While packets are counted, the key frames are looked at: most films have enough of them.
-        by_key_frames = sampler.submit(look_at_key_frames, path, stream, decoder)
+        by_key_frames = sampler.submit(analyse_key_frames, path, stream, decoder)
         packets = _read_packets(path, stream)
         fps, constant, frames, first_time = _timing(path, packets, _header_rate(said), damaged)
         missing = _missing(path, text, container, packets.said, first_time + frames / fps)
         if missing and not damaged:
             raise RefilmError(damage.line(path, missing))
-        look = by_key_frames.result() or look_at_frames(path, stream, decoder, len(packets.times))
+        look = by_key_frames.result() or analyse_frames(path, stream, decoder, len(packets.times))
     fields, seconds = look.fields, float(frames / fps)
     if deinterlace == "auto":
-        fields = find_fields(path, stream, codec, look, "progressive" in said, fps, seconds)
+        fields = detect_field_order(path, stream, codec, look, "progressive" in said, fps, seconds)
     elif deinterlace != "off":
         fields = order_of_fields(path, stream, look, seconds)
     return Picture(
@@ -117,10 +117,10 @@ def _timing(path, packets: _Packets, header_rate: Fraction, damaged: bool) -> tu
     """(fps, constant, frames, seconds of the first frame) of a film with such packets."""
     times, tick = sorted(packets.times), packets.tick
     fps, constant, first_time = frame_rate(times, tick, header_rate)
-    if fps > _FASTEST:
+    if fps > _MAX_FPS:
         raise RefilmError(f"{path}: its clock says {float(fps):.0f} frames/s, as no film has: convert it to its true rate")
     frames = len(times) if constant else round((times[-1] - times[0]) * tick * fps) + 1
-    if damaged and frames > _EMPTIEST * len(times):
+    if damaged and frames > _MAX_GAP_RATIO * len(times):
         raise RefilmError(f"{path}: the film is damaged: the times of its frames make no sense: copy it again")
     return fps, constant, frames, first_time
 
@@ -154,9 +154,9 @@ def check_film_file(path: Path | str) -> None:
 def described_film(path) -> str:
     """What ffmpeg says of a film's streams. Raises RefilmError in one line if it cannot be read as a film."""
     check_film_file(path)
-    said = describe_film(path)
+    said = dump_streams(path)
     if not _STREAM.search(said):
-        if "moov atom not found" in said and damage.promised_bytes(path):
+        if "moov atom not found" in said and damage.declared_size(path):
             raise RefilmError(
                 f"{path}: the film is damaged: its index, which such files have at their end, is not there, and without it "
                 "nothing can be read: copy it again"
@@ -166,7 +166,7 @@ def described_film(path) -> str:
                 f"{path}: this is no film but a single image, or a list or script that names other files, none of which is "
                 "opened: give the film itself"
             )
-        raise RefilmError(f"{path}: this file cannot be read as a film: {last_words(said, 1)}")
+        raise RefilmError(f"{path}: this file cannot be read as a film: {summarise_stderr(said, 1)}")
     if _DOLBY_ONLY.search(said):
         raise RefilmError(
             f"{path}: Dolby Vision profile 5, whose colours ffmpeg's filters cannot show: convert it to HDR10 or SDR first"
@@ -187,7 +187,7 @@ def _header_rate(said: str) -> Fraction:
     near = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     if abs(near - rate) < Fraction(1, 100):
         return near
-    return rate if 0 < rate <= _FASTEST else Fraction(25)
+    return rate if 0 < rate <= _MAX_FPS else Fraction(25)
 
 
 def _read_packets(path, stream: int) -> _Packets:
@@ -228,7 +228,7 @@ def _read_packets(path, stream: int) -> _Packets:
 
 def _missing(path, text: str, container: str, said: str, end: Fraction) -> str:
     """What is not there that the file promises, or ''. end: seconds of the end of the picture on the file's clock."""
-    found = _DURATION.search(text) if container in _PROMISING else None
+    found = _DURATION.search(text) if container in _CONTAINERS_WITH_DURATION else None
     if found is None:
         return "it is cut off" if damage.is_cut_off(path, said) else ""
     start = min(Fraction(0), Fraction(found[4]))  # some headers count from the clock's zero, some from the film's start

@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import ffmpeg
 
+from refilm.core.errors import RefilmError
 from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input
+from refilm.media.languages import language_code
 from refilm.media.probe import described_film
-from refilm.settings.errors import RefilmError
-from refilm.settings.languages import language_code
 
 RATE = 48000  # samples a second, what every browser plays
 
@@ -20,8 +20,8 @@ RATE = 48000  # samples a second, what every browser plays
 # for integers: that puts dialogue 7.7 dB lower than in the cinema. What then is too loud, the limiter holds.
 _CENTRE, _SURROUND = 0.7071, 0.7071
 _SURROUND_OF_TWO_PAIRS = 0.5  # side and back surrounds together are as loud as one pair
-_CEILING = 0.794  # -2 dBFS for what was mixed: what AAC adds to the highest peaks still fits
-_AFTERMATH = 0.2  # seconds that a decoder may take to end after its last sample
+_LIMITER_CEILING = 0.794  # -2 dBFS for what was mixed: what AAC adds to the highest peaks still fits
+_EXIT_GRACE_SECONDS = 0.2  # seconds that a decoder may take to end after its last sample
 _JUMP = 0.02  # seconds: a jump of the sound's clock of so much is a gap or an overlap; less is jitter
 
 _TRACK = re.compile(r"\s*Stream #0:(\d+)(?:\[\w+\])?(?:\(([\w-]+)\))?: Audio: (.*)")
@@ -113,7 +113,7 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
     follows it would be counted on from there.
 
     Nothing in this first ffmpeg has a memory: where a broadcast goes from stereo to surround it builds its filters anew,
-    and those that keep count of time would begin again at zero. They are in `in_step`, behind the pipe.
+    and those that keep count of time would begin again at zero. They are in `synchronise_audio`, behind the pipe.
     Raises RefilmError if the sound cannot be decoded.
     """
     track = film_input(sound.source, copyts=None)[str(sound.track.stream)]
@@ -127,7 +127,7 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
         try:
             yield reading
         finally:  # where the reader failed too, this is why
-            if not decoder.running(wait_seconds=_AFTERMATH):
+            if not decoder.running(wait_seconds=_EXIT_GRACE_SECONDS):
                 _check_decoded(decoder, sound)
 
 
@@ -151,11 +151,11 @@ def _mix(layout: str) -> dict:
     }
 
 
-def in_step(sound: Sound, pipe: int, seconds: Fraction):
+def synchronise_audio(sound: Sound, pipe: int, seconds: Fraction):
     """The ffmpeg-python stream of what comes out of its `sound_pipe`, on the picture's clock, whose zero is the first
     frame: what comes before is cut, a later begin is silence, gaps are filled, and its length is the picture's."""
     start, seconds = f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
-    ceiling = 1 if sound.track.layout in ("mono", "stereo") else _CEILING
+    ceiling = 1 if sound.track.layout in ("mono", "stereo") else _LIMITER_CEILING
     return (
         ffmpeg.input(f"pipe:{pipe}", format="nut", copyts=None, protocol_whitelist="pipe")
         .audio.filter_("atrim", start=start)

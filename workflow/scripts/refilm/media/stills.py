@@ -17,10 +17,10 @@ import ffmpeg
 import numpy as np
 from PIL import Image, ImageCms
 
-from refilm.media.bars import Box, fill_box, picture_box, size_inside
+from refilm.core.errors import RefilmError
+from refilm.core.progress import progress_bar
+from refilm.media.bars import Box, crop_to_aspect, fit_size, picture_box
 from refilm.media.ffmpeg import FfmpegProcess, command_line
-from refilm.settings.errors import RefilmError
-from refilm.settings.progress import progress_bar
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
@@ -36,7 +36,7 @@ Image.MAX_IMAGE_PIXELS = 1 << 29  # 0.5 gigapixel: a scan of a poster is no atta
 
 
 @dataclass(frozen=True)
-class Stills:
+class ImageSequence:
     """Images as the frames of a film, in order; sizes: (width, height) of each in pixels, as it is shown."""
 
     files: list[str]
@@ -49,13 +49,13 @@ class Stills:
         return Counter(self.sizes).most_common(1)[0][0]
 
 
-def probe_stills(files: list[str], fps: Fraction, threads: int) -> Stills:
+def probe_stills(files: list[str], fps: Fraction, threads: int) -> ImageSequence:
     """Look at the head of every image. Raises RefilmError naming the first that is none."""
     with ThreadPoolExecutor(threads) as pool:
-        return Stills(files, fps, list(pool.map(_size, files)))
+        return ImageSequence(files, fps, list(pool.map(_size, files)))
 
 
-def check_alike(stills: Stills) -> None:
+def check_alike(stills: ImageSequence) -> None:
     """Raises RefilmError naming the first image that has not the size of most, if there is one."""
     usual, count = stills.usual_size, stills.sizes.count(stills.usual_size)
     odd = next((n for n, size in enumerate(stills.sizes) if size != usual), None)
@@ -67,7 +67,7 @@ def check_alike(stills: Stills) -> None:
         )
 
 
-def still_box(stills: Stills, threads: int) -> Box:
+def still_box(stills: ImageSequence, threads: int) -> Box:
     """The picture without black bars that most images share."""
     every = stills.files[:: -(-len(stills.files) // _SAMPLES)]
     with ThreadPoolExecutor(threads) as pool:
@@ -75,8 +75,16 @@ def still_box(stills: Stills, threads: int) -> Box:
     return picture_box(edges, *stills.usual_size)
 
 
-def render_stills(stills: Stills, first: int, count: int, size: tuple[int, int], box: Box | None, fit: str, threads: int,
-                  what: str) -> Iterator[np.ndarray]:  # fmt: skip
+def render_stills(
+    stills: ImageSequence,
+    first: int,
+    count: int,
+    size: tuple[int, int],
+    box: Box | None,
+    fit: str,
+    threads: int,
+    what: str,
+) -> Iterator[np.ndarray]:
     """The frames of images `first` to `first + count`, each uint8 (1, H, W, 3), in order.
 
     size: (width, height) of a frame; box: the part of each image that is seen, None for all of it. As many images as
@@ -106,9 +114,9 @@ def _fitted(planes: list[Image.Image], unit: int, width: int, height: int, box: 
     box = box or Box(0, 0, *planes[0].size)
     inner = (width, height)
     if fit == "crop":
-        box = fill_box(box, Fraction(1), width, height)
+        box = crop_to_aspect(box, Fraction(1), width, height)
     elif fit == "pad":
-        inner = size_inside(box, Fraction(1), width, height)
+        inner = fit_size(box, Fraction(1), width, height)
     part = (box.x, box.y, box.x + box.width, box.y + box.height)
     scaled = [np.asarray(plane.resize(inner, Image.Resampling.BOX, box=part), np.float64) for plane in planes]
     frame = np.zeros((height, width, 3), np.uint8)
@@ -123,14 +131,14 @@ def _planes(file: str) -> tuple[list[Image.Image], int]:
     """
     with _named(file):
         if Path(file).suffix.lower() == ".exr":
-            return _light_planes(file), 1
+            return _exr_planes(file), 1
         with Image.open(file) as image:
             orientation = _orientation(image)
             deep = ";16" in str(image.tile) and Path(file).suffix.lower() in _READERS
             foreign = _foreign_profile(image)
             image.load()  # says so if the file is cut off, which ffmpeg would not
             if deep and (not foreign or image.mode.startswith("I")):
-                return _deep_planes(file, orientation), 257
+                return _planes_16bit(file, orientation), 257
             if image.mode[0] in "IF":  # Pillow would cut off what is brighter than 255
                 raise ValueError(f"its pixels are of mode {image.mode}: save it as a PNG or TIFF of 8 or 16 bits")
             if orientation in _TURNED and image.format != "TIFF":  # which Pillow has turned
@@ -156,7 +164,7 @@ def _foreign_profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
     return None if "srgb" in ImageCms.getProfileDescription(profile).lower() else profile
 
 
-def _deep_planes(file: str, orientation: int) -> list[Image.Image]:
+def _planes_16bit(file: str, orientation: int) -> list[Image.Image]:
     """The planes of an image of 16 bits, through ffmpeg, which gives them as they are: 0 to 65535."""
     width, height = _size(file, shown=False)
     pixels = np.frombuffer(_raw(file, "rgba64le"), "<u2").reshape(height, width, 4)
@@ -166,7 +174,7 @@ def _deep_planes(file: str, orientation: int) -> list[Image.Image]:
     return _over_black(planes[:3], planes[3], 65535)
 
 
-def _light_planes(file: str) -> list[Image.Image]:
+def _exr_planes(file: str) -> list[Image.Image]:
     """The planes of an OpenEXR image, which holds light, by the curve of sRGB: 0 to 255. They are over black already."""
     width, height = _size(file)
     light = np.frombuffer(_raw(file, "gbrpf32le"), "<f4").reshape(3, height, width)[[2, 0, 1]].clip(0, 1)

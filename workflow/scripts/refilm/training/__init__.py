@@ -1,1 +1,1 @@
-"""How the networks learn: one exact step, data as a pure function of the step, a loop that survives being killed."""
+"""Training: the data of each step, the optimiser, a loop that survives being killed."""

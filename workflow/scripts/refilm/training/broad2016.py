@@ -25,9 +25,9 @@ from torch import Tensor
 from torch.autograd import grad
 from torch.nn import functional as F
 
-from refilm.networks.networks import Networks
-from refilm.settings.recipe import Recipe
-from refilm.training.losses import Step, common_measures, kl_divergence, sample
+from refilm.config.recipe import Recipe
+from refilm.models.base import Networks
+from refilm.models.losses import Step, common_metrics, kl_divergence, sample
 
 
 def trained_weights(networks: Networks) -> dict[str, list[Tensor]]:
@@ -58,7 +58,7 @@ def gradients(
         imagined_logits, _ = networks.discriminator(imagined)
 
     kl = recipe.kl_weight * kl_divergence(mean, log_variance).mean()
-    likeness = layer_likeness(rebuilt_features, real_features, recipe.likeness_layers)
+    likeness = layer_likeness(rebuilt_features, real_features, recipe.similarity_layers)
     gan = gan_loss(real_logits, rebuilt_logits, imagined_logits)
 
     # each derivative once: of gan and of likeness at the rebuilt frames, then through decoder and encoder
@@ -68,12 +68,12 @@ def gradients(
     of_encoder = grad([rebuilt], weights["encoder"], [float(recipe.gamma) * likeness_on_rebuilt - on_rebuilt])
 
     with torch.no_grad():
-        measures = common_measures(mean, log_variance, rebuilt, frames) | {
-            "likeness": likeness,
+        measures = common_metrics(mean, log_variance, rebuilt, frames) | {
+            "feature_loss": likeness,
             "l_gan": gan,
             "d_real": real_logits.sigmoid().mean(),
-            "d_rebuilt": rebuilt_logits.sigmoid().mean(),
-            "d_imagined": imagined_logits.sigmoid().mean(),
+            "d_recon": rebuilt_logits.sigmoid().mean(),
+            "d_prior": imagined_logits.sigmoid().mean(),
         }
     parts = {"encoder": list(of_encoder), "decoder": list(of_decoder), "discriminator": of_discriminator}
     return Step(parts, measures)

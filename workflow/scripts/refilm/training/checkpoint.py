@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import refilm
-from refilm.settings.errors import RefilmError
-from refilm.settings.files import partial_file
-from refilm.settings.recipe import Recipe
+from refilm.config.recipe import Recipe
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write
 
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 _KEPT = 2
@@ -60,10 +60,10 @@ class StateFolder:
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], log: Path) -> None:
         """Write the state after `step` steps, with the log so far, and let go of all but the latest two."""
-        with partial_file(self.folder / log.name) as partial:
+        with atomic_write(self.folder / log.name) as partial:
             partial.write_bytes(log.read_bytes())
         metadata = {"recipe": self.recipe.to_json(), "refilm": refilm.__version__}
-        with partial_file(self._file(step)) as partial:
+        with atomic_write(self._file(step)) as partial:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
         for _step, old in self._checkpoints()[_KEPT:]:
             old.unlink()
@@ -81,7 +81,7 @@ class StateFolder:
                 f"{self.root}: the states of other recipes are kept ({', '.join(others)}); this one starts anew", flush=True
             )
         if (self.folder / log.name).exists():
-            with partial_file(log) as partial:
+            with atomic_write(log) as partial:
                 partial.write_bytes((self.folder / log.name).read_bytes())
         else:
             log.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from refilm.training.losses import Step
+from refilm.models.losses import Step
 
 
 def compile_gradients(gradients: Callable[..., Step], frames: Tensor, noise: Tensor, prior: Tensor) -> Callable[..., Step]:

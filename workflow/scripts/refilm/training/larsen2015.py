@@ -27,9 +27,9 @@ from torch.autograd import grad
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import cached
 
-from refilm.networks.networks import Networks
-from refilm.settings.recipe import Recipe
-from refilm.training.losses import Step, common_measures, kl_divergence, likeness, pixel_error, sample
+from refilm.config.recipe import Recipe
+from refilm.models.base import Networks
+from refilm.models.losses import Step, common_metrics, kl_divergence, likeness, pixel_error, sample
 
 _SATURATED = -30.0  # exp(30) is still a float32; a logit below it is not told from -30
 _LARGEST_RATIO = 1e4  # of the likeness gradient to the adversarial, should the latter vanish
@@ -47,7 +47,7 @@ def gradients(
     noise: Tensor,
     prior: Tensor,
     precision: AbstractContextManager,
-    over_processes: Callable[[Tensor], Tensor],
+    all_reduce_sum: Callable[[Tensor], Tensor],
 ) -> Step:
     """One step of the VAE/GAN; arguments as in `step.gradients`."""
     weights = trained_weights(networks)
@@ -63,7 +63,7 @@ def gradients(
 
     # eq. 2, 8 and 4 of the paper
     l_prior = recipe.kl_weight * kl_divergence(mean, log_variance).mean()
-    l_features = likeness(rebuilt_features, real_features, recipe.likeness_layers)
+    l_features = likeness(rebuilt_features, real_features, recipe.similarity_layers)
     l_like = l_features + recipe.pixel_weight * pixel_error(rebuilt, frames)
     l_gan = adversarial_loss(real_logits, rebuilt_logits, imagined_logits)
 
@@ -73,7 +73,7 @@ def gradients(
     )
     (likeness_on_rebuilt,) = grad(l_like, [rebuilt], retain_graph=True)
     on_rebuilt, on_imagined = _non_saturating(on_rebuilt, rebuilt_logits), _non_saturating(on_imagined, imagined_logits)
-    inverse_gamma = _inverse_gamma(recipe, likeness_on_rebuilt, on_rebuilt, over_processes)
+    inverse_gamma = _inverse_gamma(recipe, likeness_on_rebuilt, on_rebuilt, all_reduce_sum)
     of_decoder = grad(
         [rebuilt, imagined],
         weights["decoder"],
@@ -83,13 +83,13 @@ def gradients(
     of_encoder = grad([l_prior, rebuilt], weights["encoder"], [torch.ones_like(l_prior), likeness_on_rebuilt])
 
     with torch.no_grad():
-        gates = _gates(recipe, real_logits, rebuilt_logits, imagined_logits, over_processes)
-        measures = common_measures(mean, log_variance, rebuilt, frames) | {
-            "likeness": l_features,
+        gates = _gates(recipe, real_logits, rebuilt_logits, imagined_logits, all_reduce_sum)
+        measures = common_metrics(mean, log_variance, rebuilt, frames) | {
+            "feature_loss": l_features,
             "l_gan": l_gan,
             "d_real": real_logits.sigmoid().mean(),
-            "d_rebuilt": rebuilt_logits.sigmoid().mean(),
-            "d_imagined": imagined_logits.sigmoid().mean(),
+            "d_recon": rebuilt_logits.sigmoid().mean(),
+            "d_prior": imagined_logits.sigmoid().mean(),
             "gamma": 1 / inverse_gamma.clamp_min(1e-9),
             **{f"{name}_trained": gate for name, gate in gates.items()},
         }
@@ -107,23 +107,23 @@ def _non_saturating(on_frames: Tensor, logits: Tensor) -> Tensor:
     return on_frames * factor.view(-1, 1, 1, 1)
 
 
-def _inverse_gamma(recipe: Recipe, of_likeness: Tensor, of_adversary: Tensor, over_processes: Callable) -> Tensor:
+def _inverse_gamma(recipe: Recipe, of_likeness: Tensor, of_adversary: Tensor, all_reduce_sum: Callable) -> Tensor:
     """1/gamma: as given, or such that the adversarial gradient has `adversarial` times the norm of the likeness's."""
     if recipe.gamma != "auto":
         return torch.full((), 1.0 / float(recipe.gamma), device=of_likeness.device, dtype=of_likeness.dtype)
-    squares = over_processes(torch.stack([of_likeness.square().sum(), of_adversary.square().sum()]))
+    squares = all_reduce_sum(torch.stack([of_likeness.square().sum(), of_adversary.square().sum()]))
     norm_of_likeness, norm_of_adversary = squares.sqrt().unbind()
-    return (recipe.adversarial * norm_of_likeness / (norm_of_adversary + 1e-12)).clamp_max(_LARGEST_RATIO)
+    return (recipe.adversarial_ratio * norm_of_likeness / (norm_of_adversary + 1e-12)).clamp_max(_LARGEST_RATIO)
 
 
-def _gates(recipe: Recipe, real: Tensor, rebuilt: Tensor, imagined: Tensor, over_processes: Callable) -> dict[str, Tensor]:
+def _gates(recipe: Recipe, real: Tensor, rebuilt: Tensor, imagined: Tensor, all_reduce_sum: Callable) -> dict[str, Tensor]:
     """The balance of the paper's own code: a discriminator that wins by more than `margin` waits, a decoder that wins
     waits; and where both would, neither does. Costs are of the discriminator, per frame, ln 2 = 0.69 when undecided."""
     if recipe.equilibrium is None:
         return {}
     costs = torch.stack([F.softplus(-real).mean(), 0.5 * (F.softplus(rebuilt).mean() + F.softplus(imagined).mean())])
-    costs = over_processes(costs) / over_processes(torch.ones_like(costs))
-    discriminator = (costs >= recipe.equilibrium - recipe.margin).all()
-    decoder = (costs <= recipe.equilibrium + recipe.margin).all()
+    costs = all_reduce_sum(costs) / all_reduce_sum(torch.ones_like(costs))
+    discriminator = (costs >= recipe.equilibrium - recipe.equilibrium_margin).all()
+    decoder = (costs <= recipe.equilibrium + recipe.equilibrium_margin).all()
     neither = ~(discriminator | decoder)
     return {"discriminator": (discriminator | neither).float(), "decoder": (decoder | neither).float()}

@@ -5,18 +5,18 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from refilm.settings.files import partial_file
+from refilm.core.files import atomic_write
 
 _SHOWN = {  # column: how it is said beside the bar
     "psnr": "PSNR {:.1f} dB",
-    "likeness": "likeness {:.3f}",
+    "feature_loss": "feature loss {:.3f}",
     "kl_bits": "KL {:.0f} bits",
     "d_real": "D(film) {:.2f}",
-    "d_rebuilt": "D(rebuilt) {:.2f}",
+    "d_recon": "D(rebuilt) {:.2f}",
 }
 
 
-def in_short(row: dict[str, float]) -> str:
+def format_progress(row: dict[str, float]) -> str:
     """What of a row stands beside the progress bar: the rate, how near the frames are, and who is winning: how sure the
     discriminator is that film is film, and that rebuilt frames are."""
     said = [said.format(row[name]) for name, said in _SHOWN.items() if name in row]
@@ -28,7 +28,7 @@ class TrainingLog:
 
     def __init__(self, path: Path, step: int, batch: int, frames: int):
         self.path, self.batch, self.frames = Path(path), batch, frames
-        self._step, self._seconds = step, self._cut_back(step)
+        self._step, self._seconds = step, self._truncate(step)
         self._began = time.perf_counter()
 
     def write(self, step: int, means: dict[str, float | str]) -> dict[str, float | str]:
@@ -57,7 +57,7 @@ class TrainingLog:
         yield
         self._began += time.perf_counter() - began
 
-    def _cut_back(self, step: int) -> float:
+    def _truncate(self, step: int) -> float:
         """Drop the rows after `step`, which will be made again, and return the seconds trained up to it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.exists():
@@ -68,7 +68,7 @@ class TrainingLog:
         if not rows:
             self.path.unlink()
             return 0.0
-        with partial_file(self.path) as partial, open(partial, "w", newline="") as file:
+        with atomic_write(self.path) as partial, open(partial, "w", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(rows)

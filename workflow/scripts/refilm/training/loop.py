@@ -14,23 +14,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from refilm.config.recipe import Recipe
+from refilm.core.errors import Interrupted, RefilmError
+from refilm.core.progress import progress_bar
+from refilm.core.signals import STOP_SIGNALS
 from refilm.frames.store import FrameStore
-from refilm.networks.device import hardware, own_stream
-from refilm.settings.errors import Interrupted, RefilmError
-from refilm.settings.progress import progress_bar
-from refilm.settings.recipe import Recipe
-from refilm.settings.stopping import STOP_SIGNALS
+from refilm.models.device import capture_stream, device_name
 from refilm.training.checkpoint import StateFolder
-from refilm.training.log import TrainingLog, in_short
-from refilm.training.processes import ALONE, Processes
-from refilm.training.schedule import Footage, ahead, preview_steps
+from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
+from refilm.training.log import TrainingLog, format_progress
+from refilm.training.schedule import FrameSampler, prefetch, preview_steps
 from refilm.training.trainer import Trainer
 
 _REPORT_STEPS = 20  # measures are a mean over so many steps
 _CHECKPOINT_SECONDS = 300.0
 _CHECKPOINT_SHARE = 0.01  # of the time may go into checkpoints: where they are slow they are made less often
 _PREVIEWS = 8  # frames on a preview sheet
-_WORTH_COMPILING = 20_000  # steps: a minute to compile, 5 ms saved at each
+_MIN_STEPS_TO_COMPILE = 20_000  # steps: a minute to compile, 5 ms saved at each
 _EXAMINED = 64  # frames shown, and as many held out, whose PSNR is measured at each preview
 _REEL_SHARE = 0.5  # of a GPU's free memory may be taken by frames
 _REEL_CHUNK = 512  # frames read at once
@@ -53,7 +53,7 @@ def train(
     device: torch.device,
     show: Callable[[Preview], None],
     compiled: str = "auto",
-    processes: Processes = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
     watch: Callable[[dict], None] = lambda row: None,
     begin: Callable[[], None] = lambda: None,
 ) -> Trainer:
@@ -67,7 +67,7 @@ def train(
     """
     first = processes.number == 0
     with ExitStack() as opened:
-        opened.enter_context(own_stream(device))
+        opened.enter_context(capture_stream(device))
         states = StateFolder(folder / "state", recipe)
         if first:
             opened.enter_context(states.locked())
@@ -75,29 +75,32 @@ def train(
         stop_signals = opened.enter_context(_stop_signals())
         stores = [opened.enter_context(FrameStore(file)) for file in frame_files]
         _check_sizes(recipe, stores)
-        footage = Footage(stores, recipe, device.type == "cuda", (processes.number, processes.count))
+        footage = FrameSampler(stores, recipe, device.type == "cuda", (processes.number, processes.count))
         total, name = recipe.total_steps(len(footage)), folder.name
-        compiling = compiled == "true" or (compiled == "auto" and device.type == "cuda" and total >= _WORTH_COMPILING)
-        trainer = Trainer(recipe, device, compiling, processes, load_reel(footage, device))
-        opened.push(_letting_go(trainer))
+        compiling = compiled == "true" or (compiled == "auto" and device.type == "cuda" and total >= _MIN_STEPS_TO_COMPILE)
+        trainer = Trainer(recipe, device, compiling, processes, load_resident_frames(footage, device))
+        opened.push(_release_on_clean_exit(trainer))
         log_file = folder / "training.csv"
         found = states.load(total, log_file) if first else None
         if first:
             shared = f"{processes.count} x " if processes.count > 1 else ""
             dtype = str(trainer.dtype).removeprefix("torch.")
-            print(f"{name}: {total:,} steps of {recipe.batch} frames, in {dtype} on {shared}{hardware(device)}", flush=True)
-        if first and recipe.holdout:
+            print(
+                f"{name}: {total:,} steps of {recipe.batch_size} frames, in {dtype} on {shared}{device_name(device)}",
+                flush=True,
+            )
+        if first and recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(footage)}", flush=True)
         if start := processes.same(found[0] if found else 0):
             trainer.restore(start, found[1] if found else states.read(start))
             if first:
                 print(f"{name}: continues after step {start:,} of {total:,}", flush=True)
-        log = TrainingLog(log_file, trainer.step, recipe.batch, len(footage)) if first else None
-        originals, exam = footage.read(footage.spread(_PREVIEWS)), Exam(footage)
+        log = TrainingLog(log_file, trainer.step, recipe.batch_size, len(footage)) if first else None
+        originals, exam = footage.read(footage.spread(_PREVIEWS)), HoldoutEvaluator(footage)
         previews, next_save = preview_steps(total), time.monotonic() + _CHECKPOINT_SECONDS
 
         with progress_bar(f"train {name}", total, " steps", trainer.step, hidden=not first) as bar:
-            for _step, batch in ahead(footage.load, trainer.step, total):
+            for _step, batch in prefetch(footage.load, trainer.step, total):
                 trainer.train_step(batch, total)
                 due = trainer.step % _REPORT_STEPS == 0 or trainer.step == total
                 # asked once a step: a state is kept only after its measures were checked
@@ -112,13 +115,13 @@ def train(
 
                 # report
                 if due or stopped:
-                    means = trainer.take_measures()  # the one host-device sync
+                    means = trainer.pop_metrics()  # the one host-device sync
                     if first:
                         _check_finite(means, trainer.step, states)
-                        row = log.write(trainer.step, means | exam.take_marks())
+                        row = log.write(trainer.step, means | exam.pop_metrics())
                         with log.pause():
                             watch(row)
-                        bar.set_postfix_str(f" {in_short(row)}", refresh=False)
+                        bar.set_postfix_str(f" {format_progress(row)}", refresh=False)
                 bar.update(1)
                 if not first:
                     if stopped and trainer.step < total:
@@ -143,7 +146,7 @@ def checkpoint_interval(cost: float) -> float:
     return max(_CHECKPOINT_SECONDS, cost / _CHECKPOINT_SHARE)
 
 
-def load_reel(footage: Footage, device: torch.device) -> torch.Tensor | None:
+def load_resident_frames(footage: FrameSampler, device: torch.device) -> torch.Tensor | None:
     """All frames on a CUDA GPU, uint8 (N, H, W, 3), if they take no more than half of its free memory; `footage` then
     gives numbers in place of frames. Else None: batches are read from the disk while steps compute."""
     if device.type != "cuda":
@@ -160,41 +163,41 @@ def load_reel(footage: Footage, device: torch.device) -> torch.Tensor | None:
     return reel
 
 
-class Exam:
+class HoldoutEvaluator:
     """PSNR of frames that are shown and, where some are held out, of those: the same ones every time."""
 
-    def __init__(self, footage: Footage):
-        self._papers, self._marks = {}, {}
+    def __init__(self, footage: FrameSampler):
+        self._eval_frames, self._marks = {}, {}
         if len(footage.held_out):
             for name, held_out in (("seen_psnr", False), ("held_out_psnr", True)):
-                self._papers[name] = footage.read(footage.spread(_EXAMINED, held_out))
+                self._eval_frames[name] = footage.read(footage.spread(_EXAMINED, held_out))
 
     def sit(self, trainer: Trainer) -> None:
         """Measure the average networks as they are now, in dB over all pixels of the frames."""
-        for name, frames in self._papers.items():
+        for name, frames in self._eval_frames.items():
             rebuilt = np.concatenate(
                 [trainer.rebuild(part) for part in np.array_split(frames, -(-len(frames) // _PREVIEWS))]
             )
             squared = np.square(rebuilt.astype(np.float32) - frames).mean()
             self._marks[name] = round(float(10 * np.log10(255**2 / max(squared, 1e-6))), 3)
 
-    def take_marks(self) -> dict[str, float | str]:
+    def pop_metrics(self) -> dict[str, float | str]:
         """What was measured since this was called last; empty words where nothing was, and no keys without an exam."""
         marks, self._marks = self._marks, {}
-        return {name: marks.get(name, "") for name in self._papers}
+        return {name: marks.get(name, "") for name in self._eval_frames}
 
 
-def _letting_go(trainer: Trainer) -> Callable[..., None]:
+def _release_on_clean_exit(trainer: Trainer) -> Callable[..., None]:
     """What the trainer is owed at an end that all processes come to; at any other its device may never answer."""
 
     def end(kind: type | None, *_exception) -> None:
         if kind in (None, Interrupted):
-            trainer.let_go()
+            trainer.release_graph()
 
     return end
 
 
-def _held_out(footage: Footage) -> str:
+def _held_out(footage: FrameSampler) -> str:
     """How many frames of each film are held out, in words."""
     counts = footage.held_out_of_each()
     return ", ".join(

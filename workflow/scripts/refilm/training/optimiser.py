@@ -3,24 +3,24 @@
 import torch
 from torch import Tensor
 
-from refilm.settings.recipe import Recipe
+from refilm.config.recipe import Recipe
 
 _BETA1 = 0.5
 _MEMORY = 0.01  # of the usual norm: about a hundred steps
 
 
 class GuardedAdam:
-    """Adam for the weights of one loss; those of them that are `heads` learn at `recipe.head_rate` times the rate.
+    """Adam for the weights of one loss; those of them that are `heads` learn at `recipe.head_lr_scale` times the rate.
 
     Adam moves each weight by the rate, whatever its gradient. A head sums a whole picture, 92,160 numbers at width 80: where
     they agree, a step at the full rate throws its output about by tens, which a log-variance answers with a KL of e^10.
-    A gradient longer than `recipe.clip` times the usual is cut to that; the usual is a running mean of the norms as cut.
+    A gradient whose norm exceeds `recipe.grad_clip` times the running mean of the clipped norms is clipped to that.
     A step whose gate is 0, or whose gradient is not finite, leaves the weights and the moments as they are. All of it is
     done by the fused kernel, which divides by a scale and skips a step on the device's word.
     """
 
     def __init__(self, weights: list[Tensor], recipe: Recipe, heads: list[Tensor]):
-        self.weights, self.clip, self._head_share = weights, recipe.clip, recipe.head_rate
+        self.weights, self.clip, self._head_share = weights, recipe.grad_clip, recipe.head_lr_scale
         device = weights[0].device
         self._rate, self._rate_of_heads = torch.zeros(2, device=device).unbind()
         self.usual = torch.zeros((), device=device)  # norm of a usual gradient; 0 before the first

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd import grad
 
-from refilm.networks.networks import Networks
-from refilm.settings.recipe import Recipe
-from refilm.training.losses import Step, common_measures, kl_divergence, pixel_error, sample
+from refilm.config.recipe import Recipe
+from refilm.models.base import Networks
+from refilm.models.losses import Step, common_metrics, kl_divergence, pixel_error, sample
 
 
 def trained_weights(networks: Networks) -> dict[str, list[Tensor]]:
@@ -41,5 +41,5 @@ def gradients(
     both = list(grad(loss, weights["encoder"] + weights["decoder"]))
     count = len(weights["encoder"])
     with torch.no_grad():
-        measures = common_measures(mean, log_variance, rebuilt, frames)
+        measures = common_metrics(mean, log_variance, rebuilt, frames)
     return Step({"encoder": both[:count], "decoder": both[count:]}, measures)

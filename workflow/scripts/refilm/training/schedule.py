@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from refilm.config.recipe import Recipe
 from refilm.frames.shots import find_shots, hold_out
 from refilm.frames.store import FrameStore
-from refilm.networks.chance import seeded
-from refilm.settings.recipe import Recipe
+from refilm.models.rng import generator_for
 
 _FLOOR = 0.01  # the cosine ends at this share of the peak learning rate
 _AHEAD = 3  # batches read while a step computes
@@ -35,7 +35,7 @@ class Batch:
     prior: torch.Tensor
 
 
-class Footage:
+class FrameSampler:
     """The frames of several films as one sequence, drawn from in an order that only the seed and the step decide.
 
     len() is of the frames shown, which are one epoch; `held_out` are the numbers of those that are not: whole shots,
@@ -49,7 +49,7 @@ class Footage:
         self._starts = np.cumsum([0] + [len(store) for store in stores])
         self.held_out = np.concatenate([self._hold_out(film) for film in range(len(stores))])
         shown = [self._shown(film) for film in range(len(stores))]
-        self._pools = shown if recipe.weights == "equal" else [np.concatenate(shown)]
+        self._pools = shown if recipe.film_weighting == "equal" else [np.concatenate(shown)]
         self._order = functools.lru_cache(maxsize=2 * len(self._pools))(self._order_of_epoch)
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class Footage:
         """Frame numbers of a step (from 0). The shuffled epochs follow each other without a gap: no frame is dropped,
         and a batch on the border takes the last of one epoch and the first of the next. With equal weights the films
         take turns, each in epochs of its own."""
-        places = np.arange(step * self.recipe.batch, (step + 1) * self.recipe.batch)
+        places = np.arange(step * self.recipe.batch_size, (step + 1) * self.recipe.batch_size)
         turns, pools = np.divmod(places, len(self._pools))
         drawn = [self._draw(int(pool), int(turn)) for pool, turn in zip(pools, turns, strict=True)]
         return np.array(drawn, np.int64)
@@ -75,10 +75,10 @@ class Footage:
 
     def load(self, step: int) -> Batch:
         """What the step takes in: this process's share of it."""
-        generator = seeded(self.recipe.seed, "noise", step)
-        noise, prior = torch.randn(2, self.recipe.batch, self.recipe.latent, generator=generator).unbind()
+        generator = generator_for(self.recipe.seed, "noise", step)
+        noise, prior = torch.randn(2, self.recipe.batch_size, self.recipe.latent_dim, generator=generator).unbind()
         number, of = self.share
-        part = slice(number * self.recipe.batch // of, (number + 1) * self.recipe.batch // of)
+        part = slice(number * self.recipe.batch_size // of, (number + 1) * self.recipe.batch_size // of)
         indices = self.indices(step)[part]
         frames = torch.from_numpy(indices if self.on_device else self.read(indices))
         tensors = (frames, noise[part], prior[part])
@@ -101,19 +101,19 @@ class Footage:
 
     def _order_of_epoch(self, pool: int, epoch: int) -> np.ndarray:
         purpose = f"order of {pool}" if pool else "order"
-        generator = seeded(self.recipe.seed, purpose, epoch)
+        generator = generator_for(self.recipe.seed, purpose, epoch)
         return torch.randperm(len(self._pools[pool]), generator=generator, dtype=torch.int32).numpy()
 
     def _hold_out(self, film: int) -> np.ndarray:
-        if not self.recipe.holdout:
+        if not self.recipe.holdout_fraction:
             return np.empty(0, int)
-        return hold_out(find_shots(self.stores[film]), self.recipe.holdout, self.recipe.seed) + self._starts[film]
+        return hold_out(find_shots(self.stores[film]), self.recipe.holdout_fraction, self.recipe.seed) + self._starts[film]
 
     def _shown(self, film: int) -> np.ndarray:
         return np.setdiff1d(np.arange(self._starts[film], self._starts[film + 1], dtype=np.int32), self.held_out)
 
 
-def ahead(load: Callable[[int], Batch], first: int, end: int) -> Iterator[tuple[int, Batch]]:
+def prefetch(load: Callable[[int], Batch], first: int, end: int) -> Iterator[tuple[int, Batch]]:
     """(step, load(step)) for steps first to end - 1, loaded by a thread while the steps before compute."""
     with ThreadPoolExecutor(1, "read-frames") as reader:
         pending = deque(reader.submit(load, step) for step in range(first, min(end, first + _AHEAD)))
@@ -133,7 +133,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     rising = recipe.warmup * total
     if step < rising:
         return recipe.learning_rate * (step + 1) / (rising + 1)
-    if recipe.schedule == "constant":
+    if recipe.lr_schedule == "constant":
         return recipe.learning_rate
     done = (step - rising) / max(1.0, total - rising)
     return recipe.learning_rate * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor
 
-from refilm.networks.networks import Networks
-from refilm.settings.recipe import Recipe
+from refilm.config.recipe import Recipe
+from refilm.models.base import Networks
+from refilm.models.losses import Step
 from refilm.training import broad2016, larsen2015, pixel_error
-from refilm.training.losses import Step
 
 _RECIPES = {"larsen2015": larsen2015, "broad2016": broad2016, "vae": pixel_error, "autoencoder": pixel_error}
 
@@ -22,16 +22,16 @@ def gradients(
     noise: Tensor,
     prior: Tensor,
     precision: AbstractContextManager = _AS_THEY_ARE,
-    over_processes: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+    all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor,
 ) -> Step:
     """The gradients of one batch for the recipe's networks.
 
     frames: (B, 3, H, W) in [-1, 1]; noise: (B, latent) standard normal, for the posterior; prior: (B, latent) standard
     normal, decoded to show the discriminator frames that no film held; precision: the autocast of the networks, under
-    which losses and backward passes must not be, or every large head would be cast anew; over_processes: sums a tensor
+    which losses and backward passes must not be, or every large head would be cast anew; all_reduce_sum: sums a tensor
     over the processes that share the batch.
     """
-    return _RECIPES[recipe.recipe].gradients(networks, recipe, frames, noise, prior, precision, over_processes)
+    return _RECIPES[recipe.recipe].gradients(networks, recipe, frames, noise, prior, precision, all_reduce_sum)
 
 
 def trained_weights(networks: Networks, recipe: Recipe) -> dict[str, list[Tensor]]:

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refilm.networks.chance import seeded
-from refilm.networks.device import autocast, compute_type
-from refilm.networks.networks import Networks, to_frames, to_network
-from refilm.settings.recipe import Recipe
+from refilm.config.recipe import Recipe
+from refilm.models.base import Networks, to_frames, to_network
+from refilm.models.device import autocast, compute_type
+from refilm.models.losses import Step
+from refilm.models.rng import generator_for
 from refilm.training.compiled import compile_gradients
-from refilm.training.losses import Step
+from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from refilm.training.optimiser import GuardedAdam
-from refilm.training.processes import ALONE, Processes
 from refilm.training.schedule import Batch, learning_rate
 from refilm.training.step import gradients, trained_weights
 
@@ -32,12 +32,12 @@ class Trainer:
         recipe: Recipe,
         device: torch.device,
         compiled: bool = False,
-        processes: Processes = ALONE,
+        processes: ProcessGroup = SINGLE_PROCESS,
         reel: Tensor | None = None,
     ):
         self.recipe, self.device, self.processes, self.reel, self.step = recipe, device, processes, reel, 0
         self.dtype = compute_type(device, recipe.precision)
-        torch.manual_seed(int(seeded(recipe.seed, "weights", 0).initial_seed()))
+        torch.manual_seed(int(generator_for(recipe.seed, "weights", 0).initial_seed()))
         self.networks = Networks(recipe).to(device)
         self.average = Networks(recipe).to(device).requires_grad_(False)
         self.average.load_state_dict(self.networks.state_dict())
@@ -65,7 +65,7 @@ class Trainer:
         self.unreported += 1
         self._steps_here += 1
 
-    def take_measures(self) -> dict[str, float]:
+    def pop_metrics(self) -> dict[str, float]:
         """Means over the steps since this was called last, and over the processes. The one host-device sync of training."""
         means = self.processes.mean(self._sums / self.unreported).tolist()
         self._sums.zero_()
@@ -77,7 +77,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
 
-    def let_go(self) -> None:
+    def release_graph(self) -> None:
         """Free the recorded step, when the last was done: while it is there, NCCL does not part the processes that it ties
         together."""
         self.wait()
@@ -118,8 +118,8 @@ class Trainer:
         found = {name: optimiser.in_layout(step.gradients[name]) for name, optimiser in self.optimisers.items()}
         self.processes.average_gradients(found)
         for name, optimiser in self.optimisers.items():
-            step.measures[f"{name}_gradient"] = optimiser.step(found[name], step.gates.get(name))
-        self._follow()
+            step.measures[f"{name}_grad_norm"] = optimiser.step(found[name], step.gates.get(name))
+        self._update_ema()
         self._measure(step.measures)
 
     def gradients_of(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
@@ -135,7 +135,7 @@ class Trainer:
         return gradients(self.networks, self.recipe, to_network(frames), noise, prior, precision, self.processes.sum)
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_ema(self) -> None:
         """The average goes its share of the way to the weights."""
         average, weights = list(self.average.parameters()), list(self.networks.parameters())
         if self.device.type == "cpu":
@@ -154,8 +154,8 @@ class Trainer:
     def _set_rates(self, total: int) -> None:
         rate = learning_rate(self.recipe, self.step, total)
         for name, optimiser in self.optimisers.items():
-            optimiser.set_rate(rate * (self.recipe.discriminator_rate if name == "discriminator" else 1.0))
-        self._share.fill_(1 - min(self.recipe.ema, (1 + self.step) / (10 + self.step)))  # short runs, short memory
+            optimiser.set_rate(rate * (self.recipe.discriminator_lr_scale if name == "discriminator" else 1.0))
+        self._share.fill_(1 - min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step)))  # short runs, short memory
 
     # --- on a GPU
 

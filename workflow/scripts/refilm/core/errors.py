@@ -1,0 +1,36 @@
+"""Errors as one line: what is wrong, where, and what to do."""
+
+import difflib
+import errno
+import os
+from collections.abc import Iterable
+
+
+class RefilmError(Exception):
+    """A fault that the user can mend. Its text is one line naming the place, the value and the remedy."""
+
+
+class Interrupted(Exception):
+    """The process was asked to stop, and has kept its work."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean X?', or what there is where nothing is near, or nothing where there is nothing."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+def explain(error: Exception) -> str:
+    """The one line for any exception."""
+    if isinstance(error, RefilmError):
+        return "\\n".join(str(error).splitlines())  # there are films with a line break in their name
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or os.strerror(errno.ENOSPC) in str(error):
+        place = getattr(error, "filename", None) or "a file"
+        return f"no space left on the disk while writing {place}: make room and run the same command again"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {os.strerror(error.errno) if error.errno else error}"
+    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (run with --debug to see where)"

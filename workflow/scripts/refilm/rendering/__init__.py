@@ -1,0 +1,1 @@
+"""What people look at: comparison clips, contact sheets, curves."""

@@ -1,0 +1,91 @@
+"""Original and reconstructions in one picture: where each stands, what is written over it, and how ffmpeg puts it there."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import ffmpeg
+from PIL import Image
+
+from refilm.rendering.style import BACKGROUND, draw_text, text_height
+
+_UPSCALE = "bicubic+accurate_rnd+full_chroma_int"
+
+
+@dataclass(frozen=True)
+class Label:
+    """A picture's name, and what is said of it if there is room."""
+
+    title: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Pictures of one size in a row, column or grid on a canvas. All lengths in pixels; the canvas has even sides."""
+
+    count: int
+    layout: str
+    tile_width: int
+    tile_height: int
+
+    @property
+    def columns(self) -> int:
+        return {"row": self.count, "column": 1, "grid": math.ceil(math.sqrt(self.count))}[self.layout]
+
+    @property
+    def margin(self) -> int:
+        return max(2, self.tile_height // 18)
+
+    @property
+    def type_size(self) -> int:
+        return max(9, self.tile_height // 22)
+
+    @property
+    def label_height(self) -> int:
+        return text_height(self.type_size) + self.margin // 3
+
+    def place(self, n: int) -> tuple[int, int]:
+        """(left, top) of the n-th picture; its label stands above it."""
+        column, row = n % self.columns, n // self.columns
+        left = self.margin + column * (self.tile_width + self.margin)
+        top = self.margin + self.label_height + row * (self.tile_height + self.margin + self.label_height)
+        return left, top
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the canvas."""
+        last_column, _ = self.place(self.columns - 1)
+        _, last_row = self.place(self.count - 1)
+        width, height = last_column + self.tile_width + self.margin, last_row + self.tile_height + self.margin
+        return width + width % 2, height + height % 2
+
+    def draw_labels(self, labels: list[Label]) -> Image.Image:
+        """The labels on a transparent canvas."""
+        canvas = Image.new("RGBA", self.size, (*BACKGROUND, 0))
+        for n, label in enumerate(labels):
+            left, top = self.place(n)
+            draw_text(canvas, left, top - self.label_height, self.tile_width, self.type_size, label.title, label.remark)
+        return canvas
+
+    def filter(self, labels: Path):
+        """A function of the ffmpeg-python stream of frames stacked on each other; returns the stream of the clip.
+
+        labels: the file of `draw_labels`. The first picture is the one that the others are laid over: the clip has its
+        frames and its clock, and the still image adds none of its own.
+        """
+
+        def arrange(stacked):
+            copies = stacked.filter_multi_output("split", self.count)
+            colour = "0x{:02x}{:02x}{:02x}".format(*BACKGROUND)
+            canvas = self._tile(copies.stream(0), 0).filter_("pad", *self.size, *self.place(0), color=colour)
+            for n in range(1, self.count):
+                canvas = ffmpeg.filter_([canvas, self._tile(copies.stream(n), n)], "overlay", *self.place(n), format="gbrp")
+            still = ffmpeg.input(f"file:{labels}")
+            return ffmpeg.filter_([canvas, still], "overlay", 0, 0, format="gbrp", eof_action="repeat")
+
+        return arrange
+
+    def _tile(self, stacked, n: int):
+        tile = stacked.filter_("crop", "iw", f"ih/{self.count}", 0, f"{n}*ih/{self.count}")
+        return tile.filter_("scale", self.tile_width, self.tile_height, flags=_UPSCALE)

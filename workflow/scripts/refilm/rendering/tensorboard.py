@@ -1,0 +1,79 @@
+"""A training as TensorBoard shows it: the measures of training.csv, and the previews."""
+
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from refilm.core.errors import RefilmError
+from refilm.rendering.previews import preview_sheets
+
+_GROUPS = {"d_": "discriminator", "l_": "loss", "frames_per_s": "speed", "seconds": "speed"}
+_NOT_SHOWN = ("step", "epoch")
+
+
+class TensorBoardLogger:
+    """The event files of one model. They are a copy: written anew from training.csv and the previews whenever a training
+    starts or goes on, so that no step stands there twice, and then continued with every row."""
+
+    def __init__(self, folder: Path, log: Path, previews: Path):
+        """Raises RefilmError if the package is not installed: it is no part of what refilm needs."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise RefilmError(
+                "tensorboard: the package is not installed: pip install tensorboard, or set tensorboard: false"
+            ) from error
+        self._writer_class, self._writer = SummaryWriter, None
+        self.folder, self.log, self.previews = folder, log, previews
+
+    def __enter__(self) -> "TensorBoardLogger":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def add_row(self, row: dict[str, float]) -> None:
+        """A row of training.csv, which holds it already."""
+        if self._writer is None:
+            self._begin()
+        else:
+            self._add(row)
+
+    def add_sheet(self, step: int, sheet: Path) -> None:
+        """A preview, which lies in its folder already."""
+        if self._writer is not None:
+            self._writer.add_image("previews", np.asarray(Image.open(sheet)), step, dataformats="HWC")
+
+    def _begin(self) -> None:
+        """All that there is so far, in new files."""
+        for old in self.folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        with open(self.log, newline="") as file:
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        self._began = time.time() - rows[-1]["seconds"]
+        # purge_step: a TensorBoard that is looking forgets what it read from the old files
+        self._writer = self._writer_class(str(self.folder), purge_step=0)
+        for row in rows:
+            self._add(row)
+        for step, sheet in preview_sheets(self.previews):
+            if step <= rows[-1]["step"]:  # those after it are of a run that was killed, and will be made again
+                self.add_sheet(step, sheet)
+
+    def _add(self, row: dict[str, float]) -> None:
+        for name in row.keys() - set(_NOT_SHOWN):
+            if row[name] == "":  # not measured at this step
+                continue
+            when = self._began + row["seconds"]
+            self._writer.add_scalar(_tag(name), row[name], int(row["step"]), walltime=when)
+
+
+def _tag(name: str) -> str:
+    """'l_gan' stands under 'loss': TensorBoard shows what is before the slash as a group."""
+    if name.endswith("_grad_norm"):
+        return f"gradient/{name.removesuffix('_grad_norm')}"
+    group = next((group for start, group in _GROUPS.items() if name.startswith(start)), "training")
+    return f"{group}/{name}"

@@ -1,0 +1,1 @@
+"""Where films come from: files, folders of images, and downloads."""

@@ -1,0 +1,87 @@
+"""Where a film comes from: a file, a folder of images, or an address from which the file is fetched first."""
+
+import fnmatch
+import glob
+import hashlib
+import os
+import re
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from refilm.core.errors import RefilmError
+
+SCHEMES = ("http", "https", "s3")
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".bmp", ".tga", ".jp2", ".ppm", ".pgm", ".exr"}
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_FILM_SUFFIX = re.compile(r"\.(mp4|m4v|mkv|mov|avi|webm|mpe?g|m2?ts|vob|wmv|flv|og[gmv]|mxf|dv|3gp)", re.IGNORECASE)
+_NUMBER = re.compile(r"([0-9]+)")
+
+
+def scheme_of(source: str) -> str | None:
+    """'https' of 'https://…', None of a path."""
+    found = _SCHEME.match(source)
+    return found[1].lower() if found else None
+
+
+def downloaded_file(film: str, address: str) -> str:
+    """Where the film of that address lies once it is fetched. The address may change: the file stays the film's."""
+    suffix = PurePosixPath(urlsplit(address).path).suffix
+    return f"films/downloads/{film}{suffix.lower() if _FILM_SUFFIX.fullmatch(suffix) else ''}"
+
+
+def is_images(source: str) -> bool:
+    """Whether a source is a folder, or a pattern that names images, such as stills/*.png."""
+    path = Path(source)
+    if scheme_of(source) or path.is_file():
+        return False
+    of_images = not path.suffix or path.suffix.lower() in IMAGE_SUFFIXES or glob.has_magic(path.suffix)
+    return path.is_dir() or source.endswith("/") or (glob.has_magic(source) and of_images)
+
+
+def image_files(source: str) -> list[str]:
+    """The images of a folder or a pattern in the order that a person means: 2 before 10, case aside.
+
+    A folder's name is taken as it stands, with whatever brackets are in it; files whose names begin with a dot are none.
+    Raises RefilmError for a name that is not Unicode.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+    elif path.parent.is_dir():
+        found = [file for file in path.parent.iterdir() if fnmatch.fnmatchcase(file.name, path.name)]
+    else:
+        found = [Path(file) for file in glob.glob(source, recursive=True)]  # noqa: PTH207 (a pattern of folders too)
+    files = sorted((file for file in found if not file.name.startswith(".") and not file.is_dir()), key=_natural)
+    for file in files:
+        if any("\udc80" <= letter <= "\udcff" for letter in str(file)):
+            raise RefilmError(f"{source}: {os.fsencode(file)!r} is no Unicode name: rename this image")
+    return [str(file) for file in files]
+
+
+def _natural(path: Path) -> tuple:
+    """Folder by folder, numbers by their value; names that differ in case alone by their letters."""
+
+    def key(part: str) -> list:
+        # split() puts text at even places and digits at odd ones, so that like is compared with like
+        return [int(piece) if n % 2 else piece.casefold() for n, piece in enumerate(_NUMBER.split(part))]
+
+    return [key(part) for part in path.parts], path
+
+
+def images_digest(files: list[str]) -> str:
+    """A short string that is another one when images came, went or were renamed: '250-3f1c9a0b52d7e846'."""
+    names = "\0".join(Path(file).name for file in files)
+    return f"{len(files)}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+
+
+def parse_rate(value: str | int | float, place: str) -> Fraction:
+    """Frames a second from 24, 12.5, '24000/1001' and 23.976, which is 24000/1001 to everyone."""
+    text = str(value).strip()
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?|[1-9][0-9]*/[1-9][0-9]*", text) or not 0 < Fraction(text) <= 1000:
+        raise RefilmError(f"{place}: {value!r} is no frame rate: write frames a second, such as 24 or 24000/1001")
+    rate = Fraction(text)
+    near = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+    return near if rate.denominator > 1 and "/" not in text and abs(rate - near) < Fraction(7, 1000) else rate

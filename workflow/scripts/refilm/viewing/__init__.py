@@ -1,1 +1,0 @@
-"""What people look at: comparison clips, contact sheets, curves, measures."""
