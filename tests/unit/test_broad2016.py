@@ -162,5 +162,5 @@ def test_its_own_defaults_hold_until_the_configuration_says_otherwise():
 
 
 def test_gamma_auto_is_refused():
-    with pytest.raises(RefilmError, match=r"no gamma: auto.*2\.5"):
+    with pytest.raises(RefilmError, match=r"gamma: auto is invalid.*2\.5"):
         recipe(gamma="auto")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from refilm.config.recipe import PRESETS, RECIPES
+from refilm.config.recipes import RECIPES
 from refilm.training import compiled
 from refilm.training.trainer import Trainer
 from tests.conftest import small_recipe
@@ -31,7 +31,7 @@ def step_of(recipe, compiling):
 def test_the_traced_step_is_the_step_for_other_frames_and_later_weights(name, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda traced, **_options: traced)
     balanced = {"equilibrium": 0.68, "equilibrium_margin": 0.001} if name == "larsen2015" else {}
-    recipe = small_recipe(recipe=name, **(PRESETS.get(name, {}) | balanced))
+    recipe = small_recipe(recipe=name, **(dict(RECIPES[name].defaults) | balanced))
     plain, traced = step_of(recipe, False), step_of(recipe, True)
     assert traced.gradients.keys() == plain.gradients.keys() and traced.gates.keys() == plain.gates.keys()
     for part, gradients in plain.gradients.items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from refilm.config.recipe import PRESETS
+from refilm.config.recipes import RECIPES
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.base import Networks, to_frames, to_network
 from refilm.models.inference import BATCH, reconstruct_film
@@ -41,7 +41,7 @@ def test_every_frame_is_rebuilt_once_and_as_if_it_were_alone(tmp_path, count):
 
 
 def test_2016_rebuilds_in_batches_of_its_training_and_drops_no_frame(tmp_path):
-    recipe = small_recipe(recipe="broad2016", **PRESETS["broad2016"])  # batches of 4
+    recipe = small_recipe(recipe="broad2016", **RECIPES["broad2016"].defaults)  # batches of 4
     frames = film_of(tmp_path / "film.h5", 10)
     _, found = rebuilt(recipe, tmp_path / "film.h5")
     networks = networks_of(recipe)

@@ -17,7 +17,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from refilm.config.recipe import PRESETS, RECIPES, Recipe
+from refilm.config.recipe import Recipe
+from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.training import loop
@@ -42,7 +43,7 @@ def films(tmp_path):
 
 
 def recipe_named(name, **values) -> Recipe:
-    return small_recipe(recipe=name, **(PRESETS.get(name, {}) | values))
+    return small_recipe(recipe=name, **(dict(RECIPES[name].defaults) | values))
 
 
 def ignore(preview):

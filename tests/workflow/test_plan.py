@@ -93,7 +93,7 @@ def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
         ("results/frames/256x144/x.h5", "unknown film 'x'; there are: apple-1984, bladerunner"),
         ("results/stills/koyaanisqatsi_by_x.png", "unknown model 'x'"),
         ("results/metrics/x_by_bladerunner.csv", "unknown film 'x'"),
-        ("results/frames/250x144/bladerunner.h5", "250x144 cannot be halved"),
+        ("results/frames/250x144/bladerunner.h5", "250x144 is not a valid frame size"),
     ],
 )
 def test_unknown_names_suggest_the_nearest(folder, target, words):

@@ -10,22 +10,14 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from refilm.config.recipe import ARCHITECTURE_VERSION, PRESETS, Recipe, parse_size
+from refilm.config.recipe import Recipe, parse_size
+from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError, suggest
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
 
 SLUG = "[a-z0-9][a-z0-9-]*"
 _NAMED = ("films", "models", "comparisons")
-_BALANCE = frozenset({"pixel_weight", "adversarial_ratio", "equilibrium", "equilibrium_margin"})
-_ADVERSARIAL = _BALANCE | {"similarity_layers", "gamma", "discriminator_lr_scale"}
-# Keys that a recipe has no use for: what is written there is no part of it.
-_UNUSED = {
-    "larsen2015": frozenset(),
-    "broad2016": _BALANCE,
-    "vae": _ADVERSARIAL,
-    "autoencoder": _ADVERSARIAL | {"noise", "kl_weight"},
-}
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what of a film decides which pixels a model sees
 # The same, of keys that came later: where they say what was done before them, recipes do not name them.
 _LATER_PIXEL_KEYS = {"deinterlace": "auto", "damaged": "refuse"}
@@ -81,17 +73,16 @@ class Config:
         """Everything that decides the weights of a model."""
         own = self.model(model)
         given = self._training_given | {key: own[key] for key in self._training_keys if key in own}
-        preset = PRESETS.get(given.get("recipe", self.training["recipe"]), {})
-        values = self._training_defaults | preset | given
+        spec = RECIPES[given.get("recipe", self.training["recipe"])]
+        values = self._training_defaults | dict(spec.defaults) | given
         length = next((key for key in ("steps", "epochs") if own.get(key) is not None), None)
         if length:
             values |= {key: None for key in ("steps", "epochs") if key != length}
         elif values.get("steps") is not None:
             values["epochs"] = None
-        unused = _UNUSED[values["recipe"]]
-        values |= {key: default for key, default in self._training_defaults.items() if key in unused}
+        values |= {key: default for key, default in self._training_defaults.items() if key in spec.unused}
         films = {name: self.film_pixels(name) for name in own["films"]}
-        return Recipe.from_json(json.dumps({**values, "architecture_version": ARCHITECTURE_VERSION, "films": films}))
+        return Recipe.from_json(json.dumps({**values, "architecture_version": spec.version, "films": films}))
 
     def film_pixels(self, film: str) -> dict[str, str]:
         """What decides which pixels of a film are seen; times in seconds, the same however they were written."""

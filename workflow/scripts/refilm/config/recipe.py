@@ -6,30 +6,9 @@ import json
 import math
 from pathlib import Path
 
+from refilm.config.recipes import RECIPES, RecipeSpec
 from refilm.core.errors import RefilmError, suggest
 
-DOWNSAMPLINGS = 4  # strided convolutions of each network: width and height must be multiples of 2**DOWNSAMPLINGS
-ARCHITECTURE_VERSION = (
-    2  # counts on when a layer changes: the same settings then are another model, and old weights do not fit
-)
-RECIPES = ("larsen2015", "broad2016", "vae", "autoencoder")
-# What a recipe sets where the config says nothing, because its own default differs from the schema's. 2016 averaged the
-# divergence over the 200 latents, where `kl_weight` is of their sum.
-PRESETS = {
-    "broad2016": {
-        "learning_rate": 0.0002,
-        "lr_schedule": "constant",
-        "warmup": 0,
-        "beta2": 0.999,
-        "kl_weight": 1 / 200,
-        "similarity_layers": [1, 2, 3, 4],
-        "gamma": 2.5,
-        "discriminator_lr_scale": 1,
-        "head_lr_scale": 1,
-        "grad_clip": 0,
-        "ema_decay": 0,
-    }
-}
 _LENGTH = ("epochs", "steps")
 
 
@@ -37,7 +16,7 @@ _LENGTH = ("epochs", "steps")
 class Recipe:
     """The settings of one model. Every key's meaning and default: workflow/schemas/config.schema.yaml.
 
-    architecture_version is that of the layers, `ARCHITECTURE_VERSION`; nobody sets it, and none was named before the second.
+    architecture_version is that of the recipe's layers, from the registry; nobody sets it.
     films maps each film's name to what decides which of its pixels are seen (start, end, crop, fit), so that a film
     file that moves on the disk, or gets another title, is still the same recipe.
     """
@@ -73,16 +52,22 @@ class Recipe:
     films: dict[str, dict]
 
     def __post_init__(self):
-        parse_size(self.frame_size, "frame_size")
+        parse_size(self.frame_size, "frame_size", self.spec.size_multiple)
         if (self.epochs is None) == (self.steps is None):
             raise RefilmError("a recipe has either epochs or steps, to say how long it trains")
-        if self.recipe == "broad2016" and self.gamma == "auto":
-            raise RefilmError("recipe: broad2016 has no gamma: auto: give a number; in 2016 it was 2.5")
-        if self.architecture_version != ARCHITECTURE_VERSION:
+        for key, (value, reason) in self.spec.invalid.items():
+            if getattr(self, key) == value:
+                raise RefilmError(f"recipe: {key}: {value} is invalid: {reason}")
+        if self.architecture_version != self.spec.version:
             raise RefilmError(
                 f"recipe: architecture_version {self.architecture_version} is not supported, this refilm has "
-                f"{ARCHITECTURE_VERSION}: train the model again, or use the refilm that trained it"
+                f"{self.spec.version}: train the model again, or use the refilm that trained it"
             )
+
+    @property
+    def spec(self) -> RecipeSpec:
+        """What the registry says of it."""
+        return RECIPES[self.recipe]
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -92,6 +77,8 @@ class Recipe:
         except ValueError as error:
             raise RefilmError(f"recipe: not JSON: {error}") from error
         fields = {field.name for field in dataclasses.fields(cls)}
+        if (name := values.get("recipe")) not in RECIPES:
+            raise RefilmError(f"recipe: unknown recipe {name!r}{suggest(str(name), RECIPES)}")
         values.setdefault("architecture_version", 1)
         for key in values:
             if key not in fields:
@@ -114,19 +101,9 @@ class Recipe:
         return self.steps if self.steps is not None else math.ceil(self.epochs * frames / self.batch_size)
 
     @property
-    def is_adversarial(self) -> bool:
-        """Whether a discriminator is part of it."""
-        return self.recipe in ("larsen2015", "broad2016")
-
-    @property
-    def has_posterior(self) -> bool:
-        """Whether the encoder learns how sure it is, or only a point."""
-        return self.recipe != "autoencoder"
-
-    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of a frame in pixels."""
-        return parse_size(self.frame_size, "frame_size")
+        return parse_size(self.frame_size, "frame_size", self.spec.size_multiple)
 
 
 def recipe_of_model(path: Path | str) -> str | None:
@@ -156,16 +133,15 @@ def _coerce(kind, value):
     return int(value) if kind in (int, int | None) else float(value)
 
 
-def parse_size(text: str, place: str) -> tuple[int, int]:
-    """(width, height) from '256x144'. Raises RefilmError unless the networks can halve both four times."""
+def parse_size(text: str, key: str, multiple: int = 16) -> tuple[int, int]:
+    """(width, height) in pixels from '256x144'. Raises RefilmError unless both are multiples of `multiple`."""
     width, _, height = str(text).partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise RefilmError(f"{place}: {text!r} is no frame size: write WIDTHxHEIGHT, such as 256x144")
-    unit = 2**DOWNSAMPLINGS
-    fitting = [max(unit, round(int(side) / unit) * unit) for side in (width, height)]
-    if fitting != [int(width), int(height)]:
+        raise RefilmError(f"{key}: {text!r} is not a valid frame size: write WIDTHxHEIGHT, such as 256x144")
+    nearest = [max(multiple, round(int(side) / multiple) * multiple) for side in (width, height)]
+    if nearest != [int(width), int(height)]:
         raise RefilmError(
-            f"{place}: {text} cannot be halved {DOWNSAMPLINGS} times by the networks: width and height must be multiples of "
-            f"{unit}; the nearest is {fitting[0]}x{fitting[1]}"
+            f"{key}: {text} is not a valid frame size: width and height must be multiples of {multiple}; the nearest is "
+            f"{nearest[0]}x{nearest[1]}"
         )
     return int(width), int(height)

@@ -15,7 +15,7 @@ class Networks(nn.Module):
         family = broad2016 if recipe.recipe == "broad2016" else larsen2015
         self.encoder = family.Encoder(recipe)
         self.decoder = family.Decoder(recipe)
-        self.discriminator = family.Discriminator(recipe) if recipe.is_adversarial else None
+        self.discriminator = family.Discriminator(recipe) if recipe.recipe in ("larsen2015", "broad2016") else None
         self.to(memory_format=torch.channels_last)
 
     def parts(self) -> dict[str, nn.Module]:

@@ -46,7 +46,7 @@ def reconstruct_film(networks: Networks, recipe: Recipe, film: FrameStore, noise
                 latents, log_variance = networks.encoder(to_network(torch.from_numpy(frames).to(device)))
                 samples = latents
                 if noise:
-                    deviation = (0.5 * log_variance).exp() if recipe.has_posterior else 1.0
+                    deviation = (0.5 * log_variance).exp() if recipe.recipe != "autoencoder" else 1.0
                     samples = latents + noise * deviation * _noise_of(first, batch, recipe).to(device)
                 rebuilt = to_frames(networks.decoder(samples))
             own = slice(start - first, min(batch, len(film) - first))

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
-from refilm.config.recipe import DOWNSAMPLINGS, parse_size
+from refilm.config.recipe import parse_size
 
+DOWNSAMPLINGS = 4  # strided convolutions of each network
 _CHANNELS_PER_GROUP = 8
 
 
