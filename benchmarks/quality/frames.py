@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from refilm.core.sampling import evenly_spaced
 from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.inference import BATCH
@@ -38,7 +39,7 @@ def measured(numbers: np.ndarray, most: int) -> np.ndarray:
     wanted = max(1, most // _STRETCH)
     if len(numbers) <= most or len(stretches) <= wanted:
         return numbers
-    return np.concatenate([stretches[(2 * n + 1) * (len(stretches) - 1) // (2 * wanted)] for n in range(wanted)])
+    return np.concatenate([stretches[n] for n in evenly_spaced(len(stretches) - 1, wanted)])
 
 
 def shots_of(path: Path | str) -> list[range]:

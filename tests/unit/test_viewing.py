@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from refilm.core.progress import progress_bar
+from refilm.core.sampling import evenly_spaced
 from refilm.models import metrics
 from refilm.rendering.comparison import Arrangement, Label
 from refilm.rendering.cropping import display_size
 from refilm.rendering.curves import diagnose, draw_curves
-from refilm.rendering.sheet import spread, write_sheet
+from refilm.rendering.sheet import write_sheet
 from refilm.rendering.style import BACKGROUND, font, shortened
 from tests.conftest import command, ffmpeg
 
@@ -73,7 +74,7 @@ def found_at(sheet: np.ndarray, frame: np.ndarray) -> tuple[int, int]:
 
 
 def test_frames_are_spread_over_the_whole_film():
-    assert spread(100, 4) == [12, 37, 62, 87] and spread(3, 16) == [0, 1, 2] and spread(1, 16) == [0]
+    assert evenly_spaced(100, 4) == [12, 37, 62, 87] and evenly_spaced(3, 16) == [0, 1, 2] and evenly_spaced(1, 16) == [0]
 
 
 def frames(*shape):

@@ -5,14 +5,15 @@ python -m refilm.render_stills --frames results/frames/256x144/bikes.h5 --title 
 """
 
 from refilm.core.command_line import command_parser, run_command
+from refilm.core.sampling import evenly_spaced
 from refilm.core.times import format_time
 from refilm.frames.store import FrameStore
-from refilm.rendering.sheet import spread, write_sheet
+from refilm.rendering.sheet import write_sheet
 
 
 def main(args) -> None:
     with FrameStore(args.frames) as film, FrameStore(args.reconstruction) as rebuilt:
-        chosen = spread(len(film), args.count)
+        chosen = evenly_spaced(len(film), args.count)
         rows = {"original": film.read(chosen), "reconstruction": rebuilt.read(chosen)}
         times = [format_time(n / film.fps) for n in chosen]
         write_sheet(args.sheet, rows, args.title, f"above, and below it as remembered by {args.by}", times)

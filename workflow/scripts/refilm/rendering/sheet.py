@@ -100,9 +100,3 @@ def write_columns(path: Path, columns: dict[str, np.ndarray], title: str, captio
         draw_text(sheet, _MARGIN, _MARGIN + head + n * step + height, size[0] - 2 * _MARGIN, _TYPE - 4, "", caption)
     with atomic_write(path) as partial:
         sheet.save(partial)
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """`wanted` frame numbers spread evenly over a film of `count` frames, each in the middle of its stretch."""
-    wanted = min(wanted, count)
-    return [(2 * n + 1) * count // (2 * wanted) for n in range(wanted)]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from refilm.config.recipe import Recipe
+from refilm.core.sampling import evenly_spaced
 from refilm.frames.shots import find_shots, hold_out
 from refilm.frames.store import FrameStore
 from refilm.models.rng import generator_for
@@ -88,8 +89,7 @@ class FrameSampler:
         """Numbers of `count` frames, or fewer if there are no more, evenly spread over those shown or those held out: the
         middles of equal stretches, for the ends of a film are black."""
         frames = self.held_out if held_out else np.sort(np.concatenate(self._pools))
-        count = min(count, len(frames))
-        return frames[[(2 * n + 1) * len(frames) // (2 * count) for n in range(count)]]
+        return frames[evenly_spaced(len(frames), count)]
 
     def held_out_of_each(self) -> list[int]:
         """How many frames of each film are held out."""
