@@ -51,7 +51,7 @@ rule render_stills:
         sheet=report(
             "results/stills/{film}_by_{model}.png",
             caption="../report/stills.rst",
-            category="ImageSequence",
+            category="Stills",
             labels={"film": "{film}", "model": "{model}"},
         ),
     log:

@@ -110,7 +110,7 @@ rule preview_crop:
         sheet=report(
             "results/stills/{film}_crop.png",
             caption="../report/crop.rst",
-            category="ImageSequence",
+            category="Stills",
             labels={"film": "{film}", "model": "(crop)"},
         ),
     log:

@@ -190,7 +190,7 @@ class Watchdog:
     def __init__(self, what: str):
         self._what, self._most, self._since = what, 0, time.monotonic()
 
-    def look(self, made: int, stderr_size: int, unit: str = "bytes") -> None:
+    def check(self, made: int, stderr_size: int, unit: str = "bytes") -> None:
         if made > self._most:
             self._most, self._since = made, time.monotonic()
         if time.monotonic() - self._since > STALL_TIMEOUT_SECONDS:
