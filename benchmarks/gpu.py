@@ -14,6 +14,7 @@ import json
 import statistics
 import tempfile
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import default_recipe
 from refilm.config.recipe import Recipe
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.base import Networks, to_network
 from refilm.models.device import capture_stream, choose_device, device_name
@@ -153,9 +155,9 @@ def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: in
 def _made_film(path: Path, count: int, recipe: Recipe) -> Path:
     width, height = recipe.size
     random = np.random.default_rng(0)
-    attributes = {"fps": "24", "source": "none", "start_time": "0"}
+    metadata = FrameMetadata(Fraction(24))
     frames = (random.integers(0, 256, (64, height, width, 3), dtype=np.uint8) for _ in range(count // 64))
-    write_frames_from(path, width, height, attributes, frames)
+    write_frames_from(path, width, height, metadata, frames)
     return path
 
 

@@ -9,12 +9,14 @@ frames; and encoder and decoder alone, on one batch in memory, as often.
 import statistics
 import sys
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.common import default_recipe, seconds
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.base import Networks, to_network
 from refilm.models.device import autocast, choose_device, compute_type
@@ -28,15 +30,15 @@ def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         film_file = Path(scratch, "film.h5")
         random = np.random.default_rng(0)
-        attributes = {"fps": "24", "source": "none", "start_time": "0"}
+        metadata = FrameMetadata(Fraction(24))
         batches = (random.integers(0, 256, (BATCH, 144, 256, 3), dtype=np.uint8) for _ in range(count // BATCH))
-        write_frames_from(film_file, 256, 144, attributes, batches)
+        write_frames_from(film_file, 256, 144, metadata, batches)
         with FrameStore(film_file) as film:
             whole = lambda: write_frames_from(  # noqa: E731
                 Path(scratch, "out.h5"),
                 256,
                 144,
-                attributes,
+                metadata,
                 (part[2] for part in reconstruct_film(networks, settings, film)),
             )
             batch = to_network(torch.from_numpy(film[:BATCH]))

@@ -19,6 +19,7 @@ an index of 17,280,000 frames, whose reads are real reads of that film.
 import statistics
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from benchmarks.common import default_recipe, made_batch, seconds
 from benchmarks.gpu import operations_per_frame
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import scratch_folder
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.device import capture_stream, choose_device, compute_type, device_name
 from refilm.training.checkpoint import StateFolder
@@ -186,7 +188,7 @@ def _peak_memory() -> int:
 def _made_film(path: Path) -> Path:
     random = np.random.default_rng(0)
     frames = (random.integers(0, 256, (64, 144, 256, 3), dtype=np.uint8) for _ in range(_FRAMES // 64))
-    write_frames_from(path, 256, 144, {"fps": "24", "source": "none", "start_time": "0"}, frames)
+    write_frames_from(path, 256, 144, FrameMetadata(Fraction(24)), frames)
     return path
 
 

@@ -20,6 +20,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import scratch_folder
 from refilm.core.times import format_time
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.shots import hold_out
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.device import choose_device, device_name
@@ -228,7 +230,7 @@ def _made_film(path: Path, seed: int) -> Path:
         for n in range(24):
             frames.append(wall.copy())
             frames[-1][16:32, n : n + 16] = 255 - wall[16:32, n : n + 16]
-    write_frames_from(path, 64, 48, {"fps": "24", "source": "made", "start_time": "0"}, [np.stack(frames)])
+    write_frames_from(path, 64, 48, FrameMetadata(Fraction(24)), [np.stack(frames)])
     return path
 
 

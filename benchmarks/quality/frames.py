@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from refilm.core.sampling import evenly_spaced
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.inference import BATCH
@@ -26,9 +27,9 @@ class Part:
 
 def part_of(film: FrameStore, numbers: np.ndarray, shots: list[range], path: Path) -> Part:
     """Write the frames of these numbers, in order, to a frames file."""
-    attributes = {"fps": str(film.fps), "source": str(film.path), "start_time": "0"}
+    metadata = FrameMetadata(film.fps, source=str(film.path))
     batches = (film.read(numbers[start : start + _CHUNK]) for start in range(0, len(numbers), _CHUNK))
-    write_frames_from(path, film.width, film.height, attributes, batches)
+    write_frames_from(path, film.width, film.height, metadata, batches)
     shot = np.searchsorted([one.stop for one in shots], numbers, side="right")
     return Part(path, numbers, (np.diff(numbers) == 1) & (np.diff(shot) == 0))
 

@@ -57,8 +57,8 @@ class LinearCode:
 
 def _streamed(film: FrameStore, device: torch.device, batch: int = _BATCH) -> Iterator[Tensor]:
     """Batches of frames as grey levels: float32 (n, D)."""
-    for start in range(0, len(film), batch):
-        yield torch.from_numpy(film[start : start + batch]).to(device).float().flatten(1)
+    for frames in film.batches(batch):
+        yield torch.from_numpy(frames).to(device).float().flatten(1)
 
 
 class _full_float32:

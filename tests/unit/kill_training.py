@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch._dynamo  # the optimiser does, at its first step: a second of each 
 
 from refilm.config.recipe import Recipe
 from refilm.core.errors import Interrupted
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.training import loop
 from refilm.training.trainer import Trainer
@@ -37,7 +39,7 @@ def main(folder: Path, moments: int, seed: int) -> None:
     torch.set_num_threads(1)
     frames = np.random.default_rng(0).integers(0, 256, (13, 48, 64, 3), dtype=np.uint8)
     film = folder / "film.h5"
-    write_frames_from(film, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    write_frames_from(film, 64, 48, FrameMetadata(Fraction(24)), [frames])
     chance, ended = random.Random(seed), []
     recipe = small_recipe(steps=moments * (_MOST_STEPS + 2))  # never done before its end is due
     assert _child(recipe, film, folder / "peace") == 0

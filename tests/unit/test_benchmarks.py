@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
 from benchmarks.quality.st_lpips import StLpips
 from refilm.core.errors import RefilmError
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.base import Networks
 from tests.conftest import ROOT, SCHEMA, config
@@ -61,7 +63,7 @@ def rank(count: int, values: int) -> np.ndarray:
 def test_the_linear_code_is_the_best_there_is(tmp_path):
     """Against the exact singular value decomposition: no other code of 20 numbers has less squared error."""
     frames = rank(300, 80)
-    write_frames_from(tmp_path / "f.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    write_frames_from(tmp_path / "f.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
     with FrameStore(tmp_path / "f.h5") as film:
         code = LinearCode(film, 20, CPU)
         rebuilt = np.concatenate(list(code.rebuild(film, 32)))
@@ -77,7 +79,7 @@ def test_the_linear_code_is_the_best_there_is(tmp_path):
 
 def test_a_short_film_has_no_more_components_than_frames(tmp_path):
     frames = rank(5, 80)
-    write_frames_from(tmp_path / "f.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    write_frames_from(tmp_path / "f.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
     with FrameStore(tmp_path / "f.h5") as film:
         code = LinearCode(film, 200, CPU)
         assert code.components.shape[1] == 4 and np.array_equal(next(code.rebuild(film, 5)), frames)
@@ -97,7 +99,7 @@ def test_frames_are_measured_in_stretches_over_the_whole_film():
 
 
 def part(tmp_path, frames: np.ndarray, continuous=None) -> Part:
-    write_frames_from(tmp_path / "p.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    write_frames_from(tmp_path / "p.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
     joined = np.ones(len(frames) - 1, bool) if continuous is None else continuous
     return Part(tmp_path / "p.h5", np.arange(len(frames)), joined)
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from refilm.core.errors import RefilmError
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.encode import encode_video
 from refilm.media.probe import probe_picture
@@ -189,7 +190,7 @@ def test_a_comparison_shows_the_same_frame_of_every_film(tmp_path, film, layout,
         levels = (np.arange(20) * 8 + 20 * n).astype(np.uint8)
         frames = np.ones((20, 48, 64, 3), np.uint8) * levels[:, None, None, None]
         files.append(tmp_path / f"{n}.h5")
-        write_frames_from(files[-1], 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+        write_frames_from(files[-1], 64, 48, FrameMetadata(Fraction(24)), [frames])
     clip = tmp_path / "clip.mp4"
     words = (f"--frames={files[0]}", "--reconstructions", *files[1:], "--title=T", *["--by=M"] * (count - 1))
     words += (f"--source={film}", f"--clip={clip}", f"--layout={layout}", "--height=96", "--crf=1")

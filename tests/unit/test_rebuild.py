@@ -1,10 +1,13 @@
 """Rebuilding a film: every frame once, in order, and the noise dial."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
 from refilm.config.recipes import RECIPES
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.base import Networks, to_frames, to_network
 from refilm.models.inference import BATCH, reconstruct_film
@@ -13,7 +16,7 @@ from tests.conftest import small_recipe
 
 def film_of(path, count):
     frames = np.random.default_rng(count).integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
-    write_frames_from(path, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    write_frames_from(path, 64, 48, FrameMetadata(Fraction(24)), [frames])
     return frames
 
 

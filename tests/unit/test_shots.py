@@ -1,8 +1,11 @@
 """Shots: where a film cuts, what only looks like a cut, and what is held out."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.shots import find_shots, hold_out
 from refilm.frames.store import FrameStore, write_frames_from
 from tests.conftest import command
@@ -28,7 +31,7 @@ def faded(frames: np.ndarray, begin: int, end: int) -> np.ndarray:
 def starts(tmp_path, frames: np.ndarray) -> list[int]:
     """The first frame of every shot found; checks that the shots are the film without a gap."""
     count, height, width, _ = frames.shape
-    write_frames_from(tmp_path / "f.h5", width, height, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    write_frames_from(tmp_path / "f.h5", width, height, FrameMetadata(Fraction(24)), [frames])
     with FrameStore(tmp_path / "f.h5") as store:
         shots = find_shots(store)
         assert shots == find_shots(store)

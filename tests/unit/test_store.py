@@ -1,6 +1,7 @@
 """The frame store: what is written is read, whole, in any order, and by any HDF5 library."""
 
 import errno
+from fractions import Fraction
 
 import h5py
 import numpy as np
@@ -8,16 +9,18 @@ import pytest
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import check_space
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import DATA_OFFSET, FrameStore, write_frames, write_frames_from
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (37, 48, 64, 3), dtype=np.uint8)
-ATTRIBUTES = {"fps": "24000/1001", "source": "a film.mkv", "start_time": "1/3"}
+METADATA = FrameMetadata(Fraction(24000, 1001), Fraction(1, 3), "a film.mkv", details={"constant_rate": True})
+ATTRIBUTES = {"fps": "24000/1001", "source": "a film.mkv", "start_time": "1/3", "constant_rate": True}
 
 
 @pytest.fixture
 def stored(tmp_path):
     path = tmp_path / "film.h5"
-    write_frames_from(path, 64, 48, ATTRIBUTES, (FRAMES[i : i + 5] for i in range(0, 37, 5)))
+    write_frames_from(path, 64, 48, METADATA, (FRAMES[i : i + 5] for i in range(0, 37, 5)))
     return path
 
 
@@ -33,7 +36,7 @@ def test_any_hdf5_library_reads_it(stored):
 def test_it_reads_as_a_sequence(stored):
     with FrameStore(stored) as film:
         assert (len(film), film.width, film.height) == (37, 64, 48)
-        assert str(film.fps) == "24000/1001"
+        assert str(film.fps) == "24000/1001" and film.metadata == METADATA
         assert np.array_equal(film[5], FRAMES[5]) and np.array_equal(film[-1], FRAMES[-1])
         assert np.array_equal(film[30:99], FRAMES[30:]) and np.array_equal(film[1:9:3], FRAMES[1:9:3])
         order = [36, 0, 17, 17, 3]
@@ -42,10 +45,18 @@ def test_it_reads_as_a_sequence(stored):
             film[37]
 
 
+@pytest.mark.parametrize(("n", "start", "end"), [(5, 0, None), (37, 0, None), (64, 0, None), (7, 3, 29), (1, 35, 37)])
+def test_batches_are_the_frames_in_order_and_none_is_longer_than_asked(stored, n, start, end):
+    with FrameStore(stored) as film:
+        batches = list(film.batches(n, start, end))
+    assert np.array_equal(np.concatenate(batches), FRAMES[start:end])
+    assert all(len(batch) == n for batch in batches[:-1]) and 1 <= len(batches[-1]) <= n
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_smallest_films(tmp_path, count):
     tiny = FRAMES[:count, :32, :32]
-    write_frames_from(tmp_path / "tiny.h5", 32, 32, ATTRIBUTES, [tiny])
+    write_frames_from(tmp_path / "tiny.h5", 32, 32, METADATA, [tiny])
     with FrameStore(tmp_path / "tiny.h5") as film:
         assert np.array_equal(film[:], tiny)
 
@@ -60,7 +71,7 @@ def test_a_film_cut_off_is_an_error_and_never_a_repeated_frame(stored):
 
 def test_a_wrong_count_leaves_no_file(tmp_path):
     with pytest.raises(RefilmError, match="bytes were written"):
-        write_frames(tmp_path / "film.h5", 64, 48, ATTRIBUTES, lambda file: file.write(FRAMES[0].data) and 2)
+        write_frames(tmp_path / "film.h5", 64, 48, METADATA, lambda file: file.write(FRAMES[0].data) and 2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,7 +83,7 @@ def test_a_full_disk_leaves_what_was_there(stored):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        write_frames(stored, 64, 48, ATTRIBUTES, fill_the_disk)
+        write_frames(stored, 64, 48, METADATA, fill_the_disk)
     assert stored.read_bytes() == before and len(list(stored.parent.iterdir())) == 1
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from refilm.config.recipe import Recipe
 from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.training import loop
 from refilm.training.loop import Trainer, train
@@ -33,7 +35,7 @@ CPU = torch.device("cpu")
 def store_of(path, count):
     random = np.random.default_rng(count)
     frames = random.integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
-    write_frames_from(path, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [frames])
+    write_frames_from(path, 64, 48, FrameMetadata(Fraction(24)), [frames])
     return path
 
 
@@ -99,7 +101,7 @@ def shots_film(path):
     for _ in range(4):
         picture = random.integers(0, 240, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
         frames.append((picture + random.integers(0, 9, (24, 48, 64, 3))).astype(np.uint8))
-    write_frames_from(path, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, frames)
+    write_frames_from(path, 64, 48, FrameMetadata(Fraction(24)), frames)
     return path
 
 
@@ -186,7 +188,7 @@ def test_every_parameter_of_every_network_learns(films, tmp_path, name):
 def test_it_learns_the_film(tmp_path):
     """A film of four pictures is soon rebuilt better than by its mean, by every recipe."""
     pictures = np.random.default_rng(1).integers(0, 256, (4, 6, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-    write_frames_from(tmp_path / "four.h5", 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [pictures])
+    write_frames_from(tmp_path / "four.h5", 64, 48, FrameMetadata(Fraction(24)), [pictures])
     blind = np.square(pictures - pictures.mean(0)).mean()
     for name in ("larsen2015", "vae", "autoencoder"):
         recipe = recipe_named(name, steps=150, learning_rate=0.003, base_channels=16)

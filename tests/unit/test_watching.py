@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.rendering.previews import archive_other_recipes, preview_sheets, read_previews, write_preview
 from refilm.rendering.sheet import read_sheet, write_sheet
@@ -27,7 +29,7 @@ def pictures(count: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def frames_of(path, count=24):
-    write_frames_from(path, 64, 48, {"fps": "24", "source": "x", "start_time": "0"}, [pictures(count)])
+    write_frames_from(path, 64, 48, FrameMetadata(Fraction(24)), [pictures(count)])
     return path
 
 

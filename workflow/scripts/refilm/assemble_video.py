@@ -4,7 +4,6 @@ python -m refilm.assemble_video --reconstruction results/reconstructions/bikes_b
     --video results/bikes_by_bikes.mp4
 """
 
-from fractions import Fraction
 from pathlib import Path
 
 from refilm.core.command_line import command_parser, run_command
@@ -17,10 +16,9 @@ _CHUNK = 64  # frames handed to ffmpeg at once
 
 def main(args) -> None:
     with FrameStore(args.reconstruction) as film:
-        sound = film_sound(args.source, Fraction(film.attributes["start_time"]), args.audio)
-        chunks = (film[start : start + _CHUNK] for start in range(0, len(film), _CHUNK))
+        sound = film_sound(args.source, film.metadata.start_time, args.audio)
         what = f"assemble {Path(args.video).stem}"
-        encode_video(args.video, chunks, len(film), (film.width, film.height), film.fps, args.crf, sound, what)
+        encode_video(args.video, film.batches(_CHUNK), len(film), (film.width, film.height), film.fps, args.crf, sound, what)
     print(f"{args.video}: {len(film)} frames at {film.fps} frames/s, {f'soundtrack {sound.track}' if sound else 'silent'}")
 
 

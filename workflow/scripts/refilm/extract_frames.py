@@ -14,6 +14,7 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import check_sha256, check_space
 from refilm.core.times import parse_time
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames
 from refilm.media.decode import DecodePlan, decode_frames, plan_decode
 from refilm.media.ffmpeg import version
@@ -42,23 +43,25 @@ def main(args) -> None:
     cut = plan(args, name)
     picture, width, height = cut.picture, cut.width, cut.height
     check_space(args.frames, cut.frames * width * height * 3)
-    attributes = {
-        "fps": str(cut.fps),
-        "source": args.source,
-        "start_time": str(cut.start_time),
-        "crop": str(cut.crop),
-        "filter": cut.filters,
-        **dataclasses.asdict(picture.colour),
-        "fields": picture.fields,
-        "constant_rate": picture.constant,
-        "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
-        "ffmpeg": version(),
-    }
+    metadata = FrameMetadata(
+        fps=cut.fps,
+        start_time=cut.start_time,
+        source=args.source,
+        crop=str(cut.crop),
+        filter=cut.filters,
+        details={
+            **dataclasses.asdict(picture.colour),
+            "fields": picture.fields,
+            "constant_rate": picture.constant,
+            "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
+            "ffmpeg": version(),
+        },
+    )
 
     def produce(file) -> int:
         return decode_frames(args.source, cut, file, f"extract {name}", args.threads, args.hwaccel)
 
-    count = write_frames(args.frames, width, height, attributes, produce)
+    count = write_frames(args.frames, width, height, metadata, produce)
     print(f"{args.frames}: {count} frames at {cut.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
 
 

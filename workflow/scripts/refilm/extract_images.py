@@ -12,6 +12,7 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import check_space
 from refilm.core.times import frame_range, parse_time
+from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.media.bars import Box, parse_crop_box
 from refilm.media.stills import ImageSequence, check_alike, probe_stills, render_stills, still_box
@@ -33,17 +34,19 @@ def main(args) -> None:
     except RefilmError as error:
         raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
     check_space(args.frames, count * width * height * 3)
-    attributes = {
-        "fps": str(stills.fps),
-        "source": args.source,
-        "images": digest,
-        "start_time": str(first / stills.fps),
-        "crop": str(box or "none"),
-        "filter": "box average in float32",
-        "settings": json.dumps({"start": args.start, "end": args.end, "crop": args.crop, "fit": args.fit}),
-    }
+    metadata = FrameMetadata(
+        fps=stills.fps,
+        start_time=first / stills.fps,
+        source=args.source,
+        crop=str(box or "none"),
+        filter="box average in float32",
+        details={
+            "images": digest,
+            "settings": json.dumps({"start": args.start, "end": args.end, "crop": args.crop, "fit": args.fit}),
+        },
+    )
     frames = render_stills(stills, first, count, (width, height), box, args.fit, args.threads, f"extract {name}")
-    write_frames_from(args.frames, width, height, attributes, frames)
+    write_frames_from(args.frames, width, height, metadata, frames)
     shape = f"picture {box} of {'x'.join(map(str, stills.usual_size))}" if box else "each image by itself"
     print(f"{args.frames}: {count} frames at {stills.fps} frames/s, {shape}")
 

@@ -17,8 +17,6 @@ from refilm.models.device import choose_device
 from refilm.models.inference import reconstruct_film
 from refilm.models.model_file import load_model
 
-_KEPT_ATTRIBUTES = ("fps", "source", "start_time", "crop", "filter")
-
 
 def main(args) -> None:
     networks, recipe = load_model(args.model, choose_device(args.device))
@@ -28,7 +26,7 @@ def main(args) -> None:
                 f"{args.frames}: frames are {film.width}x{film.height}, but {args.model} was trained at {recipe.frame_size}"
             )
         check_space(args.reconstruction, len(film) * film.width * film.height * 3)
-        attributes = {name: film.attributes[name] for name in _KEPT_ATTRIBUTES if name in film.attributes}
+        attributes = film.metadata.shared_attributes()
         attributes |= {"model": args.model, "recipe": recipe.to_json(), "noise": args.noise}
         name = Path(args.reconstruction).stem
         with atomic_write(Path(args.latents)) as partial, h5py.File(partial, "w") as latents:
@@ -42,7 +40,7 @@ def main(args) -> None:
                         yield batch
                         bar.update(len(batch))
 
-            count = write_frames_from(args.reconstruction, film.width, film.height, attributes, rebuilt_batches())
+            count = write_frames_from(args.reconstruction, film.width, film.height, film.metadata, rebuilt_batches())
         if count != len(film):
             raise RefilmError(f"{args.reconstruction}: {count} frames were rebuilt of {len(film)}")
     print(f"{args.reconstruction}: {count} frames")

@@ -29,7 +29,7 @@ def main(args) -> None:
         original = films[0]
         _check_alike(films)
         first, end = _stretch(original, args)
-        sound = film_sound(args.source, Fraction(original.attributes["start_time"]) + first / original.fps, args.audio)
+        sound = film_sound(args.source, original.metadata.start_time + first / original.fps, args.audio)
         tile_width = round(args.height * original.width / original.height / 2) * 2
         arrangement = Arrangement(len(films), args.layout, tile_width, args.height)
         labels = [Label(args.title, "original"), *(Label(args.title, f"as remembered by {by}") for by in args.by)]

@@ -1,1 +1,1 @@
-"""The HDF5 frame store: written once by ffmpeg, checked, and read at the speed of the disk."""
+"""Frames and latents on disk: one HDF5 file each per film, with metadata that says where they come from; and shots."""

@@ -1,10 +1,14 @@
-"""Where a film cuts, and whole shots set aside that a model shall not see.
+"""Cuts of a film, and whole shots that are held out of a training.
 
-Every frame becomes a picture of a few blocks, freed of its brightness and contrast. A cut is where all of the three frames
-before are unlike all of the three after: a flash, whose frames lie between like ones, is none. It stands out from the
-moments around it, and from the usual change thereabouts: fast motion, shaking cameras and fades do not. Where a film
-fades to one even colour and out of it again, the cut is in the middle of that. Dissolves are not looked for: the two
-shots count as one, so that no frame of what is set aside shines through in what is not.
+Each frame is reduced to the mean colours of a few blocks, normalised for brightness and contrast. At a cut each of the
+three frames before differs from each of the three after: a flash, whose frames lie between like ones, is not a cut. The
+change must also exceed that of the neighbouring frames, and the usual change around it: fast motion, shaking cameras and
+fades do not. Where a film fades to an even colour and out of it, the cut is in the middle of that. Dissolves are not
+detected: the two shots count as one, so that no held-out frame is visible in a frame that is trained on.
+
+The thresholds were checked at 256x144 on a clip of Cosmos Laundromat (its 9 cuts found by eye), the Sintel trailer, a reel
+of live action and a film from a fixed camera: 7,387 frames. The 39 cuts found have a change of at least 0.47, a prominence
+of 1.22 and a ratio of 2.2. Of all other frames the highest prominence is 0.93.
 """
 
 import itertools
@@ -14,63 +18,66 @@ import numpy as np
 from refilm.frames.store import FrameStore
 
 _CHUNK = 64  # frames read at once
-_BLOCK = 16  # pixels; every frame size is a multiple of it
-_NEAR = 3  # frames on each side that are compared: a flash of so many less one is no cut
-_AROUND = 8  # frames on each side that say what change is usual
-_CALM = 8.0  # grey levels: contrast below this is not told from grain
-_LEAST_CUT = 0.3  # mean change of a cut, in standard deviations of a picture
-_LEAST_STANDING_OUT = 1.2  # change times its ratio to the largest of the moments around it
-_LEAST_RATIO = 2.0  # to the median change around it
-_TINY = 0.02  # change that is no change, so that ratios exist
-_EVEN = 6.0  # grey levels: no block of an even picture is further from the mean
+_BLOCK = 16  # pixels: every frame size is a multiple of it
+_NEAR = 3  # frames compared on each side: a flash of up to 2 frames is not a cut
+_AROUND = 8  # frames on each side whose median change is the usual one: two thirds of a second in all
+_GRAIN_CONTRAST = 8.0  # grey levels, added to a frame's contrast: in near-black frames grain is no change
+_MIN_CHANGE = 0.3  # mean difference of block colours at a cut, in standard deviations of a frame; unrelated frames: about 1
+_MIN_PROMINENCE = 1.2  # change times its ratio to the largest of the frames around it; see above
+_MIN_RATIO = 2.0  # of the change to the usual one
+_TINY = 0.02  # added to the change that another is divided by: two frames of a still shot differ by less
+_EVEN = 6.0  # grey levels: in an even frame no block is further from the mean
 
 
 def find_shots(store: FrameStore) -> list[range]:
     """The shots of a film as ranges of frame numbers, in order and without a gap from the first to the last frame.
 
-    A function of the frames alone. Thousands of frames a second; keeps but a few numbers a frame in memory.
+    A function of the frames alone. Reads thousands of frames per second; memory grows by a few numbers per frame.
     """
-    changes, even = _look(store)
+    changes, even = _measure(store)
     cuts = np.flatnonzero(_is_cut(changes)).tolist()
     cuts += [middle for first, end, middle in _runs(even) if not any(first <= cut <= end for cut in cuts)]
     borders = [0, *sorted(cuts), len(store)]
     return [range(first, end) for first, end in itertools.pairwise(borders)]
 
 
-def hold_out(shots: list[range], share: float, seed: int) -> np.ndarray:
-    """Frame numbers of whole shots drawn at random, sorted: as near to `share` of all frames as taking one shot after
-    another comes, and never all of them. Empty where every shot is too long for the share."""
-    missing = share * sum(map(len, shots))
+def hold_out(shots: list[range], fraction: float, seed: int) -> np.ndarray:
+    """Frame numbers of whole shots chosen at random, sorted, int64 (n,): as near to `fraction` of all frames as adding
+    shots one by one gets, and never all of them. Empty where every shot is longer than that."""
+    missing = fraction * sum(map(len, shots))
     taken, left = [], []
     for shot in (shots[number] for number in np.random.default_rng(seed).permutation(len(shots))):
         fits = len(shot) <= missing
         (taken if fits else left).append(shot)
         missing -= len(shot) * fits
     shortest = min(left, key=len, default=range(0))
-    if len(left) > 1 and len(shortest) < 2 * missing:  # too many by less than what is missing
+    if len(left) > 1 and len(shortest) < 2 * missing:  # with it the total is nearer to the fraction than without
         taken.append(shortest)
     return np.sort(np.array([frame for shot in taken for frame in shot], dtype=np.int64))
 
 
-def _look(store: FrameStore) -> tuple[np.ndarray, np.ndarray]:
-    """(changes, even). changes[k - 1, n]: how unlike frames n and n - k are, infinite where there is no such frame."""
+def _measure(store: FrameStore) -> tuple[np.ndarray, np.ndarray]:
+    """(changes, even): changes[k - 1, n] is the difference of frames n and n - k, infinite where there is no such frame;
+    even[n] is whether frame n has one even colour."""
     lags = 2 * _NEAR - 1
     changes, even = np.full((lags, len(store)), np.inf, np.float32), np.zeros(len(store), bool)
     before = np.empty((0, store.height // _BLOCK * (store.width // _BLOCK) * 3), np.float32)
-    for start in range(0, len(store), _CHUNK):
-        pictures = _pictures(store[start : start + _CHUNK])
-        centred = pictures - pictures.mean(axis=1, keepdims=True)
-        even[start : start + len(pictures)] = np.abs(centred).max(axis=1) < _EVEN
-        known = np.concatenate([before, centred / (centred.std(axis=1, keepdims=True) + _CALM)])
+    start = 0
+    for frames in store.batches(_CHUNK):
+        blocks = _block_means(frames)
+        centred = blocks - blocks.mean(axis=1, keepdims=True)
+        even[start : start + len(blocks)] = np.abs(centred).max(axis=1) < _EVEN
+        known = np.concatenate([before, centred / (centred.std(axis=1, keepdims=True) + _GRAIN_CONTRAST)])
         for lag in range(1, min(lags, len(known) - 1) + 1):
             first = max(lag, len(before))
             change = np.abs(known[first:] - known[first - lag : len(known) - lag]).mean(axis=1)
-            changes[lag - 1, start + first - len(before) : start + len(pictures)] = change
+            changes[lag - 1, start + first - len(before) : start + len(blocks)] = change
         before = known[-lags:]
+        start += len(blocks)
     return changes, even
 
 
-def _pictures(frames: np.ndarray) -> np.ndarray:
+def _block_means(frames: np.ndarray) -> np.ndarray:
     """Mean colours of blocks: uint8 (n, H, W, 3) -> float32 (n, blocks * 3)."""
     count, height, width, _ = frames.shape
     rows = frames.reshape(count, height // _BLOCK, _BLOCK, width * 3).sum(axis=2, dtype=np.uint16)
@@ -79,27 +86,27 @@ def _pictures(frames: np.ndarray) -> np.ndarray:
 
 
 def _is_cut(changes: np.ndarray) -> np.ndarray:
-    """(N,) whether a shot begins at a frame."""
+    """Whether a shot begins at a frame: bool (N,)."""
     count = changes.shape[1]
-    unlike = np.full(count, np.inf, np.float32)
+    change = np.full(count, np.inf, np.float32)
     for after in range(min(_NEAR, count)):
         for lag in range(after + 1, after + _NEAR + 1):
-            unlike[: count - after] = np.minimum(unlike[: count - after], changes[lag - 1, after:])
-    unlike[0] = 0
-    padded = np.pad(unlike, _NEAR)
+            change[: count - after] = np.minimum(change[: count - after], changes[lag - 1, after:])
+    change[0] = 0
+    padded = np.pad(change, _NEAR)
     beside = np.max([padded[k : k + count] for k in range(2 * _NEAR + 1) if k != _NEAR], axis=0)
     steps = changes[0].copy()
     steps[0] = 0
     usual = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(steps, _AROUND, "symmetric"), 2 * _AROUND + 1), axis=1)
     return (
-        (unlike > _LEAST_CUT)
-        & (unlike * unlike > _LEAST_STANDING_OUT * (beside + _TINY))
-        & (unlike > _LEAST_RATIO * (usual + _TINY))
+        (change > _MIN_CHANGE)
+        & (change * change > _MIN_PROMINENCE * (beside + _TINY))
+        & (change > _MIN_RATIO * (usual + _TINY))
     )
 
 
 def _runs(even: np.ndarray) -> list[tuple[int, int, int]]:
-    """(first, end, middle) of the stretches of even frames, longer than a flash, with others before and after them."""
+    """(first, end, middle) of the stretches of even frames that are longer than a flash and lie between other frames."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], even, [False]]).astype(int)))
     runs = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
     return [
