@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from refilm.core.errors import RefilmError, explain, suggest
 from refilm.core.files import atomic_write
-from refilm.media.ffmpeg import summarise_stderr
+from refilm.media.ffmpeg_log import summarise_stderr
 from tests.conftest import command, refused
 
 

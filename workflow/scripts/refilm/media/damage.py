@@ -3,21 +3,16 @@
 import re
 from pathlib import Path
 
+from refilm.media import ffmpeg_log
+
 REMEDY = "copy it again, or take what can be read with 'damaged: use' for this film in config/config.yaml"
 
-_BROKEN_FRAME = re.compile(r"corrupt decoded frame|Error submitting packet to decoder|Decoding error")
-_CUT_OFF = re.compile(r"partial file|File ended prematurely")
 _MOST_BOXES = 100_000
 
 
-def broken_frames(said: str) -> int:
-    """How many frames ffmpeg, decoding, said that it could not or only partly decode."""
-    return len(_BROKEN_FRAME.findall(said))
-
-
-def is_cut_off(path: Path | str, said: str) -> bool:
-    """True if the file ends before its own structure does, or ffmpeg, reading it, said so."""
-    return _CUT_OFF.search(said) is not None or declared_size(path) > Path(path).stat().st_size
+def is_cut_off(path: Path | str, log: str) -> bool:
+    """True if the file ends before its own structure does, or ffmpeg, reading it, printed so in `log`."""
+    return ffmpeg_log.is_cut_off(log) or declared_size(path) > Path(path).stat().st_size
 
 
 def declared_size(path: Path | str) -> int:

@@ -26,8 +26,8 @@ from refilm.media.ffmpeg import (
     film_input,
     run_ffmpeg,
     run_ffmpeg_into,
-    summarise_stderr,
 )
+from refilm.media.ffmpeg_log import broken_frame_count, summarise_stderr
 from refilm.media.filters import deinterlace_filters, scaled, unify_size_filters
 from refilm.media.probe import Picture
 
@@ -137,7 +137,7 @@ def _check_whole(path, cut: DecodePlan, count: int, said: str) -> None:
     """Raises RefilmError if frames are missing, or ffmpeg had to conceal errors in some."""
     allowed = _RAGGED_FRAMES if cut.picture.ragged else 0
     lost = cut.frames - count - (not cut.picture.constant)  # the last frame of a variable-rate film may be rounded away
-    broken = damage.broken_frames(said)
+    broken = broken_frame_count(said)
     if broken > allowed and cut.first:  # perhaps in front of the first frame, from where it was sought
         broken = _broken_until(path, cut, cut.frames) - _broken_until(path, cut, 0)
     if count > cut.frames or lost > allowed or broken > allowed:
@@ -152,7 +152,7 @@ def _broken_until(path, cut: DecodePlan, frame: int) -> int:
     """Broken frames of the stretch that is decoded, from where it was sought to frame `frame` of the cut. By one thread:
     several do not conceal the same errors every time. A line for each frame shows that ffmpeg does not hang."""
     until = f"trim=end={float(cut.start_time + frame / cut.fps):.6f}"
-    return damage.broken_frames(run_ffmpeg(_command(path, cut, 1, {}, vf=until, format="framecrc"), str(path))[1])
+    return broken_frame_count(run_ffmpeg(_command(path, cut, 1, {}, vf=until, format="framecrc"), str(path))[1])
 
 
 def _pick_frames(picture: Picture, fps: Fraction, first: int) -> list[str]:

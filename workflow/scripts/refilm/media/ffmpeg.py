@@ -8,7 +8,6 @@ lists, scripts and patterns of image names, whose demuxers open the files that t
 import contextlib
 import functools
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import imageio_ffmpeg
 
 from refilm.core.errors import RefilmError
 from refilm.core.signals import cleanup_on_signal, kill_child
+from refilm.media.ffmpeg_log import is_disk_full, parse_version, summarise_stderr
 
 # Demuxers that read the one file that they are given, by the names that ffmpeg knows them by.
 _CONTAINERS = (
@@ -34,13 +34,6 @@ _CONTAINERS = (
 STALL_TIMEOUT_SECONDS = 120  # an ffmpeg that makes nothing for so long hangs
 _MOST_SAID = 256_000_000  # bytes
 _UNLESS_ORPHAN = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
-_LOG_PREFIX = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
-# What ffmpeg says of the consequences of an error; the cause stands before it.
-_SECONDARY_ERROR = re.compile(
-    r"Conversion failed|Last message repeated|Task finished|Terminating thread|Error sending frames|Nothing was written"
-    r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
-    r"|too many threads|At least one output file|Guessed Channel Layout"
-)
 
 
 @functools.cache
@@ -58,8 +51,7 @@ def executable() -> str:
 @functools.cache
 def version() -> str:
     """The version of that ffmpeg, as written into every frames file: '9.0.2'."""
-    words = subprocess.run([executable(), "-version"], capture_output=True, text=True).stdout.split()
-    return words[2] if len(words) > 2 else "unknown"
+    return parse_version(subprocess.run([executable(), "-version"], capture_output=True, text=True).stdout)
 
 
 def film_input(path: Path | str, **options):
@@ -161,7 +153,7 @@ class FfmpegProcess:
         status = self._process.wait()
         said = self.stderr_text()
         if status != 0:
-            if "No space left on device" in said:
+            if is_disk_full(said):
                 raise OSError(28, "No space left on device", self.what)
             raise RefilmError(f"{self.what}: ffmpeg failed: {summarise_stderr(said) or f'exit status {status}'}")
         return said
@@ -174,13 +166,6 @@ class FfmpegProcess:
         """What it has said on stderr so far."""
         self._stderr.seek(0)
         return self._stderr.read().decode(errors="replace")
-
-
-def summarise_stderr(said: str, lines: int = 2) -> str:
-    """The last telling lines of ffmpeg's stderr as one line; what is only a consequence is told if there is no more."""
-    spoken = dict.fromkeys(_LOG_PREFIX.sub("", line).strip() for line in said.splitlines())
-    kept = [line for line in spoken if line and not _SECONDARY_ERROR.search(line)] or [line for line in spoken if line]
-    return "; ".join(kept[-lines:])
 
 
 class Watchdog:

@@ -3,7 +3,6 @@
 Read off what ffmpeg's `showinfo` and `cropdetect` say of sampled frames, and `idet` of runs of neighbouring ones.
 """
 
-import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,15 +12,11 @@ from pathlib import Path
 import ffmpeg
 
 from refilm.core.errors import RefilmError
+from refilm.media import ffmpeg_log
 from refilm.media.bars import Box, picture_box
 from refilm.media.colour import Colour, colour_of
 from refilm.media.ffmpeg import command_line, film_input, run_ffmpeg
 from refilm.media.filters import unify_size_filters
-
-_FRAME = re.compile(r"\bn: *\d+ .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
-_TAGS = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
-_EDGES = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
-_COMBED = re.compile(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
 
 _SAMPLES = 200  # about so many frames are looked at for black bars
 _FEW = 24  # fewer key frames than these say too little about black bars
@@ -81,10 +76,10 @@ def analyse_frames(path: Path | str, stream: int, decoder: dict, count: int) -> 
 
 def _look(path, stream: int, options: dict, every: int, fewest: int) -> Look | None:
     said = _describe(path, stream, options, ["showinfo=checksum=0", *_each(every), _CROPDETECT])
-    shown = _FRAME.findall(said)
+    shown = ffmpeg_log.shown_frames(said)
     if not shown:
         return None
-    shapes = Counter(_shape(frame) for frame in shown)
+    shapes = Counter((frame.width, frame.height, frame.sample_aspect) for frame in shown)
     width, height, aspect = _mode(shapes)
     if len(shown) < fewest and (len(shapes) > 1 or not _fills_frame(said, width, height)):
         return None
@@ -93,16 +88,15 @@ def _look(path, stream: int, options: dict, every: int, fewest: int) -> Look | N
         edges = _describe(path, stream, options | {"reinit_filter": 0}, [*alike, *_each(every), _CROPDETECT])
     else:
         edges = said
-    box = picture_box([tuple(map(int, found)) for found in _EDGES.findall(edges)], width, height)
-    order = _mode(frame[5] for frame in shown)
-    fields = {"T": "tff", "B": "bff"}.get(order, "progressive")
-    colour = colour_of(_mode(frame[0] for frame in shown), _mode(_TAGS.findall(said)), width, height)
+    box = picture_box(ffmpeg_log.bright_areas(edges), width, height)
+    fields = _mode(frame.field_order for frame in shown)
+    colour = colour_of(_mode(frame.pixel_format for frame in shown), _mode(ffmpeg_log.colour_tags(said)), width, height)
     return Look(width, height, aspect, len(shapes) > 1, colour, fields, box)
 
 
 def _fills_frame(said: str, width: int, height: int) -> bool:
     """Whether most of the frames, and a few at least, show something at all four edges: then others can show no bars."""
-    edges = [tuple(map(int, found)) for found in _EDGES.findall(said)]
+    edges = ffmpeg_log.bright_areas(said)
     whole = sum(x1 <= 1 and y1 <= 1 and x2 >= width - 2 and y2 >= height - 2 for x1, x2, y1, y2 in edges)
     return whole >= _PLAIN and 2 * whole > len(edges)
 
@@ -122,11 +116,6 @@ def _describe(path, stream: int, options: dict, filters: list[str]) -> str:
 
 def _mode(things):
     return Counter(things).most_common(1)[0][0]
-
-
-def _shape(frame: tuple[str, ...]) -> tuple[int, int, Fraction]:
-    aspect_x, aspect_y, width, height = map(int, frame[1:5])
-    return width, height, Fraction(aspect_x, aspect_y) if aspect_x and aspect_y else Fraction(1)
 
 
 def detect_field_order(
@@ -176,8 +165,8 @@ def _count_combed(path, stream: int, seconds: float) -> Counter:
             return ""
 
     with ThreadPoolExecutor(2) as pool:
-        found = [_COMBED.findall(said)[-1:] for said in pool.map(measure, places)]
+        runs_counts = [ffmpeg_log.field_counts(log) for log in pool.map(measure, places)]
     counts = Counter(tff=0, bff=0, progressive=0)
-    for tff, bff, progressive in (run[0] for run in found if run):
-        counts.update(tff=int(tff), bff=int(bff), progressive=int(progressive))
+    for run in runs_counts:
+        counts.update(run._asdict() if run else {})
     return counts

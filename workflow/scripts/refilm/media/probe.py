@@ -3,7 +3,7 @@ and how they look is read off decoded frames.
 """
 
 import itertools
-import re
+import math
 import tempfile
 from array import array
 from collections import Counter
@@ -15,17 +15,11 @@ from pathlib import Path
 import ffmpeg
 
 from refilm.core.errors import RefilmError
-from refilm.media import damage
-from refilm.media.ffmpeg import command_line, dump_streams, film_input, run_ffmpeg, run_ffmpeg_into, summarise_stderr
+from refilm.media import damage, ffmpeg_log
+from refilm.media.ffmpeg import command_line, dump_streams, film_input, run_ffmpeg_into
+from refilm.media.ffmpeg_log import NO_TIME, StreamInfo, framecrc_packets, summarise_stderr
 from refilm.media.look import Look, analyse_frames, analyse_key_frames, detect_field_order, order_of_fields
 
-_STREAM = re.compile(r"^\s*Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.MULTILINE)
-_SIZE = re.compile(r", ([1-9]\d*)x([1-9]\d*)\b")
-_DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+), start: (-?\d+\.\d+)", re.MULTILINE)
-_DOLBY_ONLY = re.compile(r"DOVI configuration record:.* profile: 5,")
-
-_NO_TIME = -(2**63)  # AV_NOPTS_VALUE
-_DISCARD = 0x4  # AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
 _STUCK_PACKETS = 24  # where a file's clock goes back, ffmpeg lets it stand still until it has caught up
 _GOOD_SHARE = Fraction(1, 10)
 _MAX_FPS = 300  # frames a second; a clock that says more is wrong
@@ -79,24 +73,24 @@ def probe_picture(path: Path | str, deinterlace: str = "auto", damaged: bool = F
     promises, unless it is to be used `damaged`.
     """
     text = described_film(path)
-    streams = _STREAM.findall(text)
-    stream = _best_picture(streams, path)
-    said = next(words for n, _kind, words in streams if int(n) == stream)
-    codec = re.match(r"\w+", said)[0]
+    best = _best_picture(ffmpeg_log.parse_streams(text), path)
+    stream, codec = best.index, ffmpeg_log.codec_name(best.description)
     decoder = _decoder(codec, text)
-    container = re.search(r"^Input #0, (\w+)", text, re.MULTILINE)[1]
+    container = ffmpeg_log.container_name(text)
     with ThreadPoolExecutor(1) as sampler:
         # While packets are counted, the key frames are looked at: most films have enough of them.
         by_key_frames = sampler.submit(analyse_key_frames, path, stream, decoder)
         packets = _read_packets(path, stream)
-        fps, constant, frames, first_time = _timing(path, packets, _header_rate(said), damaged)
+        fps, constant, frames, first_time = _timing(path, packets, _header_rate(best.description), damaged)
         missing = _missing(path, text, container, packets.said, first_time + frames / fps)
         if missing and not damaged:
             raise RefilmError(damage.line(path, missing))
         look = by_key_frames.result() or analyse_frames(path, stream, decoder, len(packets.times))
     fields, seconds = look.fields, float(frames / fps)
     if deinterlace == "auto":
-        fields = detect_field_order(path, stream, codec, look, "progressive" in said, fps, seconds)
+        fields = detect_field_order(
+            path, stream, codec, look, ffmpeg_log.is_declared_progressive(best.description), fps, seconds
+        )
     elif deinterlace != "off":
         fields = order_of_fields(path, stream, look, seconds)
     return Picture(
@@ -125,17 +119,12 @@ def _timing(path, packets: _Packets, header_rate: Fraction, damaged: bool) -> tu
     return fps, constant, frames, first_time
 
 
-def _best_picture(streams: list[tuple[str, str, str]], path) -> int:
-    """The number of the stream with the most pixels that is a moving picture; cover art is no film."""
-    pictures = [(int(n), text) for n, kind, text in streams if kind == "Video" and "attached pic" not in text]
+def _best_picture(streams: list[StreamInfo], path) -> StreamInfo:
+    """The stream with the most pixels that is a moving picture; cover art is no film."""
+    pictures = [stream for stream in streams if stream.kind == "Video" and not ffmpeg_log.is_cover_art(stream.description)]
     if not pictures:
         raise RefilmError(f"{path}: there is no picture in this file, only sound: give a film as its source")
-
-    def pixels(stream):
-        size = _SIZE.search(stream[1])
-        return int(size[1]) * int(size[2]) if size else 0
-
-    return max(pictures, key=pixels)[0]
+    return max(pictures, key=lambda stream: math.prod(ffmpeg_log.frame_size(stream.description)))
 
 
 def check_film_file(path: Path | str) -> None:
@@ -155,19 +144,19 @@ def described_film(path) -> str:
     """What ffmpeg says of a film's streams. Raises RefilmError in one line if it cannot be read as a film."""
     check_film_file(path)
     said = dump_streams(path)
-    if not _STREAM.search(said):
-        if "moov atom not found" in said and damage.declared_size(path):
+    if not any(stream.kind in ("Video", "Audio") for stream in ffmpeg_log.parse_streams(said)):
+        if ffmpeg_log.is_index_missing(said) and damage.declared_size(path):
             raise RefilmError(
                 f"{path}: the film is damaged: its index, which such files have at their end, is not there, and without it "
                 "nothing can be read: copy it again"
             )
-        if "Format not on whitelist" in said:
+        if ffmpeg_log.is_container_refused(said):
             raise RefilmError(
                 f"{path}: this is no film but a single image, or a list or script that names other files, none of which is "
                 "opened: give the film itself"
             )
         raise RefilmError(f"{path}: this file cannot be read as a film: {summarise_stderr(said, 1)}")
-    if _DOLBY_ONLY.search(said):
+    if ffmpeg_log.is_dolby_vision_5(said):
         raise RefilmError(
             f"{path}: Dolby Vision profile 5, whose colours ffmpeg's filters cannot show: convert it to HDR10 or SDR first"
         )
@@ -176,14 +165,13 @@ def described_film(path) -> str:
 
 def _decoder(codec: str, text: str) -> dict:
     """Options of the decoder: of the two for VP8 and VP9 only libvpx knows transparency."""
-    if codec in ("vp8", "vp9") and re.search(r"alpha_mode *: 1", text, re.IGNORECASE):
+    if codec in ("vp8", "vp9") and ffmpeg_log.has_alpha_mode(text):
         return {"c:v": "libvpx" if codec == "vp8" else "libvpx-vp9"}
     return {}
 
 
-def _header_rate(said: str) -> Fraction:
-    found = re.search(r"([\d.]+)(k?) (?:fps|tbr)", said)
-    rate = Fraction(found[1]) * (1000 if found[2] else 1) if found else Fraction(0)
+def _header_rate(description: str) -> Fraction:
+    rate = ffmpeg_log.header_frame_rate(description) or Fraction(0)
     near = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     if abs(near - rate) < Fraction(1, 100):
         return near
@@ -193,32 +181,26 @@ def _header_rate(said: str) -> Fraction:
 def _read_packets(path, stream: int) -> _Packets:
     """The packets of the picture. Nothing is decoded.
 
-    Those in front of the first key frame cannot be, and do not count. A packet without a time has _NO_TIME. Raises
+    Those in front of the first key frame cannot be, and do not count. A packet without a time has NO_TIME. Raises
     RefilmError if the file's clock starts anew midway, as in recordings joined end to end.
     """
     source = film_input(path, copyts=None)
     output = ffmpeg.output(source[str(stream)], "pipe:1", c="copy", copyinkf=None, format="framecrc")
-    times, tick, first_key, latest, stuck = array("q"), Fraction(0), None, _NO_TIME, 0
+    times, tick, first_key, latest, stuck = array("q"), Fraction(0), None, NO_TIME, 0
     with tempfile.TemporaryFile() as out:
         said = run_ffmpeg_into(out, command_line(output), str(path))
-        for line in out:
-            fields = line.split(b",")
-            if line.startswith(b"#tb 0:"):
-                tick = Fraction(line.split()[-1].decode())
-            if line.startswith(b"#") or len(fields) < 6:
-                continue
-            flags = next((int(f.split(b"=")[1], 16) for f in fields if b"F=" in f), 0x1)
-            time = int(fields[2])
-            stuck = stuck + 1 if time == latest != _NO_TIME else 0
+        for packet in framecrc_packets(out):
+            time, tick = packet.time, packet.tick
+            stuck = stuck + 1 if time == latest != NO_TIME else 0
             latest = time
             if stuck > _STUCK_PACKETS:
                 raise RefilmError(
                     f"{path}: the file's clock starts anew after {float(latest * tick):.1f} s, as where recordings were "
                     "joined end to end: give the parts as films of their own, or convert the file to one first"
                 )
-            if first_key is None and flags & 0x1:
+            if first_key is None and packet.key:
                 first_key = time
-            if flags & _DISCARD or first_key is None or _NO_TIME < time < first_key:
+            if packet.discard or first_key is None or NO_TIME < time < first_key:
                 continue
             times.append(time)
     if not times:
@@ -228,11 +210,11 @@ def _read_packets(path, stream: int) -> _Packets:
 
 def _missing(path, text: str, container: str, said: str, end: Fraction) -> str:
     """What is not there that the file promises, or ''. end: seconds of the end of the picture on the file's clock."""
-    found = _DURATION.search(text) if container in _CONTAINERS_WITH_DURATION else None
-    if found is None:
+    header = ffmpeg_log.header_duration(text) if container in _CONTAINERS_WITH_DURATION else None
+    if header is None:
         return "it is cut off" if damage.is_cut_off(path, said) else ""
-    start = min(Fraction(0), Fraction(found[4]))  # some headers count from the clock's zero, some from the film's start
-    seconds = int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
+    start = min(Fraction(0), header.start)  # some headers count from the clock's zero, some from the film's start
+    seconds = header.seconds
     there = end - start
     tell = f"of the {float(seconds):.1f} s that its header promises {max(0.0, float(there)):.1f} s are there"
     if damage.is_cut_off(path, said):
@@ -245,10 +227,9 @@ def _last_moment(path) -> Fraction:
     """Seconds on the file's clock of the last packet of any stream: a film may have more sound than picture."""
     source = film_input(path, copyts=None)
     streams = [source[f"{kind}?"] for kind in "vas"]
-    said = run_ffmpeg(command_line(ffmpeg.output(*streams, "pipe:1", c="copy", format="framecrc")), str(path))[0]
-    ticks = {n: Fraction(tick) for n, tick in re.findall(r"^#tb (\d+): (\S+)", said, re.MULTILINE)}
-    ends = re.findall(r"^(\d+), *-?\d+, *(-?\d+), *(\d+)", said, re.MULTILINE)
-    return max((ticks[n] * (int(time) + int(lasts)) for n, time, lasts in ends), default=Fraction(0))
+    with tempfile.TemporaryFile() as out:
+        run_ffmpeg_into(out, command_line(ffmpeg.output(*streams, "pipe:1", c="copy", format="framecrc")), str(path))
+        return max((packet.tick * (packet.time + packet.duration) for packet in framecrc_packets(out)), default=Fraction(0))
 
 
 def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool, Fraction]:
@@ -257,8 +238,8 @@ def frame_rate(times: list[int], tick: Fraction, header_rate: Fraction) -> tuple
     Constant means that every frame lies within half a frame of its place at that rate, so that the frames can be taken
     as they are and stay with the sound. Where frames have no times the header is all there is.
     """
-    if times[0] == _NO_TIME:
-        known = [time for time in times if time != _NO_TIME]
+    if times[0] == NO_TIME:
+        known = [time for time in times if time != NO_TIME]
         return header_rate, True, (known[0] if known else 0) * tick
     first, count = times[0], len(times)
     span = (times[-1] - first) * tick

@@ -1,15 +1,15 @@
 """The sound of a film: which of its tracks, and that track as stereo at 48 kHz on the picture's clock."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import ffmpeg
 
 from refilm.core.errors import RefilmError
+from refilm.media import ffmpeg_log
 from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input
 from refilm.media.languages import language_code
 from refilm.media.probe import described_film
@@ -23,12 +23,6 @@ _SURROUND_OF_TWO_PAIRS = 0.5  # side and back surrounds together are as loud as 
 _LIMITER_CEILING = 0.794  # -2 dBFS for what was mixed: what AAC adds to the highest peaks still fits
 _EXIT_GRACE_SECONDS = 0.2  # seconds that a decoder may take to end after its last sample
 _JUMP = 0.02  # seconds: a jump of the sound's clock of so much is a gap or an overlap; less is jitter
-
-_TRACK = re.compile(r"\s*Stream #0:(\d+)(?:\[\w+\])?(?:\(([\w-]+)\))?: Audio: (.*)")
-_TITLE = re.compile(r"\s*(?:title|name) +: (.+)")
-_LAYOUT = re.compile(r"\d+ Hz, ([^,]+)")
-_ASIDE = re.compile(r"\((comment|visual impaired|descriptions|karaoke)\)")  # not the film's own soundtrack
-_UNREADABLE = re.compile(r"(none|unknown)\b")
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,8 @@ class Track:
 
     def rank(self) -> tuple[bool, bool, bool]:
         """Greater for what a player plays: what can be decoded, the default, and no commentary."""
-        return not _UNREADABLE.match(self.says), "(default)" in self.says, not _ASIDE.search(self.says)
+        known, secondary = not ffmpeg_log.is_codec_unknown(self.says), ffmpeg_log.is_secondary_track(self.says)
+        return known, ffmpeg_log.is_default(self.says), not secondary
 
 
 @dataclass(frozen=True)
@@ -74,20 +69,13 @@ def film_sound(source: str, start: Fraction, wanted: str = "auto") -> Sound | No
 def soundtracks(path) -> list[Track]:
     """All sound of the film, in the file's order."""
     tracks: dict[int, Track] = {}
-    latest = None
-    for line in described_film(path).splitlines():
-        found, title = _TRACK.match(line), _TITLE.match(line)
-        if found:  # a broadcast names a stream in each of its programmes
-            stream, says = int(found[1]), found[3]
-            language = "" if found[2] in (None, "und") else found[2]
-            layout = _LAYOUT.search(says)
-            number = tracks[stream].number if stream in tracks else len(tracks) + 1
-            latest = stream
-            tracks[stream] = Track(number, stream, language, layout[1].strip() if layout else "", says)
-        elif "Stream #0:" in line:
-            latest = None
-        elif title and latest is not None:
-            tracks[latest] = replace(tracks[latest], title=f'"{title[1].strip()}"')
+    for stream in ffmpeg_log.parse_streams(described_film(path)):
+        if stream.kind == "Audio" and stream.language is not None:  # a broadcast names a stream in each of its programmes
+            number = tracks[stream.index].number if stream.index in tracks else len(tracks) + 1
+            language = "" if stream.language == "und" else stream.language
+            title = f'"{stream.title}"' if stream.title else ""
+            layout = ffmpeg_log.channel_layout(stream.description)
+            tracks[stream.index] = Track(number, stream.index, language, layout, stream.description, title)
     return list(tracks.values())
 
 
@@ -135,7 +123,7 @@ def _check_decoded(decoder: FfmpegProcess, sound: Sound) -> None:
     try:
         decoder.finish()
     except RefilmError as error:
-        if "Broken pipe" not in str(error):  # a reader that needs no more of it closes the pipe
+        if not ffmpeg_log.is_pipe_closed(str(error)):  # a reader that needs no more of it closes the pipe
             raise RefilmError(f"{error}: soundtrack {sound.track}: set audio to another one, or to none") from error
 
 

@@ -1,0 +1,281 @@
+"""The text that ffmpeg prints, as values. All knowledge of its wording is in this module.
+
+Pure functions of text. Their tests run on recorded output of several ffmpeg versions (tests/unit/fixtures/ffmpeg_log), so
+that a version that words something differently is noticed there and adapted to here.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import NamedTuple
+
+NO_TIME = -(2**63)  # AV_NOPTS_VALUE: a packet without a time
+_KEY, _DISCARD = 0x1, 0x4  # AV_PKT_FLAG_KEY; AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
+
+# --- what `ffmpeg -i` prints about a file
+
+_STREAM = re.compile(r"\s*Stream #0:(\d+)(\S*): (\w+): (.*)")
+_STREAM_LANGUAGE = re.compile(r"(?:\[\w+\])?(?:\(([\w-]+)\))?")
+_TITLE = re.compile(r"\s*(?:title|name) +: (.+)")
+_CONTAINER = re.compile(r"^Input #0, (\w+)", re.MULTILINE)
+_DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+), start: (-?\d+\.\d+)", re.MULTILINE)
+_DOLBY_VISION_5 = re.compile(r"DOVI configuration record:.* profile: 5,")
+_ALPHA_MODE = re.compile(r"alpha_mode *: 1", re.IGNORECASE)
+_FRAME_SIZE = re.compile(r", ([1-9]\d*)x([1-9]\d*)\b")
+_FRAME_RATE = re.compile(r"([\d.]+)(k?) (?:fps|tbr)")
+_CHANNEL_LAYOUT = re.compile(r"\d+ Hz, ([^,]+)")
+_SECONDARY_TRACK = re.compile(r"\((comment|visual impaired|descriptions|karaoke)\)")
+_UNKNOWN_CODEC = re.compile(r"(none|unknown)\b")
+
+# --- what the filters print
+
+_SHOWINFO = re.compile(r"\bn: *\d+ .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
+_SHOWINFO_COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+_CROPDETECT = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
+_IDET = re.compile(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
+
+# --- warnings and errors
+
+_LOG_PREFIX = re.compile(r"\[(?:[^\]]*@ (?:0x)?[0-9a-f]+|info|warning|error|fatal|panic)\]\s*")
+# Messages about the consequences of an error; its cause stands before them.
+_SECONDARY_ERROR = re.compile(
+    r"Conversion failed|Last message repeated|Task finished|Terminating thread|Error sending frames|Nothing was written"
+    r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
+    r"|too many threads|At least one output file|Guessed Channel Layout"
+)
+_BROKEN_FRAME = re.compile(r"corrupt decoded frame|Error submitting packet to decoder|Decoding error")
+_CUT_OFF = re.compile(r"partial file|File ended prematurely")
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """A stream as `ffmpeg -i` lists it.
+
+    index: ffmpeg's number of it; kind: 'Video', 'Audio', 'Subtitle', 'Data', ...; language: its tag, '' without one, None
+    where the line names it in an unknown way; description: codec, format, size, rate, disposition; title: of its metadata.
+    """
+
+    index: int
+    kind: str
+    language: str | None
+    description: str
+    title: str = ""
+
+
+class HeaderDuration(NamedTuple):
+    """The duration that a file's header declares, and the start time on the file's clock, both in seconds."""
+
+    seconds: Fraction
+    start: Fraction
+
+
+class ShownFrame(NamedTuple):
+    """A decoded frame as `showinfo` prints it. field_order: 'progressive', 'tff' or 'bff', as the frame is tagged."""
+
+    pixel_format: str
+    width: int
+    height: int
+    sample_aspect: Fraction
+    field_order: str
+
+
+class ColourTags(NamedTuple):
+    """The colour tags of a decoded frame in ffmpeg's names; 'unknown' where there is none."""
+
+    range: str
+    matrix: str
+    primaries: str
+    transfer: str
+
+
+class FieldCounts(NamedTuple):
+    """How many frames `idet` is sure are interlaced, top or bottom field first, or progressive."""
+
+    tff: int
+    bff: int
+    progressive: int
+
+
+class Packet(NamedTuple):
+    """A packet as the `framecrc` muxer prints it; time (NO_TIME without one) and duration in units of `tick` seconds."""
+
+    stream: int
+    time: int
+    duration: int
+    tick: Fraction
+    key: bool
+    discard: bool
+
+
+def parse_version(text: str) -> str:
+    """The version in the output of `ffmpeg -version`: '9.0.2'; 'unknown' if there is none."""
+    words = text.split()
+    return words[2] if len(words) > 2 else "unknown"
+
+
+def parse_streams(log: str) -> list[StreamInfo]:
+    """The streams of an input in the order of their lines; a broadcast lists a stream in each of its programmes."""
+    streams: list[StreamInfo] = []
+    for line in log.splitlines():
+        if match := _STREAM.match(line):
+            index, tags, kind, description = match.groups()
+            language = _STREAM_LANGUAGE.fullmatch(tags)
+            streams.append(StreamInfo(int(index), kind, language and (language[1] or ""), description))
+        elif streams and (match := _TITLE.match(line)):
+            streams[-1] = replace(streams[-1], title=match[1].strip())
+    return streams
+
+
+def container_name(log: str) -> str:
+    """The first of ffmpeg's names of the container of an input: 'matroska', 'mov', 'mpegts'; '' if there is none."""
+    match = _CONTAINER.search(log)
+    return match[1] if match else ""
+
+
+def header_duration(log: str) -> HeaderDuration | None:
+    """The duration and start that the header of an input declares, or None."""
+    match = _DURATION.search(log)
+    if match is None:
+        return None
+    seconds = int(match[1]) * 3600 + int(match[2]) * 60 + Fraction(match[3])
+    return HeaderDuration(seconds, Fraction(match[4]))
+
+
+def is_dolby_vision_5(log: str) -> bool:
+    """Whether a stream is Dolby Vision profile 5, which has no base layer in a standard colour space."""
+    return _DOLBY_VISION_5.search(log) is not None
+
+
+def has_alpha_mode(log: str) -> bool:
+    """Whether a VP8 or VP9 stream says in its metadata that it has an alpha channel."""
+    return _ALPHA_MODE.search(log) is not None
+
+
+def is_index_missing(log: str) -> bool:
+    """Whether an MP4 or QuickTime file has no index."""
+    return "moov atom not found" in log
+
+
+def is_container_refused(log: str) -> bool:
+    """Whether the container of an input is not one of `format_whitelist`."""
+    return "Format not on whitelist" in log
+
+
+def codec_name(description: str) -> str:
+    """The codec in the description of a stream."""
+    match = re.match(r"\w+", description)
+    return match[0] if match else ""
+
+
+def frame_size(description: str) -> tuple[int, int]:
+    """(width, height) in the description of a video stream; (0, 0) if it is unknown."""
+    match = _FRAME_SIZE.search(description)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def header_frame_rate(description: str) -> Fraction | None:
+    """Frames per second in the description of a video stream, which ffmpeg prints to two decimals, or None."""
+    match = _FRAME_RATE.search(description)
+    return Fraction(match[1]) * (1000 if match[2] else 1) if match else None
+
+
+def is_cover_art(description: str) -> bool:
+    """Whether a video stream is a still image that belongs to the file."""
+    return "attached pic" in description
+
+
+def is_declared_progressive(description: str) -> bool:
+    """Whether the header of a video stream says that its frames have no fields."""
+    return "progressive" in description
+
+
+def channel_layout(description: str) -> str:
+    """The channel layout in the description of an audio stream: 'stereo', '5.1(side)'; '' if it is unknown."""
+    match = _CHANNEL_LAYOUT.search(description)
+    return match[1].strip() if match else ""
+
+
+def is_default(description: str) -> bool:
+    """Whether a player plays this stream unless told otherwise."""
+    return "(default)" in description
+
+
+def is_secondary_track(description: str) -> bool:
+    """Whether a soundtrack is a commentary, an audio description or karaoke, and not the film's own."""
+    return _SECONDARY_TRACK.search(description) is not None
+
+
+def is_codec_unknown(description: str) -> bool:
+    """Whether this ffmpeg has no decoder for a stream."""
+    return _UNKNOWN_CODEC.match(description) is not None
+
+
+def shown_frames(log: str) -> list[ShownFrame]:
+    """The frames that passed the filter `showinfo`."""
+    return [_shown_frame(*match.groups()) for match in _SHOWINFO.finditer(log)]
+
+
+def _shown_frame(pixel_format: str, aspect_x: str, aspect_y: str, width: str, height: str, order: str) -> ShownFrame:
+    known = int(aspect_x) and int(aspect_y)
+    aspect = Fraction(int(aspect_x), int(aspect_y)) if known else Fraction(1)
+    return ShownFrame(pixel_format, int(width), int(height), aspect, {"T": "tff", "B": "bff"}.get(order, "progressive"))
+
+
+def colour_tags(log: str) -> list[ColourTags]:
+    """The colour tags of the frames that passed the filter `showinfo`."""
+    return [ColourTags(*tags) for tags in _SHOWINFO_COLOUR.findall(log)]
+
+
+def bright_areas(log: str) -> list[tuple[int, int, int, int]]:
+    """The bright area (x1, x2, y1, y2; inclusive) of each frame that passed the filter `cropdetect`."""
+    return [(int(x1), int(x2), int(y1), int(y2)) for x1, x2, y1, y2 in _CROPDETECT.findall(log)]
+
+
+def field_counts(log: str) -> FieldCounts | None:
+    """The last result of the filter `idet`, or None if it saw no frame."""
+    matches = _IDET.findall(log)
+    return FieldCounts(*map(int, matches[-1])) if matches else None
+
+
+def framecrc_packets(lines: Iterable[bytes]) -> Iterator[Packet]:
+    """The packets in the output of the muxer `framecrc`, in file order."""
+    ticks: dict[int, Fraction] = {}
+    for line in lines:
+        if line.startswith(b"#tb "):
+            stream, tick = line[4:].split(b":")
+            ticks[int(stream)] = Fraction(tick.strip().decode())
+        fields = line.split(b",")
+        if line.startswith(b"#") or len(fields) < 6:
+            continue
+        flags = next((int(field.split(b"=")[1], 16) for field in fields if b"F=" in field), _KEY)
+        number = int(fields[0])
+        yield Packet(number, int(fields[2]), int(fields[3]), ticks[number], bool(flags & _KEY), bool(flags & _DISCARD))
+
+
+def broken_frame_count(log: str) -> int:
+    """How many frames the decoder could not decode, or only in part."""
+    return len(_BROKEN_FRAME.findall(log))
+
+
+def is_cut_off(log: str) -> bool:
+    """Whether the demuxer noticed that the file ends too early."""
+    return _CUT_OFF.search(log) is not None
+
+
+def is_disk_full(log: str) -> bool:
+    """Whether ffmpeg failed because there was no space left to write to."""
+    return "No space left on device" in log
+
+
+def is_pipe_closed(log: str) -> bool:
+    """Whether ffmpeg ended because the reader of its output needed no more of it."""
+    return "Broken pipe" in log
+
+
+def summarise_stderr(log: str, lines: int = 2) -> str:
+    """The last `lines` messages that name a cause, joined into one line; consequences only where there is nothing else."""
+    messages = dict.fromkeys(_LOG_PREFIX.sub("", line).strip() for line in log.splitlines())
+    nonempty = [message for message in messages if message]
+    causes = [message for message in nonempty if not _SECONDARY_ERROR.search(message)]
+    return "; ".join((causes or nonempty)[-lines:])
