@@ -1,57 +1,61 @@
-# make demo    the main job on films that come along: trains, rebuilds, compares; says what to open
-# make test    unit tests, plans, and a tiny real run of the whole chain
-# make lint    style of the code and of the workflow
-# make fuzz    2,000 mutated films: whole frames or one line; COUNT=n, SEED=n
-# make bench   the figures of benchmarks/README.md, measured here; FILM=path for a film of your own
-# Each sets up what it needs in .venv first. Needs Python 3.11 or newer, and make.
+# Every target sets up what it needs in .venv first. Needs Python 3.11 or newer, and make.
 
 SHELL := /bin/bash
 PYTHON ?= python3
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONPATH := $(CURDIR)/workflow/scripts
 
-.PHONY: demo test lint fuzz bench clean-demo
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit lint fuzz bench clean-demo
 
-demo: .venv/run
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/run ## train a small network on ten seconds of film and reconstruct three films with it
 	snakemake demo --configfile config/demo.yaml --cores $(CORES)
 	@echo
-	@echo "A network has watched ten seconds of film for a few minutes. Open:"
-	@echo "  results/comparisons/demo-bikes.mp4     what it watched, beside what it remembers"
-	@echo "  results/comparisons/demo-bunny.mp4     a film that it has never seen"
-	@echo "  results/comparisons/demo-whitney.mp4   an abstract film that it has never seen, with sound"
-	@echo "  results/stills/bikes_by_bikes.png      the same, to look at in peace"
-	@echo "  results/models/bikes/training.mp4      how the memory formed;  training.png: how the training went"
+	@echo "Done. Open:"
+	@echo "  results/comparisons/demo-bikes.mp4     the film it was trained on, beside its reconstruction"
+	@echo "  results/comparisons/demo-bunny.mp4     a film it has never seen"
+	@echo "  results/comparisons/demo-whitney.mp4   an abstract film it has never seen, with sound"
+	@echo "  results/stills/bikes_by_bikes.png      frames above their reconstructions"
+	@echo "  results/models/bikes/training.mp4      the training as a film;  training.png: its curves"
 
-test: .venv/dev
+test: .venv/dev ## run all tests
 	python -m pytest -q tests
 
-lint: .venv/dev
+test-unit: .venv/dev ## run the unit tests only: under a minute
+	python -m pytest -q tests/unit
+
+lint: .venv/dev ## check style, spelling, types and the order of imports
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	codespell
+	mypy
+	lint-imports --no-cache
 
-fuzz: .venv/dev
+fuzz: .venv/dev ## extract mutated films, each to whole frames or one line of error (COUNT=2000 SEED=1)
 	python -m tests.fuzz $(or $(COUNT),2000) $(or $(SEED),1)
 
-bench: .venv/dev
+bench: .venv/dev ## measure the figures of benchmarks/README.md (FILM=path for your own film)
 	python -m benchmarks $(FILM)
 
-clean-demo:
+clean-demo: ## delete the results of the demo
 	rm -rf results/demo results/*/demo-*.mp4 results/models/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.*
 
-# A stamp stands for a finished installation: an interrupted one is done again.
-.venv/run: requirements.txt
-	$(call install,requirements.txt)
+# A stamp stands for a finished installation, so an interrupted one is repeated.
+.venv/run: pyproject.toml constraints.txt
+	$(call install,.)
 
-.venv/dev: requirements-dev.txt requirements.txt
-	$(call install,requirements-dev.txt)
+.venv/dev: pyproject.toml constraints.txt
+	$(call install,.[dev])
 	touch .venv/run
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "refilm needs Python 3.11 or newer: make PYTHON=python3.12 $@")'
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $(1)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(1)'
 	touch $@
 endef

@@ -1,7 +1,7 @@
 """What one GPU does, in one command, on a bare machine with torch, h5py and numpy: a table, and the same as JSON.
 
-    PYTHONPATH=workflow/scripts python -m benchmarks.gpu [--json FILE] [--steps 2000] [--batches 192,384]
-    PYTHONPATH=workflow/scripts python -m benchmarks.gpu --dry          on a CPU, small: only whether it runs
+    python -m benchmarks.gpu [--json FILE] [--steps 2000] [--batches 192,384]
+    python -m benchmarks.gpu --dry          on a CPU, small: only whether it runs
 
 Claims: six epochs of a feature film, 168,480 frames of 256x144, batch 12, larsen2015, in 10 minutes on an H100; at the
 batch that is fastest, 30 % of the bf16 matrix rate measured in the same run; frames from the disk at 97 % of the rate of

@@ -1,14 +1,17 @@
 """refilm: a film as a network remembers it.
 
-One command-line module per rule of the pipeline, and the rooms that they share. An import goes only downwards:
+One command-line module per rule of the pipeline, and the packages that they share. An import goes only downwards:
 
-    extract_frames train_model reconstruct_film assemble_video render_comparison ...
-    viewing/      comparison clips, contact sheets, curves
-    training/     step, loop, checkpoint, schedule
-    networks/     encoder, decoder, discriminator
-    frames/       the HDF5 frame store
-    media/        ffmpeg: probe, decode, encode
-    settings/     what the user wrote, checked; and what he is told when it is wrong
+    extract_frames train_model render_video ...   one command per rule: python -m refilm.<rule>
+    rendering/   clips, contact sheets, curves    training/   loop, checkpoints, optimiser
+    models/      networks, losses, metrics, inference; a file per recipe
+    frames/      the HDF5 files of frames and latents
+    media/       ffmpeg: probe, decode, encode, sound
+    config/      keys, recipes, the checked configuration
+    sources/     images and addresses that films come from
+    core/        errors, command line, files, signals, times
+
+pyproject.toml holds the order as contracts for import-linter.
 """
 
 __version__ = "0.1.0"
