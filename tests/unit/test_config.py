@@ -60,7 +60,7 @@ WRONG = [
     ("comparisons.trailer.film", "trailer", "comparisons.trailer: unknown film 'trailer'"),
     ("comparisons.trailer.models", ["x"], "comparisons.trailer: unknown model 'x'"),
     ("films.koyaanisqatsi.start", "00:10:00", None),
-    ("films.koyaanisqatsi.start", "ten", "films.koyaanisqatsi.start: 'ten' is no time"),
+    ("films.koyaanisqatsi.start", "ten", "films.koyaanisqatsi.start: 'ten' is not a valid time"),
     ("comparisons.first-ten-minutes.start", "00:10:00", "end 00:10:00 is not after start 00:10:00"),
     ("films.Blade_Runner", {"source": "x"}, "films: 'Blade_Runner' cannot be a name"),
     ("films.-x", {"source": "x"}, "films: '-x' cannot be a name"),
@@ -268,7 +268,7 @@ def test_times(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "x", "1:2:3:4", "-5", "1:100:00", "nan"])
 def test_what_is_no_time(text):
-    with pytest.raises(RefilmError, match=r"here: .* is no time"):
+    with pytest.raises(RefilmError, match=r"here: .* is not a valid time"):
         parse_time(text, "here")
 
 

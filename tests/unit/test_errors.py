@@ -1,4 +1,4 @@
-"""What a user is told when something goes wrong: one line, and nothing half-written."""
+"""Errors: one line each, and no half-written file."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from refilm.media.ffmpeg_log import summarise_stderr
 from tests.conftest import command, refused
 
 
-def test_a_full_disk_is_told_in_plain_words_whoever_noticed_it():
+def test_a_full_disk_is_reported_in_plain_words_whichever_library_raised():
     for error in (
         OSError(errno.ENOSPC, "No space left on device", "results/x.h5"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
@@ -25,7 +25,7 @@ def test_a_full_disk_is_told_in_plain_words_whoever_noticed_it():
 
 
 def test_an_ffmpeg_that_finds_the_disk_full(tmp_path, film):
-    """A stand-in for ffmpeg that says what ffmpeg says then; what was there before stays."""
+    """A stand-in for ffmpeg prints its message for a full disk. The earlier result stays."""
     real = os.environ.get("REFILM_FFMPEG") or __import__("imageio_ffmpeg").get_ffmpeg_exe()
     stand_in = tmp_path / "ffmpeg"
     full = "echo 'av_interleaved_write_frame(): No space left on device' >&2; exit 228"
@@ -46,22 +46,22 @@ def test_unexpected_errors_are_one_line_too_and_debug_shows_where():
     assert done.returncode == 1 and "Traceback" in done.stderr and "there is no such file" in done.stderr
 
 
-def test_the_nearest_name():
+def test_suggest_names_the_most_similar_name():
     assert suggest("bladeruner", ["bladerunner", "koyaanisqatsi"]) == "; did you mean 'bladerunner'?"
     assert suggest("x", ["b", "a"]) == "; there are: a, b" and suggest("x", []) == ""
 
 
-def test_ffmpegs_words_are_the_cause_and_not_its_consequences():
-    said = """[libx264 @ 0x5615faef06c0] width not divisible by 2 (5x1)
+def test_stderr_is_summarised_by_the_cause_and_not_by_secondary_errors():
+    stderr = """[libx264 @ 0x5615faef06c0] width not divisible by 2 (5x1)
 [fc#0 @ 0x55ca0878e980] Error sending frames to consumers: Generic error in an external library
 [vost#0:0/libx264 @ 0x55ca087cc900] Task finished with error code: -22 (Invalid argument)
 Conversion failed!
 """
-    assert summarise_stderr(said) == "width not divisible by 2 (5x1)"
+    assert summarise_stderr(stderr) == "width not divisible by 2 (5x1)"
     assert summarise_stderr("Conversion failed!\n") == "Conversion failed!" and summarise_stderr("") == ""
 
 
-def test_a_file_is_whole_or_not_there(tmp_path):
+def test_a_write_is_atomic(tmp_path):
     path = tmp_path / "folder" / "file.txt"
     with atomic_write(path) as partial:
         partial.write_text("first")
@@ -73,7 +73,7 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert path.read_text() == "first" and os.listdir(path.parent) == ["file.txt"]
 
 
-def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path):
+def test_the_next_write_deletes_what_a_killed_process_left(tmp_path):
     (tmp_path / ".film[1].part123456.h5").write_text("half")
     (tmp_path / ".film[1].part.other").write_text("somebody else's")
     with atomic_write(tmp_path / "film[1].h5") as partial:
@@ -81,5 +81,5 @@ def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".film[1].part.other", "film[1].h5"]
 
 
-def test_a_name_with_a_line_break_is_still_told_in_one_line():
+def test_an_error_about_a_name_with_a_line_break_is_one_line():
     assert explain(RefilmError("new\nline.mkv: this file is empty")) == "new\\nline.mkv: this file is empty"

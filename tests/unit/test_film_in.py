@@ -134,7 +134,7 @@ def test_a_step_that_is_told_to_stop_leaves_nothing_behind(tmp_path):
     ours = children.read_text().split() if children.exists() else []
     process.terminate()
     _, said = process.communicate()
-    assert process.returncode == 75 and b"nothing half-written was left" in said
+    assert process.returncode == 75 and b"no half-written file was left" in said
     assert list((tmp_path / "out").iterdir()) == []
     assert not any(runs(child) for child in ours)
 

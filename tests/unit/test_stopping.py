@@ -1,4 +1,4 @@
-"""Told to stop at the worst of moments: the process ends at once, and nothing half-made is left."""
+"""A signal to stop, at difficult moments: the process ends at once, and leaves no file and no child process."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# A command with an ffmpeg, a half-written file and a scratch folder, which gets the signal at a given point of its code.
+# A command with an ffmpeg, a half-written file and a scratch folder, which sends itself the signal at a given point.
 COMMAND = """
 import os, signal, subprocess, sys, threading, time
 from pathlib import Path
@@ -18,12 +18,12 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import atomic_write, scratch_folder
 from refilm.core.signals import cleanup_on_signal
 
-def told():
+def stop():
     os.kill(os.getpid(), signal.{sign})
 
-class Dying:
+class StopsWhenDeleted:
     def __del__(self):
-        told()
+        stop()
 
 def main(args):
     endless = [executable(), "-v", "error", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"]
@@ -37,14 +37,14 @@ def main(args):
 run_command(main, command_parser(""))
 """
 MOMENTS = {
-    "in a library that catches everything": "        try: told()\n        except Exception: pass",
-    "while an object is destroyed": "        Dying()",
-    "while a lock that the clearing up needs is held": "        process._process._waitpid_lock.acquire(); told()",
-    "amid the clearing up": "        try: raise ValueError\n        finally: told()",
+    "in a library that catches everything": "        try: stop()\n        except Exception: pass",
+    "in a __del__": "        StopsWhenDeleted()",
+    "while a lock that the cleanup needs is held": "        process._process._waitpid_lock.acquire(); stop()",
+    "during the cleanup": "        try: raise ValueError\n        finally: stop()",
 }
 
 
-def run_until_told(folder, moment: str, sign: str, shell: str = "exec") -> subprocess.CompletedProcess:
+def run_until_stopped(folder, moment: str, sign: str, shell: str = "exec") -> subprocess.CompletedProcess:
     (folder / "scratch").mkdir()
     environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts"), "TMPDIR": str(folder / "scratch")}
     code = COMMAND.format(sign=sign, moment=moment)
@@ -54,50 +54,50 @@ def run_until_told(folder, moment: str, sign: str, shell: str = "exec") -> subpr
 
 @pytest.mark.parametrize("sign", ["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_whenever_it_is_told_to_stop_it_stops_and_leaves_nothing(tmp_path, moment, sign):
-    done = run_until_told(tmp_path, MOMENTS[moment], sign)
-    said = {"SIGTERM": "told to stop", "SIGINT": "stopped by the keyboard"}[sign]
-    assert done.returncode == 75 and done.stderr == f"refilm: {said}; nothing half-written was left\n"
+def test_a_signal_at_any_moment_stops_the_process_and_leaves_nothing(tmp_path, moment, sign):
+    done = run_until_stopped(tmp_path, MOMENTS[moment], sign)
+    message = {"SIGTERM": "received SIGTERM", "SIGINT": "interrupted (Ctrl-C)"}[sign]
+    assert done.returncode == 75 and done.stderr == f"refilm: {message}; no half-written file was left\n"
     assert os.listdir(tmp_path / "out") == [] and os.listdir(tmp_path / "scratch") == []
     child = int(done.stdout)  # what was printed before is not lost
     with pytest.raises(ProcessLookupError):
         os.kill(child, signal.SIGCONT)
 
 
-def test_what_was_whole_before_stays(tmp_path):
+def test_an_earlier_result_stays(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "result.txt").write_text("of yesterday")
-    assert run_until_told(tmp_path, "        told()", "SIGTERM").returncode == 75
+    assert run_until_stopped(tmp_path, "        stop()", "SIGTERM").returncode == 75
     assert (tmp_path / "out" / "result.txt").read_text() == "of yesterday" and os.listdir(tmp_path / "out") == ["result.txt"]
 
 
-def test_a_forked_child_that_is_stopped_undoes_nothing_of_its_parents(tmp_path):
-    """As compilers fork workers, and stop them when they are done."""
+def test_a_stopped_forked_child_cleans_up_nothing_of_its_parent(tmp_path):
+    """Compilers fork workers, and stop them with a signal."""
     moment = """
         child = os.fork()
         if child == 0:
-            told()
+            stop()
         os.waitpid(child, 0)
         print(half.read_text(), (scratch / "labels").read_text(), process.running(0))
         sys.exit(0)
     """
-    done = run_until_told(tmp_path, moment, "SIGTERM")
+    done = run_until_stopped(tmp_path, moment, "SIGTERM")
     assert done.stdout.split()[1:] == ["half", "drawn", "True"] and done.stderr == ""
 
 
-def test_what_is_just_being_started_is_ended_too(tmp_path):
-    """Told between the start of an ffmpeg and the moment at which its number is known."""
+def test_a_child_that_is_just_being_started_is_killed_too(tmp_path):
+    """The signal comes between the start of an ffmpeg and the moment at which its process id is known."""
     moment = """
         start = subprocess.Popen._execute_child
-        def start_and_be_told(popen, *rest):
+        def start_and_stop(popen, *rest):
             start(popen, *rest)
             print(popen.pid)
-            told()
-        subprocess.Popen._execute_child = start_and_be_told
+            stop()
+        subprocess.Popen._execute_child = start_and_stop
         with FfmpegProcess(endless, "y"):
             time.sleep(60)
     """
-    done = run_until_told(tmp_path, moment, "SIGTERM")
+    done = run_until_stopped(tmp_path, moment, "SIGTERM")
     assert done.returncode == 75 and os.listdir(tmp_path / "scratch") == []
     children = [int(word) for word in done.stdout.split()]
     assert len(children) == 2
@@ -106,7 +106,7 @@ def test_what_is_just_being_started_is_ended_too(tmp_path):
             os.kill(child, signal.SIGCONT)
 
 
-def test_what_another_thread_is_just_making_is_undone_too(tmp_path):
+def test_what_another_thread_is_just_creating_is_cleaned_up_too(tmp_path):
     moment = """
         def make():
             time.sleep(0.5)
@@ -116,14 +116,14 @@ def test_what_another_thread_is_just_making_is_undone_too(tmp_path):
                 time.sleep(60)
         threading.Thread(target=use, daemon=True).start()
         time.sleep(0.1)
-        told()
+        stop()
     """
-    done = run_until_told(tmp_path, moment, "SIGTERM")
+    done = run_until_stopped(tmp_path, moment, "SIGTERM")
     assert done.returncode == 75 and sorted(os.listdir(tmp_path)) == ["out", "scratch"], done.stderr
 
 
-def test_what_runs_in_the_background_of_a_script_does_not_hear_its_ctrl_c(tmp_path):
-    """A shell starts it with that signal ignored."""
-    moment = "        told(); print('goes on'); sys.exit(0)"
-    done = run_until_told(tmp_path, moment, "SIGINT", "trap '' INT; exec")
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    """A shell starts background jobs with Ctrl-C ignored."""
+    moment = "        stop(); print('goes on'); sys.exit(0)"
+    done = run_until_stopped(tmp_path, moment, "SIGINT", "trap '' INT; exec")
     assert done.returncode == 0 and done.stdout.endswith("goes on\n"), done.stderr

@@ -1,4 +1,4 @@
-"""The command line of a step: one parser, one error line, one exit status."""
+"""What all commands share: the parser, errors as one line, and exit statuses."""
 
 import argparse
 import sys
@@ -10,14 +10,14 @@ from refilm.core.signals import EXIT_TEMPFAIL, install_signal_handlers
 
 
 def command_parser(description: str) -> argparse.ArgumentParser:
-    """An argument parser as every command of refilm has it: no abbreviations, and --debug."""
+    """An argument parser with --debug and without abbreviated options."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
-    parser.add_argument("--debug", action="store_true", help="on an error show where in the code it came from")
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     return parser
 
 
 def run_command(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
-    """Parse, call `main`, and end the process: 0 done, 1 with one line of error, 75 stopped with the work kept."""
+    """Parse the arguments and call `main`. Exit status: 0 done, 1 error, 75 stopped by a signal with the work saved."""
     args = parser.parse_args()
     install_signal_handlers()
     try:

@@ -1,4 +1,4 @@
-"""Errors as one line: what is wrong, where, and what to do."""
+"""Errors as one line: the place, what is wrong, and what to do."""
 
 import difflib
 import errno
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 class RefilmError(Exception):
-    """A fault that the user can mend. Its text is one line naming the place, the value and the remedy."""
+    """An error that the user can fix. Its text is one line that names the place, the value and the remedy."""
 
 
 class Interrupted(Exception):
-    """The process was asked to stop, and has kept its work."""
+    """The process received a signal to stop and has saved its work."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?', or what there is where nothing is near, or nothing where there is nothing."""
+    """'; did you mean X?' if a known name is similar, else the list of known names, else an empty string."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
     if close:
@@ -24,9 +24,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def explain(error: Exception) -> str:
-    """The one line for any exception."""
+    """One line of text for any exception."""
     if isinstance(error, RefilmError):
-        return "\\n".join(str(error).splitlines())  # there are films with a line break in their name
+        return "\\n".join(str(error).splitlines())  # a file name may hold a line break
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or os.strerror(errno.ENOSPC) in str(error):
         place = getattr(error, "filename", None) or "a file"

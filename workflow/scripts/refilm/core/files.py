@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writes, temporary files, free space and checksums."""
 
 import glob
 import hashlib
@@ -13,47 +13,40 @@ from refilm.core.errors import RefilmError
 from refilm.core.progress import progress_bar
 from refilm.core.signals import cleanup_on_signal
 
-_UMASK = os.umask(0)  # can only be read by setting it
+_UMASK = os.umask(0)  # the only way to read it is to set it
 os.umask(_UMASK)
 
 
 @contextmanager
 def atomic_write(final: Path) -> Iterator[Path]:
-    """A temporary name beside `final`, renamed to it, synced, if the block ends well, and removed if it does not.
+    """Yield a temporary path beside `final`; sync and rename it to `final` if the block succeeds, else remove it.
 
-    The suffix stays, since ffmpeg tells the container by it.
+    The temporary path keeps the suffix, from which ffmpeg takes the container.
     """
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     for stale in final.parent.glob(f".{glob.escape(final.stem)}.part*{glob.escape(final.suffix)}"):
-        stale.unlink(missing_ok=True)  # of a process that was killed; nobody else writes this file while we do
+        stale.unlink(missing_ok=True)  # left by a killed process: only one process writes a file at a time
     with scratch_file(final.with_name(f".{final.stem}.part{os.getpid()}{final.suffix}")) as partial:
         yield partial
         with open(partial, "rb+") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_UMASK)  # some libraries write for their owner alone
+            os.fchmod(file.fileno(), 0o666 & ~_UMASK)  # some libraries create files that only the owner can read
             os.fsync(file.fileno())
         os.replace(partial, final)
 
 
 @contextmanager
 def scratch_file(path: Path) -> Iterator[Path]:
-    """A name that is free again after the block, however it ends, but for a process that is killed."""
-
+    """Yield `path`, and delete the file when the block ends or a signal stops the process."""
     with cleanup_on_signal(lambda: path, _unlink):
-        try:
-            yield path
-        finally:
-            _unlink(path)
+        yield path
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder of the system's for temporary files, gone after the block in the same way."""
+    """Yield a new folder for temporary files, and delete it when the block ends or a signal stops the process."""
     with cleanup_on_signal(lambda: Path(tempfile.mkdtemp(prefix="refilm-")), _remove_tree) as folder:
-        try:
-            yield folder
-        finally:
-            _remove_tree(folder)
+        yield folder
 
 
 def _unlink(path: Path) -> None:
@@ -65,7 +58,7 @@ def _remove_tree(folder: Path) -> None:
 
 
 def check_space(path: Path, needed_bytes: int) -> None:
-    """Raises RefilmError if the disk of `path` has less room than a result will need."""
+    """Raises RefilmError if the disk of `path` has fewer than `needed_bytes` free."""
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
@@ -77,7 +70,7 @@ def check_space(path: Path, needed_bytes: int) -> None:
 
 
 def sha256_of(path: Path | str) -> str:
-    """The SHA-256 of a file, in hexadecimal digits; shows progress, since a film takes a while."""
+    """The SHA-256 of a file in hexadecimal digits. Shows progress, since a film takes a while."""
     digest, size = hashlib.sha256(), Path(path).stat().st_size
     with open(path, "rb") as file, progress_bar(f"check {Path(path).name}", size, "B", scaled=True) as bar:
         while block := file.read(1 << 20):
@@ -86,8 +79,8 @@ def sha256_of(path: Path | str) -> str:
     return digest.hexdigest()
 
 
-def check_sha256(path: Path | str, wanted: str) -> None:
-    """Raises RefilmError, with both sums, if the file at `path` has not that SHA-256."""
-    found = sha256_of(path)
-    if found != wanted.lower():
-        raise RefilmError(f"{path}: its sha256 is {found}, and not {wanted.lower()}: this is another file, or a damaged one")
+def check_sha256(path: Path | str, expected: str) -> None:
+    """Raises RefilmError, naming both checksums, if the file at `path` does not have the expected SHA-256."""
+    actual = sha256_of(path)
+    if actual != expected.lower():
+        raise RefilmError(f"{path}: its sha256 is {actual}, not {expected.lower()}: this is another file, or a damaged one")

@@ -1,7 +1,8 @@
-"""Progress with a rate and an ETA: a bar on a terminal, a line every ten seconds in a log."""
+"""Progress with rate and ETA: a bar on a terminal, a line every ten seconds in a log."""
 
 import io
 import sys
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -9,7 +10,7 @@ _LINE_SECONDS = 10
 
 
 class _Lines(io.TextIOBase):
-    """Stands between tqdm and a log file: each redraw of the bar becomes a line of its own."""
+    """The file that tqdm writes to when stderr is a log: each redraw of the bar becomes a line."""
 
     def write(self, text: str) -> int:
         if text.strip():
@@ -20,10 +21,15 @@ class _Lines(io.TextIOBase):
 
 def progress_bar(
     what: str, total: int | None, unit: str, initial: int = 0, scaled: bool = False, hidden: bool = False
-) -> tqdm:
-    """A tqdm bar that names its job and never floods a log. Use as a context manager; `update(n)`.
+) -> "tqdm[NoReturn]":
+    """A tqdm bar for a job. Use it as a context manager, and call its `update(n)`.
 
-    scaled: large numbers are written as 1.5M; hidden: nothing is shown.
+    what     the name of the job
+    total    how many units it has, None if unknown
+    unit     the word after a number, such as " frames"
+    initial  units done before
+    scaled   write large numbers as 1.5M
+    hidden   show nothing
     """
     terminal = sys.stderr.isatty()
     percent = "{percentage:3.0f}% " if total else ""

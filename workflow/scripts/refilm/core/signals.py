@@ -1,8 +1,8 @@
-"""Told to stop, by SIGTERM or Ctrl-C: what is half made is undone, and the process ends, wherever it was.
+"""SIGTERM and Ctrl-C: clean up, and end the process with exit status 75, wherever it is.
 
-The handler of the signal does all of that itself. An exception raised by it would be swallowed where it falls into a
-library's `except Exception` or into a `__del__`, and one that falls between the taking of a lock and its `try` leaves
-that lock taken for ever, as in `subprocess.Popen.wait`.
+The signal handler does all of it. It raises no exception: a library's `except Exception` or a `__del__` would swallow one,
+and one that falls between the acquisition of a lock and the `try` after it, as in `subprocess.Popen.wait`, would leave the
+lock held for ever.
 """
 
 import contextlib
@@ -13,43 +13,49 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn, TypeVar
 
 EXIT_TEMPFAIL = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command continues
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_WORDS = {signal.SIGTERM: "told to stop", signal.SIGINT: "stopped by the keyboard"}
+_MESSAGES: dict[int, str] = {signal.SIGTERM: "received SIGTERM", signal.SIGINT: "interrupted (Ctrl-C)"}
 
-Thing = TypeVar("Thing")
-_half_made: dict[object, Callable[[], None]] = {}  # how each thing is undone, the newest last
-_beginning: set[object] = set()  # things of which it is not yet known how they are undone
-_told: list[int] = []  # the signals that came
+Resource = TypeVar("Resource")
+_cleanups: dict[object, Callable[[], None]] = {}  # one per existing resource, the newest last
+_creating: set[object] = set()  # resources that cannot be cleaned up yet, since `create` has not returned
+_received: list[int] = []  # the signals to stop, in order
 
 
 @contextmanager
-def cleanup_on_signal(begin: Callable[[], Thing], undo: Callable[[Thing], None]) -> Iterator[Thing]:
-    """What `begin` returns. From its first moment until the end of the block a signal to stop has it undone by `undo`
-    before the process ends. `undo` may be called at any moment, by the side of the block's own clearing up: it takes no
-    lock that this process may hold, and does not mind if there is nothing left to undo. `begin` is quick: signals wait."""
+def cleanup_on_signal(create: Callable[[], Resource], cleanup: Callable[[Resource], None]) -> Iterator[Resource]:
+    """Yield what `create` returns, and call `cleanup` with it when the block ends, or when a signal stops the process.
+
+    A signal may come at any moment: `cleanup` must not acquire a lock that this process may hold, and may be called twice.
+    `create` must be quick: signals wait until it has returned.
+    """
     key = object()
-    _beginning.add(key)
+    _creating.add(key)
     try:
-        if not _told:
-            thing = begin()
-            _half_made[key] = lambda: undo(thing)
+        if not _received:
+            resource = create()
+            _cleanups[key] = lambda: cleanup(resource)
     finally:
-        _beginning.discard(key)
-        while _told:
-            if not _beginning:
-                _end()
-            time.sleep(0.01)  # until another thread has begun its own
+        _creating.discard(key)
+        while _received:
+            if not _creating:
+                _exit_on_signal()
+            time.sleep(0.01)  # until the `create` of another thread has returned
     try:
-        yield thing
+        yield resource
     finally:
-        _half_made.pop(key, None)
+        try:
+            cleanup(resource)
+        finally:
+            _cleanups.pop(key, None)
 
 
-def kill_child(process: subprocess.Popen) -> None:
-    """An `undo` for a child process. Without the locks of `subprocess`, which the code that it interrupts may hold."""
+def kill_child(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    """A `cleanup` for a child process. Avoids the locks of `subprocess`, which the interrupted code may hold."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(process.pid, signal.SIGKILL)
@@ -57,44 +63,46 @@ def kill_child(process: subprocess.Popen) -> None:
 
 
 def install_signal_handlers() -> None:
-    """From now on SIGTERM and SIGINT undo what is half made and end the process with exit status 75; but one that this
-    process was born to ignore, as what a script runs in the background ignores Ctrl-C, stays ignored."""
-    for sign in STOP_SIGNALS:
-        if signal.getsignal(sign) is not signal.SIG_IGN:
-            signal.signal(sign, _heard)
+    """From now on SIGTERM and SIGINT clean up and end the process with exit status 75.
+
+    A signal that the process inherited as ignored stays ignored: a shell starts background jobs so that they ignore Ctrl-C.
+    """
+    for stop_signal in STOP_SIGNALS:
+        if signal.getsignal(stop_signal) is not signal.SIG_IGN:
+            signal.signal(stop_signal, _handle)
 
 
-def exit_now(status: int, line: str) -> NoReturn:
-    """End the process now, from whichever thread: what is half made undone, and one line of why."""
+def exit_now(status: int, message: str) -> NoReturn:
+    """Clean up, print one line, and end the process; from any thread."""
     try:
-        for undo in reversed(list(_half_made.values())):
+        for cleanup in reversed(list(_cleanups.values())):
             with contextlib.suppress(Exception):
-                undo()
-        with contextlib.suppress(Exception):  # where it came amid a write to it
+                cleanup()
+        with contextlib.suppress(Exception):  # the signal may have interrupted a write to it
             sys.stdout.flush()
-        newline = "\n" if os.isatty(2) else ""  # a bar has not ended its line
+        newline = "\n" if os.isatty(2) else ""  # a progress bar has not ended its line
         with contextlib.suppress(OSError):
-            os.write(2, f"{newline}refilm: {line}\n".encode())
+            os.write(2, f"{newline}refilm: {message}\n".encode())
     finally:
         os._exit(status)
 
 
-def _heard(sign: int, _frame) -> None:
-    _told.append(sign)
-    if not _beginning:
-        _end()
+def _handle(number: int, _frame: FrameType | None) -> None:
+    _received.append(number)
+    if not _creating:
+        _exit_on_signal()
 
 
-def _end() -> NoReturn:
-    exit_now(EXIT_TEMPFAIL, f"{_WORDS[_told[0]]}; nothing half-written was left")
+def _exit_on_signal() -> NoReturn:
+    exit_now(EXIT_TEMPFAIL, f"{_MESSAGES[_received[0]]}; no half-written file was left")
 
 
-def _forget() -> None:
-    """In a forked child: nothing half made is its own, and to stop it is no matter of its parent."""
-    _half_made.clear()
-    for sign in STOP_SIGNALS:
-        if signal.getsignal(sign) is _heard:
-            signal.signal(sign, signal.SIG_DFL)
+def _reset_in_child() -> None:
+    """A forked child owns no resource of its parent, and stops as the system does by default."""
+    _cleanups.clear()
+    for stop_signal in STOP_SIGNALS:
+        if signal.getsignal(stop_signal) is _handle:
+            signal.signal(stop_signal, signal.SIG_DFL)
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_in_child)

@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Times: parsing, formatting, and the frames between two of them."""
 
 import math
 import re
@@ -12,40 +12,40 @@ _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
 def parse_time(value: str | int | float, place: str) -> Fraction:
     """Seconds from '90', 90, 1.5, '01:30', '00:01:30.5'.
 
-    `place` names the key in the error, such as "films.bikes.start".
+    `place` is the key that the error names, such as "films.bikes.start". Raises RefilmError for anything else.
     """
     match = _CLOCK.fullmatch(str(value).strip())
     if match is None:
-        raise RefilmError(f'{place}: {value!r} is no time: write seconds, or "HH:MM:SS" in quotes')
+        raise RefilmError(f'{place}: {value!r} is not a valid time: write seconds, or "HH:MM:SS" in quotes')
     hours, minutes, seconds = match.groups(default="0")
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
 def first_frame(seconds: Fraction, fps: Fraction) -> int:
-    """Number of the first frame that is not before a moment."""
+    """The index of the first frame at or after a time."""
     return math.ceil(seconds * fps)
 
 
 def frame_range(start: Fraction | None, end: Fraction | None, fps: Fraction, frames: int) -> tuple[int, int]:
-    """(first, count): of a film of so many frames, those from the first at or after `start` to the last before `end`.
+    """(first, count) of the frames at or after `start` and before `end`, of a film with so many frames.
 
-    Raises RefilmError if there is none.
+    Raises RefilmError if there are none.
     """
     first = first_frame(start or Fraction(0), fps)
     last = frames if end is None else min(frames, first_frame(end, fps))
     if first >= frames:
         raise RefilmError(
-            f"start {format_time(start)} lies after the end of the film, which lasts {format_time(frames / fps)}"
+            f"start {format_time(start or 0)} lies after the end of the film, which lasts {format_time(frames / fps)}"
         )
-    if last <= first:
+    if end is not None and last <= first:
         raise RefilmError(
-            f"end {format_time(end)} is not after start {format_time(start or 0)}: nothing of the film would be left"
+            f"end {format_time(end)} is not after start {format_time(start or 0)}: no frame of the film is between them"
         )
     return first, last - first
 
 
 def format_time(seconds: float | Fraction) -> str:
-    """'1:02:03' for people; seconds are rounded."""
+    """'1:02:03' or '2:03', rounded to seconds."""
     minutes, second = divmod(round(seconds), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
