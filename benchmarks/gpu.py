@@ -3,6 +3,8 @@
     python -m benchmarks.gpu [--json FILE] [--steps 2000] [--batches 192,384]
     python -m benchmarks.gpu --dry          on a CPU, small: only whether it runs
 
+Where refilm is not installed: PYTHONPATH=workflow/scripts before it.
+
 Claims: six epochs of a feature film, 168,480 frames of 256x144, batch 12, larsen2015, in 10 minutes on an H100; at the
 batch that is fastest, 30 % of the bf16 matrix rate measured in the same run; frames from the disk at 97 % of the rate of
 frames in memory. Steps are Trainer.train_step whole, with reading, copying, optimiser, average and measures as in training.
