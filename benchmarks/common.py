@@ -1,30 +1,18 @@
 """What the benchmarks share: a recipe, a batch and a clock."""
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from refilm.config.recipe import Recipe
-from refilm.config.recipes import RECIPES
 from refilm.training.schedule import Batch
-
-# The defaults of the schema as plain JSON, so that a benchmark needs neither YAML nor a validator; a test holds them equal.
-_DEFAULTS = Path(__file__).with_name("recipe_defaults.json")
 
 
 def default_recipe(**values) -> Recipe:
-    """The recipe of a model of one film with nothing set but what a benchmark sets; `steps` takes the place of epochs."""
-    spec = RECIPES[values.get("recipe", "larsen2015")]
-    own = {"architecture_version": spec.version, "films": {"film": {"crop": "auto", "fit": "crop"}}}
-    settings = json.loads(_DEFAULTS.read_text(encoding="utf-8")) | own
-    settings |= spec.defaults
-    if values.get("steps") is not None:
-        settings["epochs"] = None
-    return Recipe.from_json(json.dumps(settings | values))
+    """The recipe of a model of one film with the defaults, except for `values`; `steps` takes the place of epochs."""
+    return Recipe.from_settings(values, {"film": {"crop": "auto", "fit": "crop"}})
 
 
 def made_batch(recipe: Recipe) -> Batch:

@@ -18,7 +18,6 @@ from refilm.config.recipe import Recipe
 from refilm.media.ffmpeg import executable
 
 ROOT = Path(__file__).parent.parent
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def ffmpeg(*arguments) -> str:
@@ -90,7 +89,7 @@ def refused(done: subprocess.CompletedProcess) -> str:
 def config(**sections) -> Config:
     """A checked configuration of one film and one model, with sections replaced or added."""
     raw = {"films": {"bikes": {"source": "films/bikes.mp4"}}, "models": {"bikes": {"films": ["bikes"]}}}
-    return Config(raw | sections, SCHEMA)
+    return Config(raw | sections)
 
 
 def small_recipe(**values) -> Recipe:

@@ -9,7 +9,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from benchmarks import common, peers
@@ -23,7 +22,7 @@ from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.base import Networks
-from tests.conftest import ROOT, SCHEMA, config
+from tests.conftest import ROOT, config
 
 CPU = torch.device("cpu")
 
@@ -34,12 +33,6 @@ sys.modules.update(dict.fromkeys({BARE}))  # importing any of them raises Import
 sys.argv = ["{{module}}", *{{words}}]
 runpy.run_module("{{module}}", run_name="__main__", alter_sys=True)
 """
-
-
-def test_the_benchmarks_defaults_are_those_of_the_schema():
-    keys = yaml.safe_load(SCHEMA.read_text())["$defs"]["training"]["properties"]
-    written = json.loads((ROOT / "benchmarks" / "recipe_defaults.json").read_text())
-    assert written == {key: value["default"] for key, value in keys.items()}
 
 
 @pytest.mark.parametrize("training", [{}, {"steps": 5, "base_channels": 8}, {"epochs": 2, "seed": 3}, {"recipe": "vae"}])

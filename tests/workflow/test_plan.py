@@ -107,11 +107,11 @@ def test_a_fault_in_the_configuration_is_one_line(folder):
     assert refusal(folder, config=config) == "refilm: config: training.epoch: unknown key; did you mean 'epochs'?"
 
 
-def test_a_section_that_is_written_twice_is_refused_before_half_of_it_is_lost(folder):
+def test_a_duplicate_section_is_refused_before_half_of_it_is_lost(folder):
     overlay = folder / "mine.yaml"
     overlay.write_text("films:\n  a: {source: films/a.mkv}\nmodels: {}\nfilms:\n  b: {source: films/b.mkv}\n")
     line = refusal(folder, "--configfile", overlay)
-    assert line.startswith(f"refilm: config: {overlay}, line 4: 'films:' stands on line 1 already")
+    assert line.startswith(f"refilm: config: {overlay}, line 4: duplicate key 'films:', first on line 1")
 
 
 def test_an_overlay_makes_the_demo_without_any_film(tmp_path):

@@ -14,8 +14,9 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
-from refilm.config.configuration import SLUG, Config, reject_duplicate_keys
+from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.core.errors import RefilmError, explain
+from refilm.config.keys import SLUG
 from refilm.config.recipe import parse_size, recipe_of_model
 from refilm.sources.listing import (
     downloaded_file,
@@ -42,9 +43,7 @@ def exit_on_error(function):
 for file in workflow.configfiles:
     exit_on_error(reject_duplicate_keys)(file)
 
-CONFIG = exit_on_error(Config)(
-    config, Path(workflow.basedir, "workflow", "schemas", "config.schema.yaml")
-)
+CONFIG = exit_on_error(Config)(config)
 
 
 wildcard_constraints:
@@ -87,7 +86,7 @@ def get_source(wildcards):
     put it; what lies under results/ is made by a rule.
     """
     name = film_of(wildcards)
-    source = CONFIG.film(name)["source"]
+    source = CONFIG.film(name).source
     if hasattr(wildcards, "size"):
         parse_size(wildcards.size, f"results/frames/{wildcards.size}")
     made = (
@@ -125,8 +124,8 @@ def get_previewed_source(wildcards):
 
 def check_download(film):
     """A film that was fetched with another SHA-256 than is wanted now is for the user to keep or to delete."""
-    wanted = CONFIG.film(film).get("sha256", "").lower()
-    path = Path(downloaded_file(film, CONFIG.film(film)["source"]))
+    wanted = (CONFIG.film(film).sha256 or "").lower()
+    path = Path(downloaded_file(film, CONFIG.film(film).source))
     record = path.with_name(f"{path.name}.json")
     if wanted and path.exists() and record.exists():
         found = json.loads(record.read_text(encoding="utf-8"))["sha256"]
@@ -149,7 +148,7 @@ def require_no_wildcards(path):
 def film_of(wildcards):
     """The film of a result: the one that its name says, or the one that is compared."""
     if hasattr(wildcards, "comparison"):
-        return CONFIG.comparison(wildcards.comparison)["film"]
+        return CONFIG.comparison(wildcards.comparison).film
     return wildcards.film
 
 
@@ -161,7 +160,7 @@ def get_sound_source(wildcards):
 
 def get_audio(wildcards):
     """Which soundtrack of the film is heard: for results, which it decides."""
-    return str(CONFIG.film(film_of(wildcards))["audio"])
+    return str(CONFIG.film(film_of(wildcards)).audio)
 
 
 def get_film_options(wildcards):
@@ -172,15 +171,15 @@ def get_film_options(wildcards):
 def get_validation_options(wildcards, output):
     """What is asked of a film file before hours are spent on it. Asking for `output` keeps Snakemake from tracking it."""
     film = CONFIG.film(wildcards.film)
-    checks = {key: film[key] for key in ("audio", "sha256") if key in film}
-    if scheme_of(film["source"]):
+    checks = {"audio": film.audio} | ({"sha256": film.sha256} if film.sha256 else {})
+    if scheme_of(film.source):
         checks.pop("sha256", None)  # was checked when it was fetched
     return to_cli_options(checks)
 
 
 def get_image_options(wildcards):
     """Options of extract_images that decide its frames: which images there are, too."""
-    images = image_files(CONFIG.film(wildcards.film)["source"])
+    images = image_files(CONFIG.film(wildcards.film).source)
     made = f"results/frames/{wildcards.size}/{wildcards.film}.h5"
     return to_cli_options(
         CONFIG.film_pixels(wildcards.film)
@@ -203,12 +202,12 @@ def images_of_frames(file):
 
 def get_source_spec(wildcards, output):
     """The address of a film, or the pattern of its images: untracked, since what moves is still the same film."""
-    return CONFIG.film(wildcards.film)["source"]
+    return CONFIG.film(wildcards.film).source
 
 
 def get_download_checks(wildcards, output):
     film = CONFIG.film(wildcards.film)
-    return to_cli_options({key: film[key] for key in ("sha256",) if key in film})
+    return to_cli_options({"sha256": film.sha256} if film.sha256 else {})
 
 
 def to_cli_options(values):
@@ -222,7 +221,7 @@ def name_pattern(names):
 
 def films_to_fetch():
     """The films that have an address and are not here yet."""
-    addresses = {name: film["source"] for name, film in CONFIG.films.items()}
+    addresses = {name: film.source for name, film in CONFIG.films.items()}
     return [
         name
         for name, address in addresses.items()
@@ -241,7 +240,7 @@ def get_training_frames(wildcards):
         return []
     return [
         frames_file(film, wildcards.model)
-        for film in CONFIG.model(wildcards.model)["films"]
+        for film in CONFIG.model(wildcards.model).films
     ]
 
 
@@ -251,18 +250,21 @@ def get_recipe(wildcards):
 
 def get_device(wildcards, output):
     """Asking for `output` keeps Snakemake from tracking the value: another device makes no work again."""
-    return CONFIG.device
+    return CONFIG.settings.device
 
 
 def get_training_options(wildcards, output):
     """How train_model trains, and what else it writes; not tracked either: the model is the same."""
-    options = [f"--gpus={CONFIG.gpus}", f"--compile={CONFIG.compile}"]
-    return options + (["--tensorboard"] if CONFIG.tensorboard else [])
+    options = [
+        f"--gpus={CONFIG.settings.gpus}",
+        f"--compile={str(CONFIG.settings.compile).lower()}",
+    ]
+    return options + (["--tensorboard"] if CONFIG.settings.tensorboard else [])
 
 
 def get_hwaccel(wildcards, output):
     """Asking for `output` keeps it untracked: its frames are the CPU's."""
-    return CONFIG.hwaccel
+    return CONFIG.settings.hwaccel
 
 
 @exit_on_error
@@ -270,7 +272,7 @@ def get_frames(wildcards):
     """The frames of a film at the size of the model that rebuilds it, or that are compared."""
     if hasattr(wildcards, "comparison"):
         comparison = CONFIG.comparison(wildcards.comparison)
-        return frames_file(comparison["film"], comparison["models"][0])
+        return frames_file(comparison.film, comparison.models[0])
     CONFIG.film(wildcards.film)
     return frames_file(wildcards.film, wildcards.model)
 
@@ -278,19 +280,19 @@ def get_frames(wildcards):
 @exit_on_error
 def get_reconstructions(wildcards):
     comparison = CONFIG.comparison(wildcards.comparison)
-    return [
-        reconstruction_file(comparison["film"], model) for model in comparison["models"]
-    ]
+    return [reconstruction_file(comparison.film, model) for model in comparison.models]
 
 
 def get_comparison_options(wildcards):
     """Options of render_comparison that decide what is shown: titles, the stretch of the film, the layout."""
     comparison = CONFIG.comparison(wildcards.comparison)
-    title = CONFIG.film_title(comparison["film"])
-    by = [f"--by={CONFIG.model_title(model)}" for model in comparison["models"]]
+    title = CONFIG.film_title(comparison.film)
+    by = [f"--by={CONFIG.model_title(model)}" for model in comparison.models]
     keys = ("start", "end", "layout", "height")
     shown = [
-        f"--{key}={comparison[key]}" for key in keys if comparison.get(key) is not None
+        f"--{key}={getattr(comparison, key)}"
+        for key in keys
+        if getattr(comparison, key) is not None
     ]
     return [f"--title={title}", *by, *shown]
 

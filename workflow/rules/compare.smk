@@ -28,7 +28,7 @@ rule render_comparison:
     params:
         options=exit_on_error(get_comparison_options),
         audio=exit_on_error(get_audio),
-        crf=CONFIG.video["crf"],
+        crf=CONFIG.video.crf,
     message:
         "{wildcards.comparison}: original and reconstructions in one picture"
     shell:

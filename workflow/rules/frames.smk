@@ -123,7 +123,7 @@ rule preview_crop:
         runtime="1h",
     params:
         options=exit_on_error(get_film_options),
-        size=CONFIG.training["frame_size"],
+        size=CONFIG.frame_size,
         title=exit_on_error(lambda wildcards: CONFIG.film_title(wildcards.film)),
     message:
         "{wildcards.film}: what of its picture is seen"

@@ -23,7 +23,7 @@ rule reconstruct_film:
         mem_mb=8000,
         runtime="12h",
     params:
-        noise=CONFIG.reconstruction["noise"],
+        noise=CONFIG.reconstruction.noise,
         device=get_device,
     message:
         "{wildcards.film} as {wildcards.model} remembers it"
@@ -59,7 +59,7 @@ rule assemble_video:
         runtime="4h",
     params:
         audio=exit_on_error(get_audio),
-        crf=CONFIG.video["crf"],
+        crf=CONFIG.video.crf,
     message:
         "{wildcards.film} by {wildcards.model}: frames to video, with the film's sound"
     shell:

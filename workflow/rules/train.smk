@@ -21,7 +21,7 @@ rule train_model:
         "../../envs/refilm.yaml"
     threads: 16
     resources:
-        gpu=CONFIG.gpus,
+        gpu=CONFIG.settings.gpus,
         mem_mb=16000,
         runtime="7d",
     params:
@@ -60,7 +60,7 @@ rule render_training:
         runtime="1h",
     params:
         title=exit_on_error(lambda wildcards: CONFIG.model_title(wildcards.model)),
-        crf=CONFIG.video["crf"],
+        crf=CONFIG.video.crf,
     message:
         "{wildcards.model}: the memory forming, as a film"
     shell:

@@ -1,205 +1,266 @@
-"""config.yaml: checked against the schema, then for sense, with defaults filled in; and what the rules ask of it."""
+"""config.yaml: checked against the schema, then for consistency, with defaults filled in."""
 
 import copy
-import json
+import dataclasses
 import re
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import ValidationError, best_match
 
+from refilm.config.keys import (
+    SLUG,
+    ComparisonKeys,
+    FilmKeys,
+    GlobalKeys,
+    ModelKeys,
+    ReconstructionKeys,
+    TrainingKeys,
+    VideoKeys,
+    defaults,
+    keys_of,
+)
 from refilm.config.recipe import Recipe, parse_size
 from refilm.config.recipes import RECIPES
+from refilm.config.schema import key_at, schema
 from refilm.core.errors import RefilmError, suggest
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
 
-SLUG = "[a-z0-9][a-z0-9-]*"
 _NAMED = ("films", "models", "comparisons")
-_PIXEL_KEYS = ("start", "end", "crop", "fit")  # what of a film decides which pixels a model sees
-# The same, of keys that came later: where they say what was done before them, recipes do not name them.
-_LATER_PIXEL_KEYS = {"deinterlace": "auto", "damaged": "refuse"}
+_PIXEL_KEYS = ("start", "end", "crop", "fit")  # what decides which pixels of a film a model sees
+_LATER_PIXEL_KEYS = (
+    "deinterlace",
+    "damaged",
+)  # the same: newer keys, which a recipe names only where they are not the default
 
 
 class Config:
-    """A checked configuration. `films`, `models`, `comparisons`: dicts by name, with defaults filled in."""
+    """A checked configuration. `films`, `models`, `comparisons`: the keys of each entry by its name."""
 
-    def __init__(self, raw: dict, schema_file: Path | str):
+    def __init__(self, raw: Mapping[str, Any]):
         """Raises RefilmError, in one line, for the first thing that is wrong."""
-        schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
-        values = _normalise_yaml(copy.deepcopy(raw))
-        _check_schema(values, schema)
-        self._training_keys = schema["$defs"]["training"]["properties"].keys()
-        self._training_defaults = _defaults(schema["$defs"]["training"])
-        self._training_given = values.get("training", {})
-        self.training = self._training_defaults | self._training_given
-        film_defaults = _defaults(schema["$defs"]["film"])
-        comparison_defaults = _defaults(schema["$defs"]["comparison"])
-        self.films = {name: film_defaults | _expand_user(film) for name, film in values.get("films", {}).items()}
-        self.models = values.get("models", {})
-        self.comparisons = {name: comparison_defaults | c for name, c in values.get("comparisons", {}).items()}
-        self.reconstructions = values.get("reconstructions", [])
-        self.video = _defaults(schema["properties"]["video"]) | values.get("video", {})
-        self.hwaccel = values.get("hwaccel", schema["properties"]["hwaccel"]["default"])
-        self.device = values.get("device", schema["properties"]["device"]["default"])
-        self.reconstruction = _defaults(schema["properties"]["reconstruction"]) | values.get("reconstruction", {})
-        self.gpus = values.get("gpus", schema["properties"]["gpus"]["default"])
-        self.compile = str(values.get("compile", schema["properties"]["compile"]["default"])).lower()
-        self.tensorboard = values.get("tensorboard", schema["properties"]["tensorboard"]["default"])
+        values = _normalise_yaml(copy.deepcopy(dict(raw)))
+        _check_schema(values)
+        self._training: dict[str, Any] = values.get("training", {})
+        self.frame_size: str = (defaults(TrainingKeys) | self._training)["frame_size"]
+        self.films = {name: _film(given) for name, given in values.get("films", {}).items()}
+        self.models = {name: _model(given) for name, given in values.get("models", {}).items()}
+        self._of_model = {name: _only(TrainingKeys, given) for name, given in values.get("models", {}).items()}
+        self.comparisons = {name: _comparison(given) for name, given in values.get("comparisons", {}).items()}
+        self.reconstructions: list[str] = values.get("reconstructions", [])
+        self.video = VideoKeys(**values.get("video", {}))
+        self.reconstruction = ReconstructionKeys(**values.get("reconstruction", {}))
+        self.settings = GlobalKeys(**_only(GlobalKeys, values))
+        self._recipes: dict[str, Recipe] = {}
         self._check_consistency()
 
-    def film(self, name: str) -> dict:
-        """The film's settings. Raises RefilmError with the nearest known name."""
-        return self._named("film", self.films, name)
+    def film(self, name: str) -> FilmKeys:
+        """The film's keys. Raises RefilmError with the nearest known name."""
+        _check_name("film", name, self.films)
+        return self.films[name]
 
-    def model(self, name: str) -> dict:
-        return self._named("model", self.models, name)
+    def model(self, name: str) -> ModelKeys:
+        """The model's keys besides those of training. Raises RefilmError with the nearest known name."""
+        _check_name("model", name, self.models)
+        return self.models[name]
 
-    def comparison(self, name: str) -> dict:
-        return self._named("comparison", self.comparisons, name)
+    def comparison(self, name: str) -> ComparisonKeys:
+        """The comparison's keys. Raises RefilmError with the nearest known name."""
+        _check_name("comparison", name, self.comparisons)
+        return self.comparisons[name]
 
     def film_title(self, name: str) -> str:
-        """How a film is called in pictures: its title, else its name."""
-        return self.film(name).get("title") or name
+        """The film's title in pictures; its name where it has none."""
+        return self.film(name).title or name
 
     def model_title(self, name: str) -> str:
-        """How a model is called in pictures: its title, else by the films that it watched."""
+        """The model's title in pictures; the titles of its films where it has none."""
         own = self.model(name)
-        return own.get("title") or " + ".join(self.film_title(film) for film in own["films"])
+        return own.title or " + ".join(self.film_title(film) for film in own.films)
 
     def recipe(self, model: str) -> Recipe:
         """Everything that decides the weights of a model."""
-        own = self.model(model)
-        given = self._training_given | {key: own[key] for key in self._training_keys if key in own}
-        spec = RECIPES[given.get("recipe", self.training["recipe"])]
-        values = self._training_defaults | dict(spec.defaults) | given
-        length = next((key for key in ("steps", "epochs") if own.get(key) is not None), None)
-        if length:
-            values |= {key: None for key in ("steps", "epochs") if key != length}
-        elif values.get("steps") is not None:
-            values["epochs"] = None
-        values |= {key: default for key, default in self._training_defaults.items() if key in spec.unused}
-        films = {name: self.film_pixels(name) for name in own["films"]}
-        return Recipe.from_json(json.dumps({**values, "architecture_version": spec.version, "films": films}))
+        if model not in self._recipes:
+            films = {name: self.film_pixels(name) for name in self.model(model).films}
+            self._recipes[model] = Recipe.from_settings(self._settings_of(model), films)
+        return self._recipes[model]
 
     def film_pixels(self, film: str) -> dict[str, str]:
-        """What decides which pixels of a film are seen; times in seconds, the same however they were written."""
-        settings = {key: self.film(film)[key] for key in _PIXEL_KEYS if self.film(film).get(key) is not None}
-        settings |= {key: self.film(film)[key] for key, plain in _LATER_PIXEL_KEYS.items() if self.film(film)[key] != plain}
+        """What decides which pixels of a film are used; times in seconds, the same however they are written."""
+        own = self.film(film)
+        usual = defaults(FilmKeys)
+        settings = {key: getattr(own, key) for key in _PIXEL_KEYS if getattr(own, key) is not None}
+        settings |= {key: getattr(own, key) for key in _LATER_PIXEL_KEYS if getattr(own, key) != usual[key]}
         for key in settings.keys() & {"start", "end"}:
             settings[key] = f"{float(parse_time(settings[key], f'films.{film}.{key}')):.6f}".rstrip("0").rstrip(".")
-        if "fps" in self.film(film) and settings.keys() & {"start", "end"}:
+        if own.fps is not None and settings.keys() & {"start", "end"}:
             settings["fps"] = str(self.film_rate(film))  # of images, which it counts into seconds
         return settings
 
     def film_rate(self, film: str) -> Fraction:
-        """Frames a second of a film that is a folder of images."""
-        return parse_rate(self.film(film)["fps"], f"films.{film}.fps")
+        """Frames per second of a film that is a folder of images."""
+        fps = self.film(film).fps
+        return parse_rate("" if fps is None else fps, f"films.{film}.fps")
 
     def films_of_images(self) -> list[str]:
-        return [name for name, film in self.films.items() if is_images(film["source"])]
+        """The films that are folders of images."""
+        return [name for name, film in self.films.items() if is_images(film.source)]
 
     def has_sound(self, film: str) -> bool:
-        """Whether the film file is needed for its sound: not where silence is wanted, nor for images."""
-        return self.film(film)["audio"] != "none" and not is_images(self.film(film)["source"])
+        """Whether the film file is needed for its sound: not where `audio` is none, nor for images."""
+        own = self.film(film)
+        return own.audio != "none" and not is_images(own.source)
 
-    def _named(self, kind: str, known: dict, name: str) -> dict:
-        if name not in known:
+    def check_reconstructs(self, model: str, place: str) -> None:
+        """Raises RefilmError for a model that cannot encode films."""
+        recipe = self.recipe(model)
+        if not recipe.spec.reconstructs:
             raise RefilmError(
-                f"unknown {kind} '{name}'{suggest(name, known)} ({kind}s are declared in config/config.yaml under {kind}s:)"
+                f"{place}: model '{model}' cannot reconstruct films: its recipe {recipe.recipe} has no encoder; "
+                f"it can make results/samples/{model}.png"
             )
-        return known[name]
+
+    def check_samples(self, model: str, place: str) -> None:
+        """Raises RefilmError for a model that has no prior to sample from."""
+        recipe = self.recipe(model)
+        if not recipe.spec.samples:
+            raise RefilmError(f"{place}: model '{model}' cannot make samples: its recipe {recipe.recipe} has no prior")
+
+    def _settings_of(self, model: str) -> dict[str, Any]:
+        """The keys of training: that are given, those of the model before those of all."""
+        common, own = dict(self._training), self._of_model[model]
+        if any(own.get(key) is not None for key in ("epochs", "steps")):
+            common.pop("epochs", None)
+            common.pop("steps", None)
+        return common | own
 
     def _check_consistency(self) -> None:
         for name, film in self.films.items():
             _check_span(film, f"films.{name}")
             _check_source(film, f"config: films.{name}")
-        for name, model in self.models.items():
-            for film in model["films"]:
-                if film not in self.films:
-                    raise RefilmError(f"config: models.{name}.films: unknown film '{film}'{suggest(film, self.films)}")
-            if model.get("steps") is not None and model.get("epochs") is not None:
-                raise RefilmError(f"config: models.{name}: both steps and epochs are given: keep one")
-            size = model.get("frame_size", self.training["frame_size"])
-            parse_size(size, f"config: {f'models.{name}' if 'frame_size' in model else 'training'}.frame_size")
+        for name in self.models:
+            self._check_model(name)
         for entry in self.reconstructions:
-            film, _, model = entry.partition("_by_")
-            self._check_pair("reconstructions", film, [model])
+            film_name, _, model = entry.partition("_by_")
+            self._check_pair("config: reconstructions", film_name, [model])
         for name, comparison in self.comparisons.items():
-            self._check_pair(f"comparisons.{name}", comparison["film"], comparison["models"])
+            self._check_pair(f"config: comparisons.{name}", comparison.film, comparison.models)
             _check_span(comparison, f"comparisons.{name}")
-            sizes = {model: self.recipe(model).frame_size for model in comparison["models"]}
+            sizes = {model: self.recipe(model).frame_size for model in comparison.models}
             if len(set(sizes.values())) > 1:
-                raise RefilmError(f"config: comparisons.{name}: its models differ in frame_size {sizes}: compare equals")
+                raise RefilmError(
+                    f"config: comparisons.{name}: its models differ in frame_size {sizes}: choose models of one frame_size"
+                )
 
-    def _check_pair(self, place: str, film: str, models: list[str]) -> None:
-        if film not in self.films:
-            raise RefilmError(f"config: {place}: unknown film '{film}'{suggest(film, self.films)}")
+    def _check_model(self, name: str) -> None:
+        own, place = self._of_model[name], f"config: models.{name}"
+        for film in self.models[name].films:
+            _check_known(f"{place}.films", "film", film, self.films)
+        if own.get("steps") is not None and own.get("epochs") is not None:
+            raise RefilmError(f"{place}: both steps and epochs are given: keep one")
+        recipe = (defaults(TrainingKeys) | self._settings_of(name))["recipe"]
+        size_place = f"{place if 'frame_size' in own else 'config: training'}.frame_size"
+        parse_size(own.get("frame_size", self.frame_size), size_place, RECIPES[recipe].size_multiple)
+        try:
+            self.recipe(name)
+        except RefilmError as error:
+            raise RefilmError(f"{place}: {error}") from error
+
+    def _check_pair(self, place: str, film: str, models: Iterable[str]) -> None:
+        _check_known(place, "film", film, self.films)
         for model in models:
-            if model not in self.models:
-                raise RefilmError(f"config: {place}: unknown model '{model}'{suggest(model, self.models)}")
+            _check_known(place, "model", model, self.models)
+            self.check_reconstructs(model, place)
+
+
+def _film(given: dict[str, Any]) -> FilmKeys:
+    """A film's keys, with ~ in its path replaced by the user's folder."""
+    path = given["source"]
+    source = path if scheme_of(path) else str(Path(path).expanduser()) + "/" * path.endswith("/")
+    return FilmKeys(**given | {"source": source})
+
+
+def _model(given: dict[str, Any]) -> ModelKeys:
+    return ModelKeys(**_only(ModelKeys, given) | {"films": tuple(given["films"])})
+
+
+def _comparison(given: dict[str, Any]) -> ComparisonKeys:
+    return ComparisonKeys(**given | {"models": tuple(given["models"])})
+
+
+def _only(section: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are keys of one section."""
+    known = {field.name for field in dataclasses.fields(section)}
+    return {key: value for key, value in given.items() if key in known}
+
+
+def _check_name(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise RefilmError(f"unknown {kind} '{name}'{suggest(name, known)} (config: {kind}s)")
+
+
+def _check_known(place: str, kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise RefilmError(f"{place}: unknown {kind} '{name}'{suggest(name, known)}")
 
 
 def reject_duplicate_keys(file: Path | str) -> None:
-    """YAML lets the second of two equal keys win without a word, and films declared under the first are gone. Raises
-    RefilmError that names both lines."""
+    """Of two equal keys YAML keeps the second, and the films under the first are lost. Raises RefilmError for that."""
     unread = [yaml.compose(Path(file).read_text(encoding="utf-8"), yaml.SafeLoader)]
     while unread:
         node = unread.pop()
         if isinstance(node, yaml.SequenceNode):
             unread += node.value
         if isinstance(node, yaml.MappingNode):
-            lines = {}
+            lines: dict[str, int] = {}
             for key, value in node.value:
                 name, line = str(key.value), key.start_mark.line + 1
                 if name in lines:
                     raise RefilmError(
-                        f"config: {file}, line {line}: '{name}:' stands on line {lines[name]} already: keep one, with all"
-                        " that belongs under it"
+                        f"config: {file}, line {line}: duplicate key '{name}:', first on line {lines[name]}: merge the two"
                     )
                 lines[name] = line
                 unread.append(value)
 
 
-def _check_span(values: dict, place: str) -> None:
+def _check_span(values: FilmKeys | ComparisonKeys, place: str) -> None:
     start, end = (
-        parse_time(values[key], f"config: {place}.{key}") if values.get(key) is not None else None
-        for key in ("start", "end")
+        None if value is None else parse_time(value, f"config: {place}.{key}")
+        for key, value in (("start", values.start), ("end", values.end))
     )
     if end is not None and end <= (start or 0):
-        raise RefilmError(f"config: {place}: end {values['end']} is not after start {values.get('start', 0)}")
+        raise RefilmError(f"config: {place}: end {values.end} is not after start {values.start or 0}")
 
 
-def _check_source(film: dict, place: str) -> None:
-    source, scheme = film["source"], scheme_of(film["source"])
+def _check_source(film: FilmKeys, place: str) -> None:
+    source, scheme = film.source, scheme_of(film.source)
     if scheme and scheme not in SCHEMES:
-        raise RefilmError(f"{place}.source: {source}: only {', '.join(SCHEMES)} addresses can be fetched: download the film")
-    if not is_images(source):
-        if "fps" in film:
-            raise RefilmError(f"{place}.fps: only a folder of images needs it; {source} has its own rate: take fps out")
-        return
-    if "fps" not in film:
-        raise RefilmError(f"{place}: the images {source} have no rate of their own: add fps, such as fps: 24")
-    parse_rate(film["fps"], f"{place}.fps")
-    if film["audio"] not in ("auto", "none"):
-        raise RefilmError(f"{place}.audio: {film['audio']}: the images {source} have no sound: take audio out")
-    for key, plain in _LATER_PIXEL_KEYS.items():
-        if film[key] != plain:
-            raise RefilmError(f"{place}.{key}: {film[key]}: this is for film files, and {source} are images: take it out")
-    if "sha256" in film:
-        raise RefilmError(f"{place}.sha256: this is the sum of one file, and {source} are many: take sha256 out")
+        raise RefilmError(f"{place}.source: {source}: only {', '.join(SCHEMES)} addresses are supported: download the film")
+    if is_images(source):
+        _check_images(film, place)
+    elif film.fps is not None:
+        raise RefilmError(f"{place}.fps: only a folder of images needs it; {source} has its own rate: remove fps")
 
 
-def _expand_user(film: dict) -> dict:
-    """The film with ~ in its path made the user's folder."""
-    path = film["source"]
-    return film | {"source": path if scheme_of(path) else str(Path(path).expanduser()) + "/" * path.endswith("/")}
+def _check_images(film: FilmKeys, place: str) -> None:
+    if film.fps is None:
+        raise RefilmError(f"{place}: the images {film.source} have no rate of their own: add fps, such as fps: 24")
+    parse_rate(film.fps, f"{place}.fps")
+    if film.audio not in ("auto", "none"):
+        raise RefilmError(f"{place}.audio: {film.audio}: the images {film.source} have no sound: remove audio")
+    usual = defaults(FilmKeys)
+    for key in (*_LATER_PIXEL_KEYS, "sha256"):
+        if getattr(film, key) != usual[key]:
+            raise RefilmError(f"{place}.{key}: only for film files, and {film.source} are images: remove {key}")
 
 
-def _normalise_yaml(values: dict) -> dict:
-    """YAML reads a film called 2001 as a number, and on as true; these are text. An entry set to ~ is taken out."""
+def _normalise_yaml(values: dict[str, Any]) -> dict[str, Any]:
+    """YAML reads a film called 2001 as a number, and on as true; these are text. An entry set to ~ is removed."""
     for section in _NAMED:
         if isinstance(values.get(section), dict):
             named = values[section].items()
@@ -209,43 +270,58 @@ def _normalise_yaml(values: dict) -> dict:
     films = values.get("films")
     for film in films.values() if isinstance(films, dict) else ():
         if isinstance(film, dict) and isinstance(film.get("deinterlace"), bool):
-            film["deinterlace"] = "on" if film["deinterlace"] else "off"  # which YAML reads as true and false
+            film["deinterlace"] = "on" if film["deinterlace"] else "off"
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _check_schema(values: dict, schema: dict) -> None:
+def _check_schema(values: dict[str, Any]) -> None:
     for section in _NAMED:
         for name in values.get(section) or {}:
             if not isinstance(name, str) or not re.fullmatch(SLUG, name):
                 raise RefilmError(
-                    f"config: {section}: {name!r} cannot be a name: use a-z, 0-9 and -, beginning with a letter or a digit"
+                    f"config: {section}: {name!r} is not a valid name: use a-z, 0-9 and -, starting with a letter or a digit"
                     + (", in quotes" if isinstance(name, bool) else "")
                 )
-    error = best_match(Draft202012Validator(schema).iter_errors(values))
+    error = best_match(Draft202012Validator(schema()).iter_errors(values))
     if error is not None:
         raise RefilmError(f"config: {_format_schema_error(error)}")
 
 
-def _format_schema_error(error) -> str:
+def _format_schema_error(error: ValidationError) -> str:
     place = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
-        known = error.schema["properties"]
-        key = next(key for key in error.instance if key not in known)
-        return f"{place + '.' if place else ''}{key}: unknown key{suggest(key, known)}"
+        return _format_unknown_key(error, f"{place}." if place else "")
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{place}: '{missing}' is missing"
-    meaning = " ".join(error.schema.get("description", "").split())
     value = repr(error.instance) if len(repr(error.instance)) < 80 else f"{repr(error.instance)[:77]}..."
-    if error.validator == "enum":
-        return f"{place}: {value} is none of {', '.join(map(str, error.validator_value))}{_close(error)}"
-    return f"{place or 'the whole file'}: {value} will not do: {meaning or error.message}"
+    if error.validator == "enum" and "anyOf" not in error.absolute_schema_path:
+        known = ", ".join(_as_yaml(choice) for choice in error.validator_value)
+        return f"{place}: {value} is not one of {known}{_nearest_choice(error)}"
+    return f"{place or 'the whole file'}: invalid value {value}{_meaning(error)}"
 
 
-def _close(error) -> str:
-    said = suggest(str(error.instance), [str(value) for value in error.validator_value])
-    return said if "did you mean" in said else ""
+def _format_unknown_key(error: ValidationError, place: str) -> str:
+    known = error.schema["properties"]
+    unknown = next(key for key in error.instance if key not in known)
+    renamed = {key.former: key.name for key in keys_of(TrainingKeys).values() if key.former}
+    if renamed.get(unknown) in known:
+        return f"{place}{unknown}: this key is now called {renamed[unknown]}"
+    return f"{place}{unknown}: unknown key{suggest(unknown, known)}"
 
 
-def _defaults(schema: dict) -> dict:
-    return {key: value["default"] for key, value in schema["properties"].items() if "default" in value}
+def _meaning(error: ValidationError) -> str:
+    """': ' and what the key means and takes."""
+    key = key_at(list(error.absolute_path))
+    if key is not None:
+        return f": {key.summary} ({key.values()})"
+    return f": {error.schema.get('description', error.message)}"
+
+
+def _as_yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _nearest_choice(error: ValidationError) -> str:
+    near = suggest(str(error.instance), [str(value) for value in error.validator_value])
+    return near if "did you mean" in near else ""

@@ -4,57 +4,33 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from refilm.config.keys import TrainingKeys, defaults
 from refilm.config.recipes import RECIPES, RecipeSpec
 from refilm.core.errors import RefilmError, suggest
 
 _LENGTH = ("epochs", "steps")
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """The settings of one model. Every key's meaning and default: workflow/schemas/config.schema.yaml.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe(TrainingKeys):
+    """The settings of one model: the keys of training:, its films, and the version of its layers.
 
-    architecture_version is that of the recipe's layers, from the registry; nobody sets it.
-    films maps each film's name to what decides which of its pixels are seen (start, end, crop, fit), so that a film
-    file that moves on the disk, or gets another title, is still the same recipe.
+    architecture_version is that of the recipe's layers, from the registry; it is not a key.
+    films maps each film's name to what decides which of its pixels are used (start, end, crop, fit), so that a film
+    file that is moved, or gets another title, is still the same recipe.
     """
 
-    recipe: str
-    frame_size: str
-    latent_dim: int
-    base_channels: int
-    batch_size: int
-    epochs: float | None
-    steps: int | None
-    learning_rate: float
-    warmup: float
-    lr_schedule: str
-    beta2: float
-    grad_clip: float
-    noise: float
-    kl_weight: float
-    pixel_weight: float
-    similarity_layers: tuple[int, ...]
-    gamma: float | str
-    adversarial_ratio: float
-    discriminator_lr_scale: float
-    head_lr_scale: float
-    equilibrium: float | None
-    equilibrium_margin: float
-    ema_decay: float
-    precision: str
-    seed: int
-    film_weighting: str
-    holdout_fraction: float
     architecture_version: int
-    films: dict[str, dict]
+    films: dict[str, dict[str, str]]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         parse_size(self.frame_size, "frame_size", self.spec.size_multiple)
         if (self.epochs is None) == (self.steps is None):
-            raise RefilmError("a recipe has either epochs or steps, to say how long it trains")
+            raise RefilmError("recipe: either epochs or steps must be given")
         for key, (value, reason) in self.spec.invalid.items():
             if getattr(self, key) == value:
                 raise RefilmError(f"recipe: {key}: {value} is invalid: {reason}")
@@ -66,8 +42,21 @@ class Recipe:
 
     @property
     def spec(self) -> RecipeSpec:
-        """What the registry says of it."""
+        """Its entry in the registry."""
         return RECIPES[self.recipe]
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], films: dict[str, dict[str, str]]) -> "Recipe":
+        """From the keys that are given, completed by the defaults of that recipe; steps take precedence over epochs.
+
+        Keys without an effect have their defaults, so that they make no difference. Raises RefilmError.
+        """
+        usual = defaults(TrainingKeys)
+        spec = RECIPES[settings.get("recipe", usual["recipe"])]
+        values = usual | dict(spec.defaults) | dict(settings) | {key: usual[key] for key in spec.unused}
+        if values["steps"] is not None:
+            values["epochs"] = None
+        return cls.from_json(json.dumps(values | {"architecture_version": spec.version, "films": films}))
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -75,7 +64,7 @@ class Recipe:
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise RefilmError(f"recipe: not JSON: {error}") from error
+            raise RefilmError(f"recipe: not valid JSON: {error}") from error
         fields = {field.name for field in dataclasses.fields(cls)}
         if (name := values.get("recipe")) not in RECIPES:
             raise RefilmError(f"recipe: unknown recipe {name!r}{suggest(str(name), RECIPES)}")
@@ -88,17 +77,20 @@ class Recipe:
         return cls(**{field.name: _coerce(field.type, values[field.name]) for field in dataclasses.fields(cls)})
 
     def to_json(self) -> str:
-        """One canonical string: the same settings give the same characters, in whatever order they were written."""
+        """One canonical string: equal settings give equal strings, in whatever order they were written."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
 
     def state_key(self) -> str:
-        """A short hash of all but the length of training: a run may be prolonged, but not continued as another."""
+        """A short hash of all but the length of training, which may change without starting over."""
         values = {key: value for key, value in json.loads(self.to_json()).items() if key not in _LENGTH}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def total_steps(self, frames: int) -> int:
         """Steps of the whole training on so many frames; an epoch shows each frame once."""
-        return self.steps if self.steps is not None else math.ceil(self.epochs * frames / self.batch_size)
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None, "one of the two is given: __post_init__"
+        return math.ceil(self.epochs * frames / self.batch_size)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,25 +99,25 @@ class Recipe:
 
 
 def recipe_of_model(path: Path | str) -> str | None:
-    """The recipe in a model file's metadata, as `to_json` wrote it, or None if there is no such file or no recipe."""
+    """The recipe in a model file's metadata, as `to_json` wrote it, or None where there is none."""
     return metadata_of_model(path).get("recipe")
 
 
 def metadata_of_model(path: Path | str) -> dict[str, str]:
-    """What a model file says of itself; nothing if it is none.
+    """The metadata of a model file; empty if it is not one.
 
-    Reads the head of the file with nothing but the standard library, so that a plan costs no import of torch.
+    Reads the head of the file with the standard library alone, so that a plan does not import torch.
     """
     try:
         with open(path, "rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return header["__metadata__"]
+        return dict(header["__metadata__"])
     except (OSError, ValueError, KeyError, OverflowError, MemoryError):
         return {}
 
 
-def _coerce(kind, value):
-    """YAML's 1, 1.0 and true-to-size lists as the one type that the field has, so that spelling is no difference."""
+def _coerce(kind: Any, value: Any) -> Any:
+    """A value as the one type that its field has, so that 1 and 1.0 are the same recipe."""
     if value is None or isinstance(value, (str, dict)):
         return value
     if isinstance(value, list):

@@ -1,0 +1,412 @@
+"""Every key of config.yaml: its type, default, range and description, written once.
+
+The schema, the tables of config/README.md and the options of commands are made of these classes: `refilm.config.generate`.
+The first sentence of a description stands alone in error messages and in --help; the whole of it is for the manual.
+"""
+
+import argparse
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from refilm.config.recipes import RECIPES
+
+SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model or a comparison
+_METADATA = "refilm"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key. `minimum` and `maximum` belong to the range, `above` and `below` do not.
+
+    Limits of a list are those of its items. choices: the words that it takes; required: whether it must be given; unset:
+    what the manual says instead of a default of None; former: its name in refilm 0.1.
+    """
+
+    name: str
+    types: tuple[type, ...]
+    default: Any
+    description: str
+    choices: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    multiple_of: int | None = None
+    pattern: str | None = None
+    required: bool = False
+    unset: str = ""
+    former: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the description, without its Markdown."""
+        return self.description.replace("\n", " ").split(". ")[0].rstrip(".").replace("`", "")
+
+    def values(self) -> str:
+        """What may be given, in words: 'a whole number, at least 1'."""
+        kinds = [_NAMES[kind] for kind in self.types if kind in _NAMES]
+        if tuple in self.types:
+            kinds = ["a list of names" if self.pattern else "a list of whole numbers"]
+        if self.choices:
+            kinds = [*map(_yaml, self.choices), *(kind for kind in kinds if kind in (_NAMES[int], _NAMES[float]))]
+        limits = {
+            "at least": self.minimum,
+            "above": self.above,
+            "at most": self.maximum,
+            "below": self.below,
+            "a multiple of": self.multiple_of,
+        }
+        return ", ".join(filter(None, [_either(kinds), *(f"{word} {n}" for word, n in limits.items() if n is not None)]))
+
+
+_NAMES: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+}
+
+
+def key(default: Any, description: str, **properties: Any) -> Any:
+    """A field of one of the classes below: its default and the properties of its `Key`."""
+    return dataclasses.field(default=default, metadata={_METADATA: {"description": description, **properties}})
+
+
+def required(description: str, **properties: Any) -> Any:
+    """A key that must be given."""
+    return key(None, description, required=True, **properties)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmKeys:
+    """films: one film."""
+
+    source: str = required(
+        "path of the film file, relative to the working directory; or a [folder of images](#images); or an http, https "
+        "or s3 [address](#addresses) from which the film is fetched. A path under `results/` is made first: a "
+        "reconstruction can be reconstructed again"
+    )
+    title: str | None = key(None, "title of the film in pictures", unset="the name")
+    start: str | float | None = key(
+        None,
+        'first moment that is used: seconds, or `"HH:MM:SS"` in quotes. Exact to the frame',
+        unset="the beginning",
+        minimum=0,
+    )
+    end: str | float | None = key(
+        None, 'end of what is used: seconds, or `"HH:MM:SS"` in quotes', unset="the end", minimum=0
+    )
+    crop: str = key(
+        "auto",
+        "`auto` removes black bars, which it detects on the whole film; `none` keeps the whole picture; "
+        '`"W:H:X:Y"` is a box in the film\'s own pixels',
+        pattern="^(auto|none|[0-9]+:[0-9]+:[0-9]+:[0-9]+)$",
+    )
+    fit: str = key(
+        "crop",
+        "how the picture gets the shape of the frame: `crop` fills it and cuts off the rest, `pad` adds black borders, "
+        "`stretch` distorts it",
+        choices=("crop", "pad", "stretch"),
+    )
+    deinterlace: str = key(
+        "auto",
+        "for interlaced films, such as 50i and 59.94i: `auto` detects them by their tags and by measurement, and makes one "
+        "frame of two fields; `on` and `off` do that always or never; `fields` makes a frame of each field. With `fields`, "
+        "59.94i becomes 59.94 frames/s",
+        choices=("auto", "on", "fields", "off"),
+    )
+    damaged: str = key(
+        "refuse",
+        "`refuse` stops at a truncated or corrupt film, with a line that says how much of it can be read; `use` takes what "
+        "can be read. Corrupt frames are used as the decoder conceals them, a lost frame repeats the one before it, so "
+        "everything else keeps its place",
+        choices=("refuse", "use"),
+    )
+    audio: str | int = key(
+        "auto",
+        "soundtrack of the results: `auto` is the one that a player would choose; a language, such as `eng` or `en` "
+        '(Norwegian `"no"` in quotes); the number of a soundtrack, from 1; or `none`',
+        pattern="^(auto|none|[0-9]+|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*)$",
+        minimum=1,
+    )
+    fps: str | float | None = key(
+        None,
+        "frames per second of a folder of images, such as `24`, `23.976` or `24000/1001`. Required for images, and only for "
+        "them",
+        unset="the film's own",
+    )
+    sha256: str | None = key(
+        None,
+        "SHA-256 of the film file, 64 hexadecimal digits in quotes. A file with another one is refused before it is used",
+        pattern="^[0-9a-fA-F]{64}$",
+        unset="not checked",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelKeys:
+    """models: one model; each key of training: can be given beside these."""
+
+    films: tuple[str, ...] = required(
+        "a list of the films that the model is trained on. `film_weighting` says how often each is used", pattern=f"^{SLUG}$"
+    )
+    title: str | None = key(None, "title of the model in pictures", unset="the titles of its films")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingKeys:
+    """training: what decides the weights of a model, besides its films."""
+
+    recipe: str = key("larsen2015", "the networks and how they are trained; see [recipes](#recipes)", choices=tuple(RECIPES))
+    frame_size: str = key(
+        "256x144",
+        "WIDTHxHEIGHT of a frame in pixels, both multiples of 16, such as 256x144",
+        pattern="^[0-9]+x[0-9]+$",
+    )
+    latent_dim: int = key(200, "numbers that represent a frame", minimum=1, former="latent")
+    base_channels: int = key(
+        80,
+        "channels of the first convolution; the following ones have 2, 4 and 8 times as many. Half of it is a third of the "
+        "time on a CPU, less is saved on a GPU, and reconstructions are coarser",
+        minimum=8,
+        multiple_of=8,
+        former="width",
+    )
+    batch_size: int = key(12, "frames per training step", minimum=1, former="batch")
+    epochs: float | None = key(6, "passes over all frames; or give `steps`", above=0)
+    steps: int | None = key(
+        None,
+        "length of the training in steps, instead of `epochs`. For short films: six epochs of a one-minute trailer are 600 "
+        "steps, which are too few; a minute of film needs some thousands",
+        minimum=1,
+        unset="`epochs` is used",
+    )
+    learning_rate: float = key(
+        0.0005,
+        "peak learning rate of Adam, written 0.0005 or 5.0e-4 (YAML reads `5e-4` as text). Narrow networks take 0.001",
+        above=0,
+    )
+    warmup: float = key(0.02, "fraction of the steps in which the learning rate rises to its peak", minimum=0, below=1)
+    lr_schedule: str = key(
+        "cosine",
+        "learning rate after the warmup: `cosine` decays to a hundredth of the peak, `constant` stays there",
+        choices=("cosine", "constant"),
+        former="schedule",
+    )
+    beta2: float = key(
+        0.99, "Adam's decay rate of the mean squared gradient. That of the mean gradient is 0.5", minimum=0, below=1
+    )
+    grad_clip: float = key(
+        5,
+        "a network's gradient norm is limited to this many times its running mean; 0 switches that off. No single batch "
+        "can then derail a training",
+        minimum=0,
+        former="clip",
+    )
+    noise: float = key(
+        1,
+        "noise scale: the posterior's standard deviation is multiplied by it in training. With less, reconstructions are "
+        "sharper and the space between latents is emptier",
+        minimum=0,
+    )
+    kl_weight: float = key(
+        0.00001, "weight of the KL divergence, in nats summed over the latents, against the feature loss", minimum=0
+    )
+    pixel_weight: float = key(
+        1, "weight of the pixel loss against the feature loss of `larsen2015`. It anchors colour", minimum=0
+    )
+    similarity_layers: tuple[int, ...] = key(
+        (2, 3),
+        "layers of the discriminator, 1 to 4, in which similarity is measured",
+        minimum=1,
+        maximum=4,
+        former="likeness_layers",
+    )
+    gamma: float | str = key(
+        "auto",
+        "weight of the feature loss against the adversarial loss in the decoder; `auto` chooses it at each step so that "
+        "their gradients have the ratio `adversarial_ratio`",
+        choices=("auto",),
+        above=0,
+    )
+    adversarial_ratio: float = key(
+        0.3,
+        "with `gamma: auto`, the norm of the adversarial gradient over that of the feature loss, at the reconstructed "
+        "frames. More is sharper and less faithful",
+        minimum=0,
+        former="adversarial",
+    )
+    discriminator_lr_scale: float = key(
+        0.5, "learning rate of the discriminator, as a multiple of `learning_rate`", above=0, former="discriminator_rate"
+    )
+    head_lr_scale: float = key(
+        0.01,
+        "learning rate of the heads, the last layers of encoder and discriminator, as a multiple of the network's. A head "
+        "sums over a whole picture, and at the full rate its output jumps",
+        above=0,
+        former="head_rate",
+    )
+    equilibrium: float | None = key(
+        None,
+        "discriminator loss per frame, 0.69 where it is undecided, around which both networks are kept in balance; null "
+        "trains both at every step. A discriminator that is better by more than `equilibrium_margin` pauses, and so does a "
+        "decoder that deceives it by as much; where both would pause, neither does",
+        above=0,
+    )
+    equilibrium_margin: float = key(
+        0.35, "with `equilibrium`, the deviation of the loss at which a network pauses", minimum=0, former="margin"
+    )
+    ema_decay: float = key(
+        0.999,
+        "decay of the exponential moving average of the weights that becomes the model; 0 takes the last weights",
+        minimum=0,
+        below=1,
+        former="ema",
+    )
+    precision: str = key(
+        "auto",
+        "`bfloat16` or `float32`; `auto` is bfloat16 where the hardware supports it",
+        choices=("auto", "bfloat16", "float32"),
+    )
+    seed: int = key(0, "seed of the random numbers. Another seed is another training of the same recipe", minimum=0)
+    film_weighting: str = key(
+        "length",
+        "with several films, `length` shows every frame equally often, `equal` every film. With `equal`, a short film has "
+        "many more epochs",
+        choices=("length", "equal"),
+        former="weights",
+    )
+    holdout_fraction: float = key(
+        0,
+        "fraction of each film's frames, in whole shots, that is not trained on. `training.csv` then has the PSNR of both "
+        "training and held-out frames",
+        minimum=0,
+        maximum=0.5,
+        former="holdout",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonKeys:
+    """comparisons: one comparison."""
+
+    film: str = required("the film whose original comes first", pattern=f"^{SLUG}$")
+    models: tuple[str, ...] = required(
+        "a list of the models whose reconstructions are shown beside it, all of one `frame_size`", pattern=f"^{SLUG}$"
+    )
+    start: str | float | None = key(
+        None,
+        'first moment shown, of the film as reconstructed: seconds, or `"HH:MM:SS"` in quotes',
+        unset="the beginning",
+        minimum=0,
+    )
+    end: str | float | None = key(
+        None, 'end of what is shown: seconds, or `"HH:MM:SS"` in quotes', unset="the end", minimum=0
+    )
+    layout: str = key("row", "arrangement of the pictures", choices=("row", "column", "grid"))
+    height: int = key(432, "height of each picture in pixels", minimum=16, multiple_of=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoKeys:
+    """video: how results are encoded."""
+
+    crf: int = key(
+        14,
+        "quality of the H.264 video, from 0 (lossless) to 51. 14 cannot be told from the frames by eye",
+        minimum=0,
+        maximum=51,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionKeys:
+    """reconstruction: how models reconstruct films."""
+
+    noise: float = key(
+        0,
+        "noise scale of a reconstruction: 0 decodes the mean of each frame's posterior, 1 a sample of it, more is wilder. "
+        "When it changes, films are encoded again",
+        minimum=0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalKeys:
+    """Keys at the top level: what the work runs on. None of them triggers a re-run."""
+
+    device: str = key(
+        "auto",
+        "what the networks run on: `auto` takes a CUDA GPU, else Apple's MPS, else the CPU; the others fail where they are "
+        "not available. Of several GPUs it is the first; `CUDA_VISIBLE_DEVICES=1 snakemake …` selects another",
+        choices=("auto", "cuda", "mps", "cpu"),
+    )
+    gpus: int = key(
+        1,
+        "number of GPUs of one machine that train a model together. Each processes its part of every batch, and the result "
+        "is that of one GPU; `batch_size` must be a multiple of it. Such a training is not compiled, and compiling nearly "
+        "halves a step of 12 frames: several GPUs are for much larger batches. Not tested on two GPUs yet",
+        minimum=1,
+    )
+    compile: bool | str = key(
+        "auto",
+        "whether the training step is compiled first; `auto` does so on CUDA GPUs for trainings of at least 20,000 steps. "
+        "It takes a minute, then steps take half as long on an H100; needs a C compiler",
+        choices=("auto", True, False),
+    )
+    tensorboard: bool = key(
+        False,
+        "whether trainings write the columns of training.csv and the previews as TensorBoard events too. They are in "
+        "`results/models/{model}/tensorboard/`; needs `pip install tensorboard`. View them with "
+        "`tensorboard --logdir results/models`",
+    )
+    hwaccel: str = key(
+        "none",
+        "what decodes films: `none` is the CPU, whose frames are the reference; `auto` takes an available hardware decoder; "
+        "the others are decoders of ffmpeg. Where it fails, a message says so and the CPU decodes",
+        choices=("none", "auto", "cuda", "vaapi", "qsv", "videotoolbox", "vulkan", "d3d11va"),
+    )
+
+
+def keys_of(section: type) -> dict[str, Key]:
+    """The keys of one of the classes above, by name and in order."""
+    return {field.name: _key(field) for field in dataclasses.fields(section) if _METADATA in field.metadata}
+
+
+def _key(field: "dataclasses.Field[Any]") -> Key:
+    union = isinstance(field.type, types.UnionType)
+    kinds = typing.get_args(field.type) if union else (field.type,)
+    plain = tuple(typing.get_origin(kind) or kind for kind in kinds)
+    return Key(field.name, plain, field.default, **field.metadata[_METADATA])
+
+
+def defaults(section: type) -> dict[str, Any]:
+    """The default of every key, for keys that need not be given."""
+    return {name: key.default for name, key in keys_of(section).items() if not key.required}
+
+
+def add_option(parser: argparse.ArgumentParser, section: type, name: str, option: str | None = None) -> None:
+    """Give a command the option `--name`, with the default, choices and description of the key."""
+    key = keys_of(section)[name]
+    if bool in key.types and not key.choices:
+        parser.add_argument(option or f"--{name}", action="store_true", help=_help(key))
+        return
+    kind = int if key.types == (int,) else float if key.types == (float,) else str
+    choices = [_yaml(choice) for choice in key.choices] or None
+    default = _yaml(key.default) if isinstance(key.default, bool) else key.default
+    parser.add_argument(option or f"--{name}", type=kind, default=default, choices=choices, help=_help(key))
+
+
+def _help(key: Key) -> str:
+    return key.summary.replace("%", "%%")  # which argparse formats
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _either(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)
