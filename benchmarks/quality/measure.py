@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from benchmarks.quality.frames import Part
+from benchmarks.quality.grid import grid_artefact_db
 from benchmarks.quality.st_lpips import StLpips
 from refilm.frames.store import FrameStore
 from refilm.models import metrics
@@ -17,7 +18,7 @@ def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None,
     """rebuilt: the part's frames in consecutive batches, uint8 (n, H, W, 3) each.
 
     psnr, psnr_worst (5 % quantile), psnr_pooled in dB; ssim; st_lpips; sharpness: mean gradient over the film's; colour:
-    difference of a frame's mean colour, in grey levels; weave: how much further a grid stands out than in the film, in dB;
+    difference of a frame's mean colour, in grey levels; grid_artefact_db: of the reconstruction less that of the film;
     temporal: difference of a frame's change from the frame before, in grey levels; boundary: temporal across the borders of
     batches over that beside them (None where no border lies in a shot); frames: how many.
     """
@@ -42,7 +43,7 @@ def _of_frames(x, y, st_lpips: StLpips | None) -> dict[str, torch.Tensor]:
         "ssim": metrics.ssim(x, y),
         "film_sharpness": metrics.sharpness(x),
         "recon_sharpness": metrics.sharpness(y),
-        "weave": metrics.weave(y) - metrics.weave(x),
+        "grid_artefact_db": grid_artefact_db(y) - grid_artefact_db(x),
         "colour": (x.double().mean(dim=(1, 2)) - y.double().mean(dim=(1, 2))).abs().mean(dim=1),
     }
     return found | ({"st_lpips": st_lpips(x, y)} if st_lpips else {})
@@ -56,12 +57,12 @@ def _summary(rows: dict[str, np.ndarray], continuous: np.ndarray, starts: list[i
     values = {
         "psnr": rows["psnr"].mean(),
         "psnr_worst": np.quantile(rows["psnr"], 0.05),
-        "psnr_pooled": -10 * np.log10(np.mean(10 ** (-rows["psnr"] / 10))),
+        "psnr_pooled": metrics.pooled_psnr(torch.from_numpy(rows["psnr"])),
         "ssim": rows["ssim"].mean(),
         "st_lpips": rows["st_lpips"].mean() if "st_lpips" in rows else None,
         "sharpness": rows["recon_sharpness"].sum() / max(1e-9, rows["film_sharpness"].sum()),
         "colour": rows["colour"].mean(),
-        "weave": rows["weave"].mean(),
+        "grid_artefact_db": rows["grid_artefact_db"].mean(),
         "temporal": temporal[continuous].mean() if continuous.any() else None,
         "boundary": borders.mean() / beside.mean() if len(borders) and beside.sum() > 0 else None,
     }

@@ -14,7 +14,7 @@ _COLUMNS = [
     ("st_lpips", "ST-LPIPS", 3),
     ("sharpness", "sharpness", 2),
     ("colour", "colour", 2),
-    ("weave", "weave", 1),
+    ("grid_artefact_db", "grid dB", 1),
     ("temporal", "temporal", 2),
     ("boundary", "boundary", 2),
 ]
@@ -73,7 +73,7 @@ def write_results(folder: Path, results: dict, shown: dict[str, np.ndarray], cap
 
 def draw(folder: Path, title: str) -> Path:
     """quality.png from quality.npz: a column for the film and one for each recipe, a line for each frame."""
-    from refilm.rendering.sheet import write_columns  # here, since a machine that only measures need not have matplotlib
+    from benchmarks.quality.columns import write_columns  # here, since a machine that only measures need not have matplotlib
 
     with np.load(folder / "quality.npz") as kept:
         columns = {str(name): kept[f"frames{n}"] for n, name in enumerate(kept["names"])}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.quality.grid import grid_artefact_db
 from refilm.core.progress import progress_bar
 from refilm.core.sampling import evenly_spaced
 from refilm.models import metrics
@@ -15,7 +16,7 @@ from refilm.rendering.comparison import Arrangement, Label
 from refilm.rendering.cropping import display_size
 from refilm.rendering.curves import diagnose, draw_curves
 from refilm.rendering.sheet import write_sheet
-from refilm.rendering.style import BACKGROUND, font, shortened
+from refilm.rendering.style import BACKGROUND, font, shorten
 from tests.conftest import command, ffmpeg
 
 RANDOM = np.random.default_rng(0)
@@ -51,8 +52,8 @@ def test_labels_stand_above_their_pictures_and_inside_their_width():
 
 def test_what_is_too_long_ends_in_an_ellipsis():
     face = font(14)
-    short = shortened("A Scanner Darkly", face, 60)
-    assert short.endswith("…") and face.getlength(short) <= 60 and shortened("1984", face, 60) == "1984"
+    short = shorten("A Scanner Darkly", face, 60)
+    assert short.endswith("…") and face.getlength(short) <= 60 and shorten("1984", face, 60) == "1984"
 
 
 def test_a_sheet_shows_the_frames_untouched_one_above_the_other(tmp_path):
@@ -108,6 +109,14 @@ def test_ssim_is_its_definition():
     assert metrics.ssim(film, film).item() == pytest.approx(1.0)
 
 
+def test_pooled_psnr_is_that_of_all_pixels_together():
+    film, reconstruction = frames(4, 16, 16), frames(4, 16, 16)
+    reconstruction[1:] = film[1:] // 2 + reconstruction[1:] // 2
+    squared = (film.double() - reconstruction.double()).square().mean().item()
+    pooled = metrics.pooled_psnr(metrics.psnr(film, reconstruction)).item()
+    assert pooled == pytest.approx(10 * np.log10(255**2 / squared), abs=1e-9)
+
+
 def test_temporal_error_sees_flicker_and_not_a_steady_fault():
     film = frames(5, 16, 16) // 2
     steady = film + 40
@@ -127,18 +136,23 @@ def test_sharpness_and_contrast():
 
 @pytest.mark.parametrize("grid", [2, 4, 8])
 @pytest.mark.parametrize("axis", [1, 2])
-def test_a_faint_grid_is_a_weave_and_noise_is_none(grid, axis):
+def test_a_faint_grid_is_measured_and_noise_is_not(grid, axis):
     random = np.random.default_rng(0)
     noise = 100 + random.normal(0, 4, (8, 144, 256, 3))
     at = np.arange(noise.shape[axis]).reshape((-1, 1, 1) if axis == 1 else (1, -1, 1))
-    woven = noise + 3.0 * (at % grid < grid / 2)
-    assert metrics.weave(torch.from_numpy(noise)).abs().mean() < 1
-    assert (metrics.weave(torch.from_numpy(woven)) - metrics.weave(torch.from_numpy(noise))).min() > 1
+    grids = noise + 3.0 * (at % grid < grid / 2)
+    assert grid_artefact_db(torch.from_numpy(noise)).abs().mean() < 1
+    assert (grid_artefact_db(torch.from_numpy(grids)) - grid_artefact_db(torch.from_numpy(noise))).min() > 1
 
 
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize(
-    "columns", ["psnr,kl_bits,encoder_grad_norm,decoder_grad_norm", "psnr,likeness,d_real,d_recon,d_prior"]
+    "columns",
+    [
+        "psnr,kl_bits,encoder_grad_norm,decoder_grad_norm",
+        "psnr,feature_loss,d_real,d_recon,d_prior",
+        "l_gan,l_generator,d_real,d_prior,discriminator_grad_norm,decoder_grad_norm",
+    ],
 )
 def test_curves_are_drawn_for_every_recipe_from_the_first_row_on(tmp_path, columns, count):
     names = ["step", "seconds", "frames_per_s", *columns.split(",")]
@@ -164,7 +178,7 @@ def rows_of(count: int = 60, **columns) -> pd.DataFrame:
     return pd.DataFrame({"step": 20 * np.arange(1, count + 1)} | {k: f(x) for k, f in (healthy | columns).items()})
 
 
-def test_a_healthy_training_is_let_be():
+def test_a_healthy_training_has_no_findings():
     assert diagnose(rows_of()) == {} and diagnose(rows_of(3, psnr=lambda x: -9 * x)) == {}
 
 
@@ -176,12 +190,27 @@ def test_a_healthy_training_is_let_be():
         ("kl_bits", lambda x: 200 * np.exp(-9 * x), "lower kl_weight"),
         ("d_recon", lambda x: 0.9 + 0 * x, "raise discriminator_lr_scale"),
         ("encoder_grad_norm", lambda x: np.where(abs(x - 0.8) < 0.03, 1e6, 1.0), "lower learning_rate"),
-        ("frames_per_s", lambda x: np.where(x > 0.8, 20.0, 100.0), "slower than it was"),
+        ("frames_per_s", lambda x: np.where(x > 0.8, 20.0, 100.0), "slower than before"),
     ],
 )
-def test_what_is_amiss_is_said(column, course, words):
-    (said,) = diagnose(rows_of(**{column: course})).values()
-    assert words in said
+def test_what_is_not_healthy_is_diagnosed(column, course, words):
+    (finding,) = diagnose(rows_of(**{column: course})).values()
+    assert words in finding
+
+
+def adversarial_rows(**columns) -> pd.DataFrame:
+    """The log of a recipe that does not reconstruct: no PSNR, no latents of films."""
+    rows = rows_of(**columns)
+    return rows.drop(columns=["psnr", "kl_bits", "feature_loss", "d_recon", "encoder_grad_norm"])
+
+
+def test_a_recipe_without_reconstructions_is_diagnosed_too():
+    assert diagnose(adversarial_rows()) == {}
+    (finding,) = diagnose(adversarial_rows(d_prior=lambda x: 0.9 + 0 * x)).values()
+    assert "raise discriminator_lr_scale" in finding
+    norms = {"generator_grad_norm": lambda x: np.where(abs(x - 0.8) < 0.03, 1e6, 1.0)}
+    (finding,) = diagnose(adversarial_rows(**norms)).values()
+    assert "lower learning_rate" in finding
 
 
 def test_a_log_has_lines_and_no_flood(capsys):

@@ -67,8 +67,8 @@ def _train(args, recipe: Recipe, films: list[Path], folder: Path, device: torch.
         archive_other_recipes(previews, key)
 
     def show(preview: Preview) -> None:
-        pictures = (preview.originals, preview.rebuilt)
-        sheet = write_preview(previews, preview.step, preview.total, *pictures, folder.name, key)
+        rows = {"film": preview.originals, "reconstruction": preview.rebuilt}
+        sheet = write_preview(previews, preview.step, preview.total, rows, folder.name, key)
         if events:
             events.add_sheet(preview.step, sheet)
 

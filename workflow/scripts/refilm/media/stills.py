@@ -17,6 +17,7 @@ import ffmpeg
 import numpy as np
 from PIL import Image, ImageCms
 
+from refilm.core.colour import BT709_LUMA
 from refilm.core.errors import RefilmError
 from refilm.core.progress import progress_bar
 from refilm.media.bars import Box, crop_to_aspect, fit_size, picture_box
@@ -27,7 +28,6 @@ _TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRAN
            8: "ROTATE_90"}  # fmt: skip
 # Of ffmpeg, that read the one file that they are given: by default it would take a name with %d in it for a pattern.
 _READERS = {".png": "png_pipe", ".tif": "tiff_pipe", ".tiff": "tiff_pipe", ".exr": "exr_pipe"}
-_LUMA = (0.2126, 0.7152, 0.0722)  # of BT.709
 _SAMPLES = 60  # about so many images are looked at for black bars
 _DARK = 9  # mean of a row or column, of 255, up to which it is a bar: what ffmpeg's cropdetect takes for one in video
 _MOVING = ("GIF", "PNG", "WEBP", "AVIF")  # formats whose second image is a frame, and not a thumbnail
@@ -205,7 +205,7 @@ def _bright_area(file: str) -> tuple[int, int, int, int] | None:
     planes, unit = _planes(file)
     columns, rows = (
         np.flatnonzero(
-            sum(part * np.asarray(plane).mean(axis) for part, plane in zip(_LUMA, planes, strict=True)) > _DARK * unit
+            sum(part * np.asarray(plane).mean(axis) for part, plane in zip(BT709_LUMA, planes, strict=True)) > _DARK * unit
         )
         for axis in (0, 1)
     )

@@ -1,1 +1,1 @@
-"""What people look at: comparison clips, contact sheets, curves."""
+"""Pictures and clips: comparison clips, contact sheets, previews, curves. Pixels come in; no model is called here."""

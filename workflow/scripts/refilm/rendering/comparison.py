@@ -1,10 +1,12 @@
-"""Original and reconstructions in one picture: where each stands, what is written over it, and how ffmpeg puts it there."""
+"""Original and reconstructions in one picture: positions, labels, and the ffmpeg filter that arranges them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
+from ffmpeg.nodes import Stream
 from PIL import Image
 
 from refilm.rendering.style import BACKGROUND, draw_text, text_height
@@ -14,7 +16,7 @@ _UPSCALE = "bicubic+accurate_rnd+full_chroma_int"
 
 @dataclass(frozen=True)
 class Label:
-    """A picture's name, and what is said of it if there is room."""
+    """The text above a picture: a title, and a remark if there is room."""
 
     title: str
     remark: str = ""
@@ -68,14 +70,14 @@ class Arrangement:
             draw_text(canvas, left, top - self.label_height, self.tile_width, self.type_size, label.title, label.remark)
         return canvas
 
-    def filter(self, labels: Path):
-        """A function of the ffmpeg-python stream of frames stacked on each other; returns the stream of the clip.
+    def filter(self, labels: Path) -> Callable[[Stream], Stream]:
+        """A function from the ffmpeg-python stream of frames stacked vertically to the stream of the clip.
 
-        labels: the file of `draw_labels`. The first picture is the one that the others are laid over: the clip has its
-        frames and its clock, and the still image adds none of its own.
+        labels: the file of `draw_labels`. The others are laid over the first picture: the clip has its frames and its
+        timestamps, and the still image adds none.
         """
 
-        def arrange(stacked):
+        def arrange(stacked: Stream) -> Stream:
             copies = stacked.filter_multi_output("split", self.count)
             colour = "0x{:02x}{:02x}{:02x}".format(*BACKGROUND)
             canvas = self._tile(copies.stream(0), 0).filter_("pad", *self.size, *self.place(0), color=colour)
@@ -86,6 +88,7 @@ class Arrangement:
 
         return arrange
 
-    def _tile(self, stacked, n: int):
+    def _tile(self, stacked: Stream, n: int) -> Stream:
+        """The n-th of the stacked pictures, upscaled."""
         tile = stacked.filter_("crop", "iw", f"ih/{self.count}", 0, f"{n}*ih/{self.count}")
         return tile.filter_("scale", self.tile_width, self.tile_height, flags=_UPSCALE)

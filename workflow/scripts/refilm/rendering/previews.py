@@ -1,48 +1,44 @@
-"""Previews: the same few frames again and again while a model trains, as contact sheets that know what they show.
+"""Previews: contact sheets of the same few frames, made again and again while a model trains.
 
-previews/step-000001200.png    frames of the films above what the model made of them after so many steps
-previews/1f0c63a4e2d1/         those of another recipe that the model had before, by its key
+previews/step-000001200.png    frames of the films above their reconstructions after so many steps; or samples alone
+previews/1f0c63a4e2d1/         previews of another recipe that the model had before, by its key
 """
 
 import re
 from pathlib import Path
 
-import numpy as np
-
-from refilm.rendering.sheet import read_sheet, write_sheet
+from refilm.rendering.sheet import Rows, read_sheet, write_sheet
 
 _NAME = re.compile(r"step-(\d+)\.png")
 
 
-def write_preview(
-    folder: Path, step: int, total: int, film: np.ndarray, rebuilt: np.ndarray, model: str, recipe: str
-) -> Path:
+def write_preview(folder: Path | str, step: int, total: int, rows: Rows, model: str, key: str) -> Path:
     """Write one sheet and return its path.
 
-    film, rebuilt: uint8 (n, H, W, 3) each; model: its name; recipe: its key, as StateFolder has it.
+    rows: {'film': frames, 'reconstruction': frames} or {'sample': frames}, uint8 (n, H, W, 3) each; model: its name; key:
+    the recipe's, `Recipe.state_key`.
     """
     path = Path(folder) / f"step-{step:09}.png"
-    caption = f"step {step:,} of {total:,}"
-    write_sheet(path, {"film": film, "rebuilt": rebuilt}, model, caption, facts={"step": step, "recipe": recipe})
+    write_sheet(path, rows, model, f"step {step:,} of {total:,}", metadata={"step": step, "recipe": key})
     return path
 
 
-def preview_sheets(folder: Path) -> list[tuple[int, Path]]:
+def preview_sheets(folder: Path | str) -> list[tuple[int, Path]]:
     """(step, sheet) of all previews, in the order of the steps."""
-    found = [(int(match[1]), path) for path in Path(folder).glob("step-*.png") if (match := _NAME.fullmatch(path.name))]
-    return sorted(found)
+    sheets = [(int(match[1]), path) for path in Path(folder).glob("step-*.png") if (match := _NAME.fullmatch(path.name))]
+    return sorted(sheets)
 
 
-def read_previews(folder: Path, key: str, last: int) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """(step, {'film': frames, 'rebuilt': frames}) of the previews that a recipe made up to step `last`, in their order."""
+def read_previews(folder: Path | str, key: str, last: int) -> list[tuple[int, Rows]]:
+    """(step, rows) of the previews of one recipe up to step `last`, in their order; rows as they were written."""
     sheets = [(step, *read_sheet(path)) for step, path in preview_sheets(folder) if step <= last]
-    return [(step, rows) for step, rows, facts in sheets if facts and facts["recipe"] == key]
+    return [(step, rows) for step, rows, metadata in sheets if metadata and metadata["recipe"] == key]
 
 
-def archive_other_recipes(folder: Path, key: str) -> None:
-    """Previews of any recipe but this one go into a folder of their own, so that the memories of two are never mixed."""
+def archive_other_recipes(folder: Path | str, key: str) -> None:
+    """Move previews of every other recipe into a folder of their own, so that two trainings are never mixed."""
     for _step, path in preview_sheets(folder):
-        other = (read_sheet(path, frames=False)[1] or {}).get("recipe", "before")
+        other = str((read_sheet(path, frames=False)[1] or {}).get("recipe", "unknown"))
         if other != key:
             (path.parent / other).mkdir(exist_ok=True)
             path.rename(path.parent / other / path.name)

@@ -1,6 +1,7 @@
-"""Contact sheets: frames of the film above what became of them. A sheet can say where its frames are, and give them back."""
+"""Contact sheets: frames in groups, one above the other. A sheet may keep in its metadata where its frames are."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,92 +12,106 @@ from refilm.core.files import atomic_write
 from refilm.rendering.style import BACKGROUND, draw_text, text_height
 
 COLUMNS = 4
-_MARGIN, _GAP, _PAIR_GAP = 24, 8, 2  # pixels: around the sheet, between groups, between a frame and its rebuilding
-_TYPE = 15
-_CHUNK = "refilm"  # name of the text in a PNG that says what is on it
+_MARGIN, _GAP, _PAIR_GAP = 24, 8, 2  # pixels: around the sheet, between groups, between the frames of a group
+_TYPE = 15  # pixels
+_PNG_KEY = "refilm"  # of the text chunk that holds the metadata
+
+Rows = dict[str, np.ndarray]  # label -> uint8 (n, H, W, 3), all of the same shape
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where groups of `rows` frames of width x height stand on a sheet. Lengths in pixels."""
+
+    count: int
+    columns: int
+    rows: int
+    width: int
+    height: int
+    foot: int
+
+    @property
+    def head(self) -> int:
+        return text_height(_TYPE) + _GAP
+
+    @property
+    def group(self) -> int:
+        """Height of a group, with the text below it."""
+        return self.rows * self.height + (self.rows - 1) * _PAIR_GAP + self.foot
+
+    @property
+    def line_gap(self) -> int:
+        """Between lines of groups: more than between columns, so that the frames of a group are seen as one."""
+        return _GAP if self.rows == 1 and not self.foot else 2 * _GAP
+
+    @property
+    def size(self) -> tuple[int, int]:
+        lines = -(-self.count // self.columns)
+        width = self.columns * self.width + (self.columns - 1) * _GAP
+        height = self.head + lines * self.group + (lines - 1) * self.line_gap
+        return 2 * _MARGIN + width, 2 * _MARGIN + height
+
+    def place(self, n: int, row: int = 0) -> tuple[int, int]:
+        """(left, top) of a frame of the n-th group."""
+        left = _MARGIN + (n % self.columns) * (self.width + _GAP)
+        top = _MARGIN + self.head + (n // self.columns) * (self.group + self.line_gap)
+        return left, top + row * (self.height + _PAIR_GAP)
 
 
 def write_sheet(
-    path: Path,
-    rows: dict[str, np.ndarray],
+    path: Path | str,
+    rows: Rows,
     title: str,
     remark: str = "",
     times: list[str] | None = None,
-    facts: dict | None = None,
+    metadata: dict[str, str | int] | None = None,
     columns: int = COLUMNS,
 ) -> None:
-    """Write a PNG of groups of frames that belong together, one above the other, in columns.
+    """Write a PNG of groups of frames that belong together.
 
-    rows: label -> uint8 (n, H, W, 3), all with the same shape, in the order in which they stand in a group;
-    times: a text for each of the n groups; facts: what is kept in the file with the places of the frames, for
-    `read_sheet`; columns: how many groups stand side by side. The labels stand in the head, in the order of the rows.
+    rows: label -> uint8 (n, H, W, 3), in the order in which they stand in a group; remark: after the title, by default the
+    labels; times: a text below each of the n groups; metadata: kept in the file with the positions of the frames, for
+    `read_sheet`; columns: number of groups side by side.
     """
     count, height, width, _ = next(iter(rows.values())).shape
-    columns = min(columns, count)
-    lines = -(-count // columns)
-    line = text_height(_TYPE)
-    head = line + _GAP
-    foot = line if times else 0
-    group = len(rows) * height + (len(rows) - 1) * _PAIR_GAP + foot
-    sheet = Image.new(
-        "RGB",
-        (2 * _MARGIN + columns * width + (columns - 1) * _GAP, 2 * _MARGIN + head + lines * group + (lines - 1) * 2 * _GAP),
-        BACKGROUND,
-    )
-    inner = sheet.width - 2 * _MARGIN
-    draw_text(sheet, _MARGIN, _MARGIN, inner, _TYPE, title, remark or "  above  ".join(rows))
-    places: dict[str, list] = {label: [] for label in rows}
-    for n in range(count):
-        left = _MARGIN + (n % columns) * (width + _GAP)
-        top = _MARGIN + head + (n // columns) * (group + 2 * _GAP)
-        for k, (label, film) in enumerate(rows.items()):
-            places[label].append((left, top + k * (height + _PAIR_GAP)))
-            sheet.paste(Image.fromarray(film[n]), places[label][-1])
-        if times:
-            draw_text(sheet, left, top + group - foot, width, _TYPE - 4, "", times[n])
-    said = PngInfo()
-    if facts is not None:
-        said.add_text(_CHUNK, json.dumps({"facts": facts, "size": [width, height], "places": places}))
-    with atomic_write(path) as partial:
-        sheet.save(partial, pnginfo=said)
+    grid = _Grid(count, min(columns, count), len(rows), width, height, text_height(_TYPE) if times else 0)
+    sheet = Image.new("RGB", grid.size, BACKGROUND)
+    draw_text(sheet, _MARGIN, _MARGIN, sheet.width - 2 * _MARGIN, _TYPE, title, remark or "  above  ".join(rows))
+    places = {label: [grid.place(n, row) for n in range(count)] for row, label in enumerate(rows)}
+    for label, frames in rows.items():
+        for frame, place in zip(frames, places[label], strict=True):
+            sheet.paste(Image.fromarray(frame), place)
+    for n, text in enumerate(times or []):
+        left, top = grid.place(n)
+        draw_text(sheet, left, top + grid.group - grid.foot, width, _TYPE - 4, "", text)
+    with atomic_write(Path(path)) as partial:
+        sheet.save(partial, pnginfo=_png_info(metadata, places, (width, height)))
 
 
-def read_sheet(path: Path, frames: bool = True) -> tuple[dict[str, np.ndarray], dict | None]:
-    """(rows, facts) of a sheet that was written with facts; rows are empty where frames are not wanted, and facts None
-    where the sheet does not say what it shows."""
+def _png_info(
+    metadata: dict[str, str | int] | None, places: dict[str, list[tuple[int, int]]], size: tuple[int, int]
+) -> PngInfo:
+    """The text chunk of a PNG, empty without metadata."""
+    info = PngInfo()
+    if metadata is not None:
+        info.add_text(_PNG_KEY, json.dumps({"metadata": metadata, "size": size, "places": places}))
+    return info
+
+
+def read_sheet(path: Path | str, frames: bool = True) -> tuple[Rows, dict[str, str | int] | None]:
+    """(rows, metadata) of a sheet that was written with metadata. Rows are empty with `frames` False; metadata is None for
+    any other file."""
     try:
         with Image.open(path) as sheet:
-            said = json.loads(sheet.text[_CHUNK])
+            info = json.loads(sheet.text[_PNG_KEY])  # type: ignore[attr-defined]
+            metadata = info["metadata"]
             if not frames:
-                return {}, said["facts"]
-            pixels, (width, height) = np.asarray(sheet), said["size"]
-    except (OSError, KeyError, ValueError, AttributeError):  # no PNG, or one of another program
+                return {}, metadata
+            pixels, (width, height) = np.asarray(sheet), info["size"]
+    except (OSError, KeyError, ValueError, AttributeError):  # not a PNG, or one of another program
         return {}, None
-    found = {
+    rows = {
         label: np.stack([pixels[top : top + height, left : left + width] for left, top in places])
-        for label, places in said["places"].items()
+        for label, places in info["places"].items()
     }
-    return found, said["facts"]
-
-
-def write_columns(path: Path, columns: dict[str, np.ndarray], title: str, captions: list[str]) -> None:
-    """Write a PNG of the same frames side by side, a column for each label, which stands over it.
-
-    columns: label -> uint8 (n, H, W, 3), all with the same shape; captions: what is said of each of the n lines, under it.
-    """
-    count, height, width, _ = next(iter(columns.values())).shape
-    line, label = text_height(_TYPE), text_height(_TYPE - 2)
-    head = line + label + 2 * _GAP
-    step = height + text_height(_TYPE - 4) + _GAP
-    size = (2 * _MARGIN + len(columns) * (width + _GAP) - _GAP, 2 * _MARGIN + head + count * step - _GAP)
-    sheet = Image.new("RGB", size, BACKGROUND)
-    draw_text(sheet, _MARGIN, _MARGIN, sheet.width - 2 * _MARGIN, _TYPE, title)
-    for k, (name, frames) in enumerate(columns.items()):
-        left = _MARGIN + k * (width + _GAP)
-        draw_text(sheet, left, _MARGIN + line + _GAP, width, _TYPE - 2, name)
-        for n in range(count):
-            sheet.paste(Image.fromarray(frames[n]), (left, _MARGIN + head + n * step))
-    for n, caption in enumerate(captions):
-        draw_text(sheet, _MARGIN, _MARGIN + head + n * step + height, size[0] - 2 * _MARGIN, _TYPE - 4, "", caption)
-    with atomic_write(path) as partial:
-        sheet.save(partial)
+    return rows, metadata

@@ -1,8 +1,9 @@
-"""A training as TensorBoard shows it: the measures of training.csv, and the previews."""
+"""A training in TensorBoard: the metrics of training.csv, and the previews."""
 
 import csv
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,15 +12,17 @@ from refilm.core.errors import RefilmError
 from refilm.rendering.previews import preview_sheets
 
 _GROUPS = {"d_": "discriminator", "l_": "loss", "frames_per_s": "speed", "seconds": "speed"}
-_NOT_SHOWN = ("step", "epoch")
+_OMITTED = ("step", "epoch")
+
+Row = dict[str, Any]  # a row of training.csv: numbers, and '' for what was not measured
 
 
 class TensorBoardLogger:
-    """The event files of one model. They are a copy: written anew from training.csv and the previews whenever a training
-    starts or goes on, so that no step stands there twice, and then continued with every row."""
+    """Writes the event files of one model. They are a copy: written again from training.csv and the previews whenever a
+    training starts or continues, so that no step is there twice, and then continued with every row."""
 
     def __init__(self, folder: Path, log: Path, previews: Path):
-        """Raises RefilmError if the package is not installed: it is no part of what refilm needs."""
+        """Raises RefilmError if the package is not installed: refilm does not require it."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -27,52 +30,53 @@ class TensorBoardLogger:
                 "tensorboard: the package is not installed: pip install tensorboard, or set tensorboard: false"
             ) from error
         self._writer_class, self._writer = SummaryWriter, None
+        self._started = 0.0
         self.folder, self.log, self.previews = folder, log, previews
 
     def __enter__(self) -> "TensorBoardLogger":
         return self
 
-    def __exit__(self, *_exception) -> None:
+    def __exit__(self, *_exception: object) -> None:
         if self._writer is not None:
             self._writer.close()
 
-    def add_row(self, row: dict[str, float]) -> None:
-        """A row of training.csv, which holds it already."""
+    def add_row(self, row: Row) -> None:
+        """Add a row that was appended to training.csv."""
         if self._writer is None:
-            self._begin()
+            self._start()
         else:
             self._add(row)
 
     def add_sheet(self, step: int, sheet: Path) -> None:
-        """A preview, which lies in its folder already."""
+        """Add a preview that was written to its folder."""
         if self._writer is not None:
             self._writer.add_image("previews", np.asarray(Image.open(sheet)), step, dataformats="HWC")
 
-    def _begin(self) -> None:
-        """All that there is so far, in new files."""
+    def _start(self) -> None:
+        """Write everything so far into new files."""
         for old in self.folder.glob("events.out.tfevents.*"):
             old.unlink()
         with open(self.log, newline="") as file:
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-        self._began = time.time() - rows[-1]["seconds"]
-        # purge_step: a TensorBoard that is looking forgets what it read from the old files
+        self._started = time.time() - rows[-1]["seconds"]
+        # purge_step: a TensorBoard that is running discards what it read from the old files
         self._writer = self._writer_class(str(self.folder), purge_step=0)
         for row in rows:
             self._add(row)
         for step, sheet in preview_sheets(self.previews):
-            if step <= rows[-1]["step"]:  # those after it are of a run that was killed, and will be made again
+            if step <= rows[-1]["step"]:  # later ones are of a run that was killed, and will be made again
                 self.add_sheet(step, sheet)
 
-    def _add(self, row: dict[str, float]) -> None:
-        for name in row.keys() - set(_NOT_SHOWN):
+    def _add(self, row: Row) -> None:
+        for name in row.keys() - set(_OMITTED):
             if row[name] == "":  # not measured at this step
                 continue
-            when = self._began + row["seconds"]
+            when = self._started + row["seconds"]
             self._writer.add_scalar(_tag(name), row[name], int(row["step"]), walltime=when)
 
 
 def _tag(name: str) -> str:
-    """'l_gan' stands under 'loss': TensorBoard shows what is before the slash as a group."""
+    """'loss/l_gan' of 'l_gan': TensorBoard groups by the part before the slash."""
     if name.endswith("_grad_norm"):
         return f"gradient/{name.removesuffix('_grad_norm')}"
     group = next((group for start, group in _GROUPS.items() if name.startswith(start)), "training")
