@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from refilm.config.recipe import Recipe
-from refilm.training.schedule import Batch
+from refilm.models.base import Batch
 
 
 def default_recipe(**values) -> Recipe:

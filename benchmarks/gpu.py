@@ -28,11 +28,11 @@ from benchmarks.common import default_recipe
 from refilm.config.recipe import Recipe
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.models.base import Networks, to_network
+from refilm.models.base import Batch, StepContext, to_network
 from refilm.models.device import capture_stream, choose_device, device_name
+from refilm.models.registry import build_model
 from refilm.training.loop import load_resident_frames
-from refilm.training.schedule import FrameSampler, prefetch
-from refilm.training.step import gradients
+from refilm.training.sampler import FrameSampler, prefetch
 from refilm.training.trainer import Trainer
 
 FEATURE_FILM = 168_480  # frames of 117 minutes
@@ -102,14 +102,14 @@ def matrix_rate(device: torch.device, side: int) -> float:
 
 def operations_per_frame(recipe: Recipe, batch: int = 2) -> float:
     """Floating-point operations of the gradients of a step, a frame; counted on the CPU, where layers are plain."""
-    networks = Networks(recipe)
+    model = build_model(recipe)
     width, height = recipe.size
-    inputs = torch.rand(batch, 3, height, width), *torch.randn(2, batch, recipe.latent_dim).unbind()
+    inputs = Batch(torch.rand(batch, 3, height, width), *torch.randn(2, batch, recipe.latent_dim).unbind())
     with cached():
-        for layer in networks.modules():  # kernels that are made of others: the counter cannot follow a step through that
+        for layer in model.modules():  # compute parametrized kernels first: the counter cannot follow a step through them
             getattr(layer, "weight", None)
         with FlopCounterMode(display=False) as counter:
-            gradients(networks, recipe, *inputs)
+            model.gradients(inputs, StepContext())
     return counter.get_total_flops() / batch
 
 
@@ -119,27 +119,27 @@ def gradient_error(device: torch.device, compiled: bool) -> float:
     recipe = default_recipe(base_channels=16, frame_size="64x48", latent_dim=16, batch_size=4, precision="float32", steps=1)
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (4, 48, 64, 3), generator=generator, dtype=torch.uint8)
-    noise, prior = torch.randn(2, 4, 16, generator=generator).unbind()
-    trainer, reference = Trainer(recipe, device, compiled), Networks(recipe)
-    reference.load_state_dict(trainer.networks.state_dict())
+    batch = Batch(frames, *torch.randn(2, 4, 16, generator=generator).unbind())
+    trainer, reference = Trainer(recipe, device, compiled), build_model(recipe)
+    reference.load_state_dict(trainer.model.state_dict())
     tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    ours = trainer.gradients_of(frames.to(device), noise.to(device), prior.to(device)).gradients
+    ours = trainer.gradients(batch.map(lambda tensor: tensor.to(device))).gradients
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
-    plain = gradients(reference, recipe, to_network(frames), noise, prior).gradients
+    plain = reference.gradients(Batch(to_network(frames), batch.noise, batch.prior), StepContext()).gradients
     flat = {name: torch.cat([tensor.cpu().flatten() for tensor in found]) for name, found in ours.items()}
     right = {name: torch.cat([tensor.flatten() for tensor in found]) for name, found in plain.items()}
     return max(((flat[name] - right[name]).norm() / right[name].norm()).item() for name in right)
 
 
-def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: int, compiled: bool, resident: bool) -> float:
+def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: int, compiled: bool, on_device: bool) -> float:
     """Wall time of a training step, warmed up, over `steps` steps."""
     with capture_stream(device), FrameStore(film) as store:
-        footage = FrameSampler([store], recipe, pinned=device.type == "cuda")
-        reel = load_resident_frames(footage, device) if resident else None
-        trainer = Trainer(recipe, device, compiled, reel=reel)
+        sampler = FrameSampler([store], recipe, pinned=device.type == "cuda")
+        resident = load_resident_frames(sampler, device) if on_device else None
+        trainer = Trainer(recipe, device, compiled, resident_frames=resident)
         warm_up = 25
-        for step, batch in prefetch(footage.load, 0, warm_up + steps):
+        for step, batch in prefetch(sampler.load, 0, warm_up + steps):
             if step == warm_up:
                 trainer.pop_metrics()
                 began = time.perf_counter()
@@ -148,7 +148,7 @@ def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: in
                 trainer.pop_metrics()
         _wait(device)
         lasted = time.perf_counter() - began
-    del trainer, reel
+    del trainer, resident
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return lasted / steps

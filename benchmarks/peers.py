@@ -28,9 +28,9 @@ from benchmarks.naive_step import naive_gradients
 from refilm.config.recipe import Recipe
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
-from refilm.models.base import Networks, to_network
+from refilm.models.base import Batch, Model, to_network
 from refilm.models.device import choose_device, compute_type, device_name
-from refilm.training.schedule import Batch
+from refilm.models.registry import build_model
 from refilm.training.trainer import Trainer
 
 _LAYER = 3  # of the discriminator, in which pythae measures likeness: it takes one
@@ -127,27 +127,31 @@ def _our_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int,
 
 
 def _naive_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int, _scratch: str):
-    networks = Networks(settings).to(device, memory_format=torch.contiguous_format)
-    frames = to_network(batch.frames).contiguous().to(device)
-    noise, prior = batch.noise.to(device), batch.prior.to(device)
+    model = build_model(settings).to(device, memory_format=torch.contiguous_format)
+    batch = Batch(to_network(batch.frames).contiguous(), batch.noise, batch.prior).map(lambda tensor: tensor.to(device))
 
     def step() -> None:
         for _ in range(steps):
-            naive_gradients(networks, settings, frames, noise, prior)
+            naive_gradients(model, batch)
         _finish(device)
 
     return step
 
 
 def _pythae_steps(settings: Recipe, device: torch.device, batch: Batch, steps: int, scratch: str):
-    """An epoch of pythae's trainer over as many batches as steps are asked for."""
+    return pythae_steps(build_model(settings), device, batch, steps, scratch)
+
+
+def pythae_steps(ours: Model, device: torch.device, batch: Batch, steps: int, scratch: str):
+    """An epoch of pythae's trainer with the networks of `ours`, over `steps` batches."""
     try:
         from pythae.data.datasets import BaseDataset
         from pythae.models import VAEGAN, VAEGANConfig
         from pythae.trainers import CoupledOptimizerAdversarialTrainer, CoupledOptimizerAdversarialTrainerConfig
     except ImportError as error:
         raise RefilmError(f"{error}: pip install pythae==0.1.2") from error
-    logging.disable(logging.INFO)  # it tells at length what it is about to do
+    logging.disable(logging.INFO)  # it logs at length what it is about to do
+    settings, ours = ours.recipe, ours.to(memory_format=torch.contiguous_format)
     width, height = settings.size
     config = VAEGANConfig(
         input_dim=(3, height, width),
@@ -156,8 +160,7 @@ def _pythae_steps(settings: Recipe, device: torch.device, batch: Batch, steps: i
         equilibrium=0.0,
         margin=1e9,
     )
-    networks = Networks(settings).to(memory_format=torch.contiguous_format)
-    model = VAEGAN(config, *_wrapped(networks))
+    model = VAEGAN(config, *_wrapped(ours))
     frames = to_network(batch.frames).contiguous().repeat(steps, 1, 1, 1)
     how = CoupledOptimizerAdversarialTrainerConfig(
         output_dir=scratch, per_device_train_batch_size=settings.batch_size, no_cuda=device.type != "cuda"
@@ -170,7 +173,7 @@ def _pythae_steps(settings: Recipe, device: torch.device, batch: Batch, steps: i
     return lambda: trainer.train_step(next(numbers))
 
 
-def _wrapped(networks: Networks) -> tuple:
+def _wrapped(model: Model) -> tuple:
     """(encoder, decoder, discriminator) of ours as pythae wants to have them."""
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
@@ -178,7 +181,7 @@ def _wrapped(networks: Networks) -> tuple:
     class Encoder(BaseEncoder):
         def __init__(self):
             super().__init__()
-            self.network = networks.encoder
+            self.network = model.encoder
 
         def forward(self, x):
             mean, log_variance = self.network(x)
@@ -187,7 +190,7 @@ def _wrapped(networks: Networks) -> tuple:
     class Decoder(BaseDecoder):
         def __init__(self):
             super().__init__()
-            self.network = networks.decoder
+            self.network = model.decoder
 
         def forward(self, z):
             return ModelOutput(reconstruction=self.network(z))
@@ -195,7 +198,7 @@ def _wrapped(networks: Networks) -> tuple:
     class Discriminator(BaseDiscriminator):
         def __init__(self):
             super().__init__()
-            self.network, self.depth = networks.discriminator, len(networks.discriminator.layers)
+            self.network, self.depth = model.discriminator, len(model.discriminator.layers)
 
         def forward(self, x, output_layer_levels=None):
             if output_layer_levels is None:

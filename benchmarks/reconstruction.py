@@ -1,9 +1,9 @@
-"""Claim: a film is rebuilt at 85 % of the rate of the bare forward passes of the same networks.
+"""Claim: a film is reconstructed at 85 % of the rate of the bare forward passes of the same networks.
 
     python -m benchmarks.reconstruction [WIDTH] [FRAMES] [ROUNDS]
 
-In turn in one process: the whole of reconstruct_film's loop, reading, converting, rebuilding, writing latents and
-frames; and encoder and decoder alone, on one batch in memory, as often.
+In turn in one process: encode_film and decode_latents, with reading, converting and writing frames; and encoder and decoder
+alone, on one batch in memory, as often.
 """
 
 import statistics
@@ -18,15 +18,16 @@ import torch
 from benchmarks.common import default_recipe, seconds
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.models.base import Networks, to_network
+from refilm.models.base import to_network
 from refilm.models.device import autocast, choose_device, compute_type
-from refilm.models.inference import BATCH, reconstruct_film
+from refilm.models.inference import BATCH, decode_latents, encode_film
+from refilm.models.registry import build_model
 
 
 def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
     settings = default_recipe(base_channels=width)
     device = choose_device("cpu")
-    networks = Networks(settings).to(device).eval().requires_grad_(False)
+    model = build_model(settings).to(device).eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as scratch:
         film_file = Path(scratch, "film.h5")
         random = np.random.default_rng(0)
@@ -34,20 +35,18 @@ def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
         batches = (random.integers(0, 256, (BATCH, 144, 256, 3), dtype=np.uint8) for _ in range(count // BATCH))
         write_frames_from(film_file, 256, 144, metadata, batches)
         with FrameStore(film_file) as film:
-            whole = lambda: write_frames_from(  # noqa: E731
-                Path(scratch, "out.h5"),
-                256,
-                144,
-                metadata,
-                (part[2] for part in reconstruct_film(networks, settings, film)),
-            )
+
+            def whole():
+                latents = np.concatenate(list(encode_film(model, film)))
+                write_frames_from(Path(scratch, "out.h5"), 256, 144, metadata, decode_latents(model, latents))
+
             batch = to_network(torch.from_numpy(film[:BATCH]))
 
             @torch.no_grad()
             def bare():
                 for _ in range(count // BATCH):
                     with autocast(device, compute_type(device, "auto")):
-                        networks.decoder(networks.encoder(batch)[0])
+                        model.decode(model.encode(batch)[0])
 
             pairs = [(seconds(whole), seconds(bare)) for _ in range(rounds + 1)][1:]
     share = statistics.median(b / a for a, b in pairs)

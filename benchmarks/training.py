@@ -33,8 +33,8 @@ from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.device import capture_stream, choose_device, compute_type, device_name
 from refilm.training.checkpoint import StateFolder
-from refilm.training.loop import checkpoint_interval
-from refilm.training.schedule import FrameSampler, prefetch
+from refilm.training.recorder import checkpoint_interval
+from refilm.training.sampler import FrameSampler, prefetch
 from refilm.training.trainer import Trainer
 
 _FRAMES = 512
@@ -90,11 +90,11 @@ def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tup
     """(rate from the disk over that from memory, seconds of a step from the disk)"""
     recipe = default_recipe(base_channels=width, steps=10**6)
     with capture_stream(device), FrameStore(film) as store:
-        footage = FrameSampler([store], recipe, pinned=device.type == "cuda")
-        trainer, held = Trainer(recipe, device), footage.load(0)
+        sampler = FrameSampler([store], recipe, pinned=device.type == "cuda")
+        trainer, held = Trainer(recipe, device), sampler.load(0)
 
         def from_disk() -> None:
-            for _step, batch in prefetch(footage.load, trainer.step, trainer.step + _STEPS):
+            for _step, batch in prefetch(sampler.load, trainer.step, trainer.step + _STEPS):
                 trainer.train_step(batch, recipe.steps)
             trainer.pop_metrics()
 
@@ -121,10 +121,8 @@ def _checkpoint(folder: Path, rounds: int, device: torch.device) -> float:
     recipe = default_recipe(steps=10**6)
     trainer, states, log = Trainer(recipe, device), StateFolder(folder / "state", recipe), folder / "training.csv"
     log.write_text("step\n")
-    noise, prior = torch.randn(2, 2, recipe.latent_dim).unbind()
-    trainer.gradients_of(torch.zeros(2, 144, 256, 3, dtype=torch.uint8, device=device), noise.to(device), prior.to(device))
-    for optimiser in trainer.optimisers.values():  # a step that changes nothing makes the moments
-        optimiser.step([torch.zeros_like(weight) for weight in optimiser.weights], None)
+    for optimiser in trainer.optimisers.values():  # a step that changes nothing creates the moments
+        optimiser.step([torch.zeros_like(weight) for weight in optimiser.parameters], None)
     with states.locked():
         costs = [seconds(lambda step=step: states.save(step, trainer.state(), log)) for step in range(1, rounds + 1)]
     cost = statistics.median(costs)
@@ -170,10 +168,10 @@ def _train(film: Path, count: int) -> None:
     """200 steps on so many frames; prints the peak resident size in KiB."""
     device, recipe = choose_device("auto"), default_recipe(base_channels=8, epochs=None, steps=10**6)
     with capture_stream(device), FrameStore(film) as store:
-        footage = FrameSampler([LongFilm(store, count)], recipe, pinned=device.type == "cuda")
+        sampler = FrameSampler([LongFilm(store, count)], recipe, pinned=device.type == "cuda")
         trainer = Trainer(recipe, device)
-        border = len(footage) // recipe.batch_size  # where the order of the next epoch is drawn beside this one's
-        for _step, batch in prefetch(footage.load, border - 100, border + 100):
+        border = len(sampler) // recipe.batch_size  # where the order of the next epoch is drawn beside this one's
+        for _step, batch in prefetch(sampler.load, border - 100, border + 100):
             trainer.train_step(batch, recipe.steps)
         trainer.pop_metrics()
     print(_peak_memory())

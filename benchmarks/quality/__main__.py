@@ -38,11 +38,11 @@ from refilm.core.errors import RefilmError
 from refilm.core.files import scratch_folder
 from refilm.core.times import format_time
 from refilm.frames.metadata import FrameMetadata
-from refilm.frames.shots import hold_out
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.device import choose_device, device_name
-from refilm.models.inference import BATCH, reconstruct_film
+from refilm.models.inference import BATCH, decode_latents, encode_film
 from refilm.training.loop import train
+from refilm.training.sampler import hold_out_shots
 from refilm.training.trainer import Trainer
 
 _RECIPES = ["broad2016", "larsen2015", "vae", "autoencoder"]
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace, work: Path) -> None:
 def _parts(args, film: FrameStore, work: Path) -> tuple[Part, dict[str, Part]]:
     """The frames that are trained on, and those that are measured: of the film seen and held out, and of others."""
     shots = shots_of(film.path)
-    held = np.loadtxt(args.held_out, int, ndmin=1) if args.held_out else hold_out(shots, args.holdout, args.seed)
+    held = np.loadtxt(args.held_out, int, ndmin=1) if args.held_out else hold_out_shots(shots, args.holdout, args.seed)
     if len(held) and not 0 <= held.min() <= held.max() < len(film):
         raise RefilmError(f"{args.held_out}: frame numbers {held.min()} to {held.max()} of a film of {len(film)} frames")
     kept = np.setdiff1d(np.arange(len(film)), held)
@@ -133,16 +133,18 @@ def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device
     steps = args.steps or _steps_for(args.seconds, settings, seen, work / "probe" / spec, device)
     recipe = default_recipe(**settings, steps=steps)
     trainer, last = _train(recipe, seen, work / spec, device)
-    networks = trainer.average.eval()
+    model = trainer.ema.eval()
     cost = {
         "recipe": json.loads(recipe.to_json()),
         "seconds": float(last["seconds"]),
         "steps": steps,
         "frames_per_s": round(steps * recipe.batch_size / float(last["seconds"]), 1),
-        "values": sum(weight.numel() for weight in networks.decoder.parameters()),
+        "values": sum(weight.numel() for weight in model.decoder.parameters()),
         "latent": recipe.latent_dim,
     }
-    return cost, lambda part: _opened(part, lambda film: (frames for *_, frames in reconstruct_film(networks, recipe, film)))
+    return cost, lambda part: _opened(
+        part, lambda film: decode_latents(model, np.concatenate(list(encode_film(model, film))))
+    )
 
 
 def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device: torch.device) -> int:
@@ -154,7 +156,7 @@ def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device:
 
 def _train(recipe: Recipe, seen: Part, folder: Path, device: torch.device) -> tuple[Trainer, dict]:
     """The trainer, and the last row of its training.csv."""
-    trainer = train(recipe, [seen.path], folder, device, lambda _preview: None)
+    trainer = train(recipe, [seen.path], folder, device)
     with open(folder / "training.csv", newline="") as file:
         return trainer, list(csv.DictReader(file))[-1]
 

@@ -1,12 +1,12 @@
-"""A program for a test: trains the same model twice, once in peace, once ended at so many random moments.
+"""A program for a test: trains the same model twice, once undisturbed, once ended at random moments.
 
     python -m tests.unit.kill_training FOLDER MOMENTS SEED
 
-Each time by KILL, by TERM, or by a disk on which no file of a state can be written whole. KILL and TERM come some steps
-after it began, or before the first one, and then at any moment of a step, of a report, or of the writing of a state. Prints
-how it was ended, which state was the latest after each of these, and whether the weights are the same, bit for bit.
-A program of its own: children are forked after torch was imported, which is quick, and safe only where no thread of torch's
-has begun.
+Each time by KILL, by TERM, or by a disk on which no checkpoint can be written. KILL and TERM are sent some steps after it
+began, or before the first one, and then at any moment of a step, of a report, or of a checkpoint. Prints how it was ended,
+which checkpoint was the latest after each of these, and whether the weights are the same, bit for bit.
+It is a program of its own: children are forked after torch was imported, which is fast, and safe only before torch has
+started a thread.
 """
 
 import json
@@ -21,18 +21,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch._dynamo  # the optimiser does, at its first step: a second of each child's short life
+import torch._dynamo  # the optimiser imports it at its first step: a second of each child's short life
 
 from refilm.config.recipe import Recipe
 from refilm.core.errors import Interrupted
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
-from refilm.training import loop
+from refilm.training import loop, recorder
 from refilm.training.trainer import Trainer
 from tests.conftest import small_recipe
 
 _MOST_STEPS = 12  # between one end and the next
-_MOST_SECONDS = 0.03  # a step, its report and its state take about so long
+_MOST_SECONDS = 0.03  # about what a step, its report and its checkpoint take
 
 
 def main(folder: Path, moments: int, seed: int) -> None:
@@ -41,32 +41,32 @@ def main(folder: Path, moments: int, seed: int) -> None:
     film = folder / "film.h5"
     write_frames_from(film, 64, 48, FrameMetadata(Fraction(24)), [frames])
     chance, ended = random.Random(seed), []
-    recipe = small_recipe(steps=moments * (_MOST_STEPS + 2))  # never done before its end is due
-    assert _child(recipe, film, folder / "peace") == 0
+    recipe = small_recipe(steps=moments * (_MOST_STEPS + 2))  # not finished before the last end
+    assert _child(recipe, film, folder / "undisturbed") == 0
     kept = []
     while len(ended) < moments:
         how = chance.choice(["KILL", "TERM", "disk"])
         moment = chance.randint(0, _MOST_STEPS), chance.uniform(0, _MOST_SECONDS)
-        assert _child(recipe, film, folder / "war", how, *moment) != 0
+        assert _child(recipe, film, folder / "ended", how, *moment) != 0
         ended.append(how)
         kept.append(
-            max((int(file.stem.removeprefix("step-")) for file in (folder / "war").rglob("step-*[0-9].*")), default=0)
+            max((int(file.stem.removeprefix("step-")) for file in (folder / "ended").rglob("step-*[0-9].*")), default=0)
         )
-    assert _child(recipe, film, folder / "war") == 0
-    one, other = (torch.load(folder / name / "weights.pt") for name in ("peace", "war"))
+    assert _child(recipe, film, folder / "ended") == 0
+    one, other = (torch.load(folder / name / "weights.pt") for name in ("undisturbed", "ended"))
     same = one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     print(json.dumps({"ended": ended, "kept": kept, "same": same}))
 
 
-def _child(recipe: Recipe, film: Path, folder: Path, how: str = "peace", steps: int = 0, seconds: float = 0.0) -> int:
-    """A training in a process of its own, from the last state there is, ended in that way; returns its wait status."""
+def _child(recipe: Recipe, film: Path, folder: Path, how: str = "undisturbed", steps: int = 0, seconds: float = 0.0) -> int:
+    """A training in a process of its own, from the latest checkpoint, ended in that way; returns its wait status."""
     child = os.fork()
     if child == 0:
         try:
             if how == "disk":
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-            elif how != "peace":
+            elif how != "undisturbed":
                 _end_self(signal.Signals[f"SIG{how}"], steps, seconds)
             _train(recipe, film, folder)
         except Interrupted:
@@ -78,7 +78,7 @@ def _child(recipe: Recipe, film: Path, folder: Path, how: str = "peace", steps: 
 
 
 def _end_self(sign: int, steps: int, seconds: float) -> None:
-    """Send it to this process so many seconds after so many steps have begun."""
+    """Send the signal to this process `seconds` after `steps` steps have begun."""
     timer, train_step, begun = threading.Timer(seconds, os.kill, (os.getpid(), sign)), Trainer.train_step, 0
 
     def counted(*arguments) -> None:
@@ -94,10 +94,10 @@ def _end_self(sign: int, steps: int, seconds: float) -> None:
 
 
 def _train(recipe: Recipe, film: Path, folder: Path) -> None:
-    loop._REPORT_STEPS = 5
-    loop._CHECKPOINT_SECONDS, loop._CHECKPOINT_SHARE = 0.0, 1e9  # a state at every report
+    loop.REPORT_STEPS = 5
+    recorder._CHECKPOINT_SECONDS, recorder._CHECKPOINT_SHARE = 0.0, 1e9  # a checkpoint at every report
     folder.mkdir(exist_ok=True)
-    trainer = loop.train(recipe, [film], folder, torch.device("cpu"), lambda _preview: None)
+    trainer = loop.train(recipe, [film], folder, torch.device("cpu"))
     torch.save(trainer.state(), folder / "weights.pt")
 
 

@@ -21,7 +21,7 @@ from benchmarks.quality.st_lpips import StLpips
 from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.models.base import Networks
+from refilm.models.registry import build_model
 from tests.conftest import ROOT, config
 
 CPU = torch.device("cpu")
@@ -174,12 +174,11 @@ def test_the_peers_take_whole_steps_of_the_same_networks(capsys):
     assert "times as fast as pythae (rounds: " in said and "width 8, batch 2, 64x48, 2 rounds" in said
 
 
-def test_pythaes_own_step_moves_all_three_networks(tmp_path, monkeypatch):
-    """Its equilibrium leaves none of them out, or the comparison would be one with half a step."""
-    made = []
-    monkeypatch.setattr(peers, "Networks", lambda recipe: made.append(Networks(recipe)) or made[-1])
+def test_pythaes_own_step_trains_all_three_networks(tmp_path):
+    """Its equilibrium leaves none of them out, or the comparison would be with half a step."""
     recipe = default_recipe(base_channels=8, batch_size=2, frame_size="64x48", precision="float32", gamma=500.0)
-    step = peers._pythae_steps(recipe, CPU, common.made_batch(recipe), 2, str(tmp_path))
-    before = {name: weight.clone() for name, weight in made[0].named_parameters()}
+    model = build_model(recipe)
+    step = peers.pythae_steps(model, CPU, common.made_batch(recipe), 2, str(tmp_path))
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
     step()
-    assert all(not torch.equal(weight, before[name]) for name, weight in made[0].named_parameters())
+    assert all(not torch.equal(weight, before[name]) for name, weight in model.named_parameters())

@@ -5,13 +5,14 @@ import torch
 from torch.nn import functional as F
 
 from refilm.core.errors import RefilmError
-from refilm.models.base import Networks
-from refilm.models.inference import batch_size
-from refilm.training.broad2016 import uniform
-from refilm.training.step import gradients, trained_weights
-from tests.conftest import config, small_recipe
+from refilm.models.base import Batch, StepContext
+from refilm.models.broad2016 import Broad2016
+from refilm.models.inference import inference_batch
+from refilm.models.registry import build_model
+from tests.conftest import config
+from tests.models import recipe_named
 
-# of what is trained, at 256x144, width 80, latent 200: weights and biases, and two numbers for each normed channel
+# trained parameters at 256x144, 80 base channels, 200 latents: weights, biases, and two for each normalised channel
 PARAMETERS = {"encoder": 43_593_840, "decoder": 25_253_123, "discriminator": 6_821_601}
 TABLE = {
     "encoder": [(80, 72, 128), (160, 36, 64), (320, 18, 32), (640, 9, 16)],
@@ -21,41 +22,39 @@ TABLE = {
 
 
 def recipe(**values):
-    training = config(models={"m": {"films": ["bikes"], "recipe": "broad2016"}}).recipe("m")
-    own = {
-        key: getattr(training, key) for key in ("gamma", "similarity_layers", "kl_weight", "learning_rate", "lr_schedule")
-    }
-    return small_recipe(recipe="broad2016", **(own | values))
+    return recipe_named("broad2016", **values)
 
 
 def test_parameters_are_those_of_the_table():
     with torch.device("meta"):
-        networks = Networks(recipe(frame_size="256x144", base_channels=80, latent_dim=200))
-    counts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in networks.parts().items()}
+        model = Broad2016(recipe(frame_size="256x144", base_channels=80, latent_dim=200))
+    counts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in model.networks().items()}
     assert counts == PARAMETERS
 
 
 def test_shapes_are_those_of_the_table():
-    """At a tenth of the width, so a tenth of the channels."""
-    networks, seen = Networks(recipe(frame_size="256x144", base_channels=8, latent_dim=200)), {name: [] for name in TABLE}
-    for name, part in networks.parts().items():
+    """With a tenth of the channels."""
+    model, seen = build_model(recipe(frame_size="256x144", base_channels=8, latent_dim=200)), {name: [] for name in TABLE}
+    for name, part in model.networks().items():
         for module in part.modules():
             if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
                 module.register_forward_hook(lambda _m, _i, out, name=name: seen[name].append(tuple(out.shape[1:])))
     with torch.no_grad():
-        mean, log_variance = networks.encoder(torch.zeros(2, 3, 144, 256))
-        assert networks.decoder(mean).shape == (2, 3, 144, 256)
-        logits, features = networks.discriminator(torch.zeros(2, 3, 144, 256))
+        mean, log_variance = model.encoder(torch.zeros(2, 3, 144, 256))
+        assert model.decoder(mean).shape == (2, 3, 144, 256)
+        logits, features = model.discriminator(torch.zeros(2, 3, 144, 256))
     tenth = {name: [(c if c == 3 else c // 10, h, w) for c, h, w in shapes] for name, shapes in TABLE.items()}
     assert mean.shape == log_variance.shape == (2, 200) and logits.shape == (2,)
     assert [tuple(f.shape[1:]) for f in features] == tenth["discriminator"] == seen["discriminator"]
     assert seen["encoder"] == tenth["encoder"]
-    assert [networks.decoder.bottom, *seen["decoder"]] == tenth["decoder"]
+    assert [model.decoder.bottleneck, *seen["decoder"]] == tenth["decoder"]
 
 
 def test_every_convolution_is_5x5_with_stride_2_and_a_bias():
     convolutions = [
-        module for module in Networks(recipe()).modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))
+        module
+        for module in build_model(recipe()).modules()
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))
     ]
     assert len(convolutions) == 12
     assert all(c.kernel_size == (5, 5) and c.stride == (2, 2) and c.bias is not None for c in convolutions)
@@ -63,8 +62,8 @@ def test_every_convolution_is_5x5_with_stride_2_and_a_bias():
 
 def test_pictures_are_padded_as_tensorflow_padded_them():
     """One pixel before and two after: a lone pixel is seen where it was seen in 2016, on the way down and back up."""
-    networks = Networks(recipe()).double()
-    down, up = networks.encoder.layers[0], networks.decoder.layers[-1]
+    model = build_model(recipe()).double()
+    down, up = model.encoder.layers[0], model.decoder.layers[-1]
     with torch.no_grad():
         down.weight.zero_(), down.bias.zero_(), up.weight.zero_(), up.bias.zero_()
         down.weight[0, 0, 0, 0] = 1.0  # the kernel's first tap looks one pixel up and to the left of twice the place
@@ -79,48 +78,43 @@ def test_pictures_are_padded_as_tensorflow_padded_them():
 
 
 def test_heads_are_bounded_so_that_no_posterior_gets_narrow():
-    networks = Networks(recipe())
+    model = build_model(recipe())
     with torch.no_grad():
-        for head in (networks.encoder.mean_head, networks.encoder.log_variance_head):
+        for head in (model.encoder.mean_head, model.encoder.log_variance_head):
             head.weight.mul_(1e4)
-        mean, log_variance = networks.encoder(torch.rand(3, 3, 48, 64))
+        mean, log_variance = model.encoder(torch.rand(3, 3, 48, 64))
     assert mean.abs().max() == 1.0 and log_variance.abs().max() == 0.5
 
 
-def test_a_frame_depends_on_its_batch_and_is_rebuilt_in_batches_of_the_training():
-    networks = Networks(recipe()).double()
+def test_a_frame_depends_on_its_batch_and_is_reconstructed_in_batches_of_the_training():
+    model = build_model(recipe()).double()
     frames = torch.rand(4, 3, 48, 64, dtype=torch.float64)
-    together, pair = networks.encoder(frames)[0], networks.encoder(frames[:2])[0]
+    together, pair = model.encoder(frames)[0], model.encoder(frames[:2])[0]
     assert (together[:2] - pair).abs().max() > 1e-3
-    assert batch_size(recipe(batch_size=12)) == 12
+    assert inference_batch(build_model(recipe(batch_size=12))) == 12
 
 
-@pytest.fixture
-def exact(monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
-
-
-def test_gradients_are_those_of_three_separate_losses_on_the_swapped_lists(exact):
+def test_gradients_are_those_of_three_separate_losses_on_the_swapped_lists():
     """As written down in 2016: sigmoids, binary cross-entropies, one backward pass for each optimiser."""
     settings, generator = recipe(gamma=2.5, kl_weight=1 / 16, noise=0.8), torch.Generator().manual_seed(3)
     torch.manual_seed(0)
-    networks = Networks(settings).double()
+    model = build_model(settings).double()
     frames = torch.rand(4, 3, 48, 64, generator=generator, dtype=torch.float64) * 2 - 1
     noise, prior = torch.randn(2, 4, 16, generator=generator, dtype=torch.float64)
 
     def losses():
-        mean, log_variance = networks.encoder(frames)
-        rebuilt = networks.decoder(mean + 0.8 * noise * log_variance.exp().sqrt())
-        judged = [networks.discriminator(x) for x in (frames, rebuilt, networks.decoder(uniform(prior)))]
-        real, fake, imagined = (logits.sigmoid() for logits, _ in judged)
+        mean, log_variance = model.encoder(frames)
+        recon = model.decoder(mean + 0.8 * noise * log_variance.exp().sqrt())
+        judged = [model.discriminator(x) for x in (frames, recon, model.decoder(model.prior_latents(prior)))]
+        real, fake, prior_samples = (logits.sigmoid() for logits, _ in judged)
         kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean(1).mean()
         like = sum(F.mse_loss(a, b) for a, b in zip(judged[0][1], judged[1][1], strict=True)) / 4
         bce = F.binary_cross_entropy
-        gan = (bce(real, real * 0 + 1) + bce(fake, fake * 0) + bce(imagined, imagined * 0)) / 6 / 4
+        gan = (bce(real, real * 0 + 1) + bce(fake, fake * 0) + bce(prior_samples, prior_samples * 0)) / 6 / 4
         return {"decoder": kl + like, "encoder": 2.5 * like - gan, "discriminator": gan}
 
-    ours = gradients(networks, settings, frames, noise, prior).gradients
-    lists = trained_weights(networks, settings)
+    ours = model.gradients(Batch(frames, noise, prior), StepContext()).gradients
+    lists = model.trained_parameters()
     assert ours.keys() == lists.keys() == {"encoder", "decoder", "discriminator"}
     for name, weights in lists.items():
         expected = torch.autograd.grad(losses()[name], weights)
@@ -129,13 +123,14 @@ def test_gradients_are_those_of_three_separate_losses_on_the_swapped_lists(exact
 
 
 def test_the_log_variance_head_is_in_two_lists():
-    networks = Networks(recipe())
-    lists, head = trained_weights(networks, recipe()), networks.encoder.log_variance_head.weight
+    model = build_model(recipe())
+    lists, head = model.trained_parameters(), model.encoder.log_variance_head.weight
     assert [name for name, weights in lists.items() if any(weight is head for weight in weights)] == ["encoder", "decoder"]
 
 
 def test_priors_fill_the_cube_evenly():
-    numbers = uniform(torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    normal = torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    numbers = build_model(recipe()).prior_latents(normal)
     assert numbers.abs().max() < 1
     counts = torch.histc(numbers, 10, -1, 1) / len(numbers)
     assert (counts - 0.1).abs().max() < 0.004

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from refilm.models.base import Networks
-from refilm.training.larsen2015 import _gates
+from refilm.models.larsen2015 import equilibrium_gates
+from refilm.models.registry import build_model
 from refilm.training.optimiser import GuardedAdam
-from refilm.training.step import gradients
 from tests.conftest import small_recipe
+from tests.models import step_of
 
 
 def adam(clip=0.0, **values) -> GuardedAdam:
@@ -27,12 +27,12 @@ def gradient(length: float) -> list[torch.Tensor]:
 
 def copy_of(optimiser):
     state = {name: tensor.clone() for name, tensor in optimiser.state().items()}
-    return [weight.detach().clone() for weight in optimiser.weights], state
+    return [weight.detach().clone() for weight in optimiser.parameters], state
 
 
 def test_it_is_adam():
     ours = adam()
-    theirs_weights = [torch.nn.Parameter(weight.detach().clone()) for weight in ours.weights]
+    theirs_weights = [torch.nn.Parameter(weight.detach().clone()) for weight in ours.parameters]
     theirs = torch.optim.Adam(theirs_weights, lr=0.01, betas=(0.5, 0.99))
     for n in range(5):
         norm = ours.step(gradient(1.0 + n), None)
@@ -40,7 +40,7 @@ def test_it_is_adam():
             weight.grad = grad
         theirs.step()
         assert norm.item() == pytest.approx(1.0 + n)
-    for a, b in zip(ours.weights, theirs_weights, strict=True):
+    for a, b in zip(ours.parameters, theirs_weights, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
 
@@ -48,11 +48,11 @@ def test_heads_learn_at_their_share_of_the_rate():
     moved = {}
     for share in (1.0, 0.01):
         optimiser = adam()
-        before = [weight.detach().clone() for weight in optimiser.weights]
-        slowed = GuardedAdam(optimiser.weights, small_recipe(head_lr_scale=share), heads=optimiser.weights[:1])
+        before = [weight.detach().clone() for weight in optimiser.parameters]
+        slowed = GuardedAdam(optimiser.parameters, small_recipe(head_lr_scale=share), heads=optimiser.parameters[:1])
         slowed.set_rate(0.1)
         slowed.step(gradient(1.0), None)
-        moved[share] = [now.detach() - then for now, then in zip(slowed.weights, before, strict=True)]
+        moved[share] = [now.detach() - then for now, then in zip(slowed.parameters, before, strict=True)]
     torch.testing.assert_close(moved[0.01][0], moved[1.0][0] / 100, rtol=1e-3, atol=1e-7)
     assert torch.equal(moved[0.01][1], moved[1.0][1])
 
@@ -67,9 +67,9 @@ _HEADS = {
 
 @pytest.mark.parametrize("recipe", _HEADS)
 def test_the_heads_are_the_layers_that_sum_a_whole_picture(recipe):
-    networks = Networks(small_recipe(recipe=recipe, gamma=2.5))
-    heads = {id(head) for head in networks.heads()}
-    assert {name for name, weight in networks.named_parameters() if id(weight) in heads} == _HEADS[recipe]
+    model = build_model(small_recipe(recipe=recipe, gamma=2.5))
+    heads = {id(head) for head in model.head_weights()}
+    assert {name for name, weight in model.named_parameters() if id(weight) in heads} == _HEADS[recipe]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -115,7 +115,7 @@ def test_gradients_within_the_limit_are_left_as_they_are():
     clipped, free = adam(clip=5.0), adam()
     for n in range(20):
         clipped.step(gradient(1.0 + n % 3), None), free.step(gradient(1.0 + n % 3), None)
-    assert all(torch.equal(a, b) for a, b in zip(clipped.weights, free.weights, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(clipped.parameters, free.parameters, strict=True))
 
 
 # --- the balance of encoder, decoder and discriminator
@@ -141,13 +141,9 @@ def logits_of_cost(cost: float, film: bool) -> torch.Tensor:
 def test_who_wins_by_more_than_the_margin_waits(real, fake, expected):
     recipe = small_recipe(equilibrium=0.68, equilibrium_margin=0.35)
     costs = logits_of_cost(real, True), logits_of_cost(fake, False), logits_of_cost(fake, False)
-    gates = _gates(recipe, *costs, lambda tensor: tensor)
+    gates = equilibrium_gates(recipe, *costs, lambda tensor: tensor)
     assert (gates["discriminator"].item(), gates["decoder"].item()) == expected
 
 
 def test_without_equilibrium_there_are_no_gates():
-    recipe = small_recipe()
-    torch.manual_seed(0)
-    networks = Networks(recipe)
-    inputs = torch.rand(2, 3, 48, 64), *torch.randn(2, 2, 16).unbind()
-    assert gradients(networks, recipe, *inputs).gates == {}
+    assert step_of(small_recipe()).gates == {}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from refilm.frames.metadata import FrameMetadata
-from refilm.frames.shots import find_shots, hold_out
+from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore, write_frames_from
+from refilm.training.sampler import hold_out_shots
 from tests.conftest import command
 
 RANDOM = np.random.default_rng(7)
@@ -96,16 +97,16 @@ def test_whole_shots_are_held_out_near_to_the_share():
     shots = film_of(*np.random.default_rng(1).integers(10, 300, 150).tolist())
     total = shots[-1].stop
     for share in (0.02, 0.1, 0.3):
-        held = hold_out(shots, share, seed=3)
+        held = hold_out_shots(shots, share, seed=3)
         assert abs(len(held) - share * total) <= 20 and np.array_equal(held, np.unique(held))
         chosen = set(held.tolist())
         assert all(set(one) <= chosen or not chosen & set(one) for one in shots)
-        assert np.array_equal(held, hold_out(shots, share, seed=3))
-        assert not np.array_equal(held, hold_out(shots, share, seed=4))
+        assert np.array_equal(held, hold_out_shots(shots, share, seed=3))
+        assert not np.array_equal(held, hold_out_shots(shots, share, seed=4))
 
 
 def test_a_film_is_never_held_out_whole():
-    assert len(hold_out(film_of(500), 0.1, 0)) == 0 == len(hold_out(film_of(500), 0.9, 0))
-    assert len(hold_out(film_of(100, 500), 0.1, 0)) == 100  # 100 of 600 is nearer to 60 than none
-    assert len(hold_out(film_of(200, 500), 0.1, 0)) == 0
-    assert len(hold_out(film_of(30, 30, 30), 0.0, 0)) == 0
+    assert len(hold_out_shots(film_of(500), 0.1, 0)) == 0 == len(hold_out_shots(film_of(500), 0.9, 0))
+    assert len(hold_out_shots(film_of(100, 500), 0.1, 0)) == 100  # 100 of 600 is nearer to 60 than none
+    assert len(hold_out_shots(film_of(200, 500), 0.1, 0)) == 0
+    assert len(hold_out_shots(film_of(30, 30, 30), 0.0, 0)) == 0

@@ -23,11 +23,16 @@ from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.training import loop
-from refilm.training.loop import Trainer, train
+from refilm.models.inference import decode_latents, encode_film, reconstruct_frames
+from refilm.training import loop, recorder
+from refilm.training.checkpoint import StateFolder
+from refilm.training.loop import train
 from refilm.training.optimiser import in_layout_of
-from refilm.training.schedule import FrameSampler, learning_rate, prefetch, preview_steps
+from refilm.training.recorder import TrainingCallbacks
+from refilm.training.sampler import FrameSampler, learning_rate, prefetch, preview_steps
+from refilm.training.trainer import Trainer
 from tests.conftest import ROOT, command, refused, small_recipe
+from tests.models import recipe_named
 
 CPU = torch.device("cpu")
 
@@ -44,14 +49,6 @@ def films(tmp_path):
     return [store_of(tmp_path / "one.h5", 13), store_of(tmp_path / "two.h5", 9)]
 
 
-def recipe_named(name, **values) -> Recipe:
-    return small_recipe(recipe=name, **(dict(RECIPES[name].defaults) | values))
-
-
-def ignore(preview):
-    pass
-
-
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in trainer.state().items()}
 
@@ -65,9 +62,9 @@ def same(one: dict, other: dict) -> bool:
 
 def test_an_epoch_shows_every_frame_of_every_film_once(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = FrameSampler([one, two], small_recipe())
-        drawn = np.concatenate([footage.indices(step) for step in range(33)])  # 132 frames: six epochs of 22
-        assert len(footage) == 22
+        sampler = FrameSampler([one, two], small_recipe())
+        drawn = np.concatenate([sampler.indices(step) for step in range(33)])  # 132 frames: six epochs of 22
+        assert len(sampler) == 22
         for epoch in range(6):
             assert sorted(drawn[22 * epoch : 22 * (epoch + 1)]) == list(range(22))
         assert Counter(drawn) == dict.fromkeys(range(22), 6)
@@ -76,18 +73,18 @@ def test_an_epoch_shows_every_frame_of_every_film_once(films):
 
 def test_equal_weights_show_every_film_equally_often(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = FrameSampler([one, two], small_recipe(film_weighting="equal"))
-        drawn = np.concatenate([footage.indices(step) for step in range(117)])  # 468: 18 epochs of 13, 26 of 9
+        sampler = FrameSampler([one, two], small_recipe(film_weighting="equal"))
+        drawn = np.concatenate([sampler.indices(step) for step in range(117)])  # 468: 18 epochs of 13, 26 of 9
     counts = Counter(drawn.tolist())
     assert {counts[n] for n in range(13)} == {18} and {counts[n] for n in range(13, 22)} == {26}
-    assert len(footage) == 22
+    assert len(sampler) == 22
 
 
-def test_shares_of_a_batch_make_the_batch(films):
+def test_the_shards_of_a_batch_make_the_batch(films):
     with FrameStore(films[0]) as film:
         whole, parts = (
             FrameSampler([film], small_recipe()),
-            [FrameSampler([film], small_recipe(), share=(n, 2)) for n in (0, 1)],
+            [FrameSampler([film], small_recipe(), shard=(n, 2)) for n in (0, 1)],
         )
         for step in (0, 3, 11):
             batch, halves = whole.load(step), [part.load(step) for part in parts]
@@ -108,29 +105,31 @@ def shots_film(path):
 def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path, capsys):
     recipe = small_recipe(holdout_fraction=0.25, steps=20)
     with FrameStore(shots_film(tmp_path / "shots.h5")) as film:
-        footage = FrameSampler([film], recipe)
-        drawn = set(np.concatenate([footage.indices(step) for step in range(18)]).tolist())
-    held = set(footage.held_out.tolist())
+        sampler = FrameSampler([film], recipe)
+        drawn = set(np.concatenate([sampler.indices(step) for step in range(18)]).tolist())
+    held = set(sampler.held_out.tolist())
     assert len(held) == 24 and min(held) % 24 == 0 and max(held) - min(held) == 23  # one whole shot
-    assert drawn == set(range(96)) - held and len(footage) == 72
-    assert set(footage.spread(999).tolist()) == drawn and set(footage.spread(999, held_out=True).tolist()) == held
-    trainer = train(recipe, [tmp_path / "shots.h5"], tmp_path / "model", CPU, ignore)
+    assert drawn == set(range(96)) - held and len(sampler) == 72
+    assert (
+        set(sampler.evenly_spaced(999).tolist()) == drawn and set(sampler.evenly_spaced(999, held_out=True).tolist()) == held
+    )
+    trainer = train(recipe, [tmp_path / "shots.h5"], tmp_path / "model", CPU)
     assert "held out: 24 of the 96 frames of shots\n" in capsys.readouterr().out
     with open(tmp_path / "model" / "training.csv") as file:
         last = list(csv.DictReader(file))[-1]
     with FrameStore(tmp_path / "shots.h5") as film:
         for column in ("seen_psnr", "held_out_psnr"):
-            frames = film.read(footage.spread(64, held_out=column == "held_out_psnr"))
-            squared = np.square(trainer.rebuild(frames).astype(float) - frames).mean()
+            indices = sampler.evenly_spaced(64, held_out=column == "held_out_psnr").tolist()
+            squared = np.square(reconstruct_frames(trainer.ema, film, indices).astype(float) - film.read(indices)).mean()
             assert float(last[column]) == pytest.approx(10 * np.log10(255**2 / squared), abs=0.01)
 
 
 def test_a_batch_holds_the_frames_that_its_numbers_say(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
-        footage = FrameSampler([one, two], small_recipe(batch_size=8, seed=3))
+        sampler = FrameSampler([one, two], small_recipe(batch_size=8, seed=3))
         both = np.concatenate([one[:], two[:]])
         for step in range(4):
-            assert np.array_equal(footage.load(step).frames.numpy(), both[footage.indices(step)])
+            assert np.array_equal(sampler.load(step).frames.numpy(), both[sampler.indices(step)])
 
 
 def test_a_step_is_a_function_of_seed_and_step_alone(films):
@@ -179,29 +178,31 @@ def test_previews_come_densely_first_and_at_the_end():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_parameter_of_every_network_learns(films, tmp_path, name):
     recipe = recipe_named(name, steps=3)
-    before = Trainer(recipe, CPU).networks.state_dict()
-    after = train(recipe, films, tmp_path / "model", CPU, ignore).networks.state_dict()
+    before = Trainer(recipe, CPU).model.state_dict()
+    after = train(recipe, films, tmp_path / "model", CPU).model.state_dict()
     still = [key for key in before if torch.equal(before[key], after[key])]
     assert still == []
 
 
 def test_it_learns_the_film(tmp_path):
-    """A film of four pictures is soon rebuilt better than by its mean, by every recipe."""
+    """A film of four pictures is soon reconstructed better than by its mean, by every recipe."""
     pictures = np.random.default_rng(1).integers(0, 256, (4, 6, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
     write_frames_from(tmp_path / "four.h5", 64, 48, FrameMetadata(Fraction(24)), [pictures])
     blind = np.square(pictures - pictures.mean(0)).mean()
     for name in ("larsen2015", "vae", "autoencoder"):
         recipe = recipe_named(name, steps=150, learning_rate=0.003, base_channels=16)
-        rebuilt = train(recipe, [tmp_path / "four.h5"], tmp_path / name, CPU, ignore).rebuild(pictures)
-        assert np.square(rebuilt.astype(float) - pictures).mean() < 0.35 * blind, name
+        trainer = train(recipe, [tmp_path / "four.h5"], tmp_path / name, CPU)
+        with FrameStore(tmp_path / "four.h5") as film:
+            reconstruction = reconstruct_frames(trainer.ema, film, range(4))
+        assert np.square(reconstruction.astype(float) - pictures).mean() < 0.35 * blind, name
 
 
 def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeypatch):
     recipe = small_recipe(steps=12)
-    whole = weights(train(recipe, films, tmp_path / "whole", CPU, ignore))
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "_REPORT_STEPS", 2)
+    whole = weights(train(recipe, films, tmp_path / "whole", CPU))
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
     real_step = Trainer.train_step
 
     for killed_before in (1, 2, 5, 6, 11):
@@ -214,60 +215,60 @@ def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeyp
 
         monkeypatch.setattr(Trainer, "train_step", dying)
         with pytest.raises(MemoryError):
-            train(recipe, films, folder, CPU, ignore)
+            train(recipe, films, folder, CPU)
         monkeypatch.setattr(Trainer, "train_step", real_step)
-        assert same(weights(train(recipe, films, folder, CPU, ignore)), whole), killed_before
+        assert same(weights(train(recipe, films, folder, CPU)), whole), killed_before
         with open(folder / "training.csv") as file:
             assert [int(row["step"]) for row in csv.DictReader(file)] == [2, 4, 6, 8, 10, 12]
 
 
 def test_prolonging_continues_and_does_not_start_over(films, tmp_path, capsys):
-    train(small_recipe(steps=4), films, tmp_path / "model", CPU, ignore)
-    longer = train(small_recipe(steps=6), films, tmp_path / "model", CPU, ignore)
+    train(small_recipe(steps=4), films, tmp_path / "model", CPU)
+    longer = train(small_recipe(steps=6), films, tmp_path / "model", CPU)
     assert longer.step == 6 and "continues after step 4 of 6" in capsys.readouterr().out
 
 
 def test_another_recipe_never_mixes_states(films, tmp_path, capsys):
     folder = tmp_path / "model"
     recipe, other = small_recipe(steps=4), small_recipe(steps=4, learning_rate=0.123)
-    first = weights(train(recipe, films, folder, CPU, ignore))
-    fresh = weights(train(other, films, tmp_path / "fresh", CPU, ignore))
-    assert same(weights(train(other, films, folder, CPU, ignore)), fresh)
+    first = weights(train(recipe, films, folder, CPU))
+    fresh = weights(train(other, films, tmp_path / "fresh", CPU))
+    assert same(weights(train(other, films, folder, CPU)), fresh)
     assert f"states of other recipes are kept ({recipe.state_key()})" in capsys.readouterr().out
-    assert same(weights(train(recipe, films, folder, CPU, ignore)), first)  # back again: nothing was lost
+    assert same(weights(train(recipe, films, folder, CPU)), first)  # back again: nothing was lost
     assert "continues after step 4 of 4" in capsys.readouterr().out
     with open(folder / "training.csv") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["4"]
 
 
 def test_a_shorter_training_is_no_part_of_a_longer(films, tmp_path):
-    train(small_recipe(steps=6), films, tmp_path / "model", CPU, ignore)
-    with pytest.raises(RefilmError, match="trained for 6 steps already, and its recipe now says 4"):
-        train(small_recipe(steps=4), films, tmp_path / "model", CPU, ignore)
+    train(small_recipe(steps=6), films, tmp_path / "model", CPU)
+    with pytest.raises(RefilmError, match="trained for 6 steps, and its recipe now has 4"):
+        train(small_recipe(steps=4), films, tmp_path / "model", CPU)
 
 
 def test_without_its_log_a_training_still_ends(films, tmp_path):
-    train(small_recipe(steps=4), films, tmp_path / "model", CPU, ignore)
+    train(small_recipe(steps=4), films, tmp_path / "model", CPU)
     (tmp_path / "model" / "training.csv").write_text("")
-    train(small_recipe(steps=6), films, tmp_path / "model", CPU, ignore)
+    train(small_recipe(steps=6), films, tmp_path / "model", CPU)
     with open(tmp_path / "model" / "training.csv") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["4", "6"]
 
 
 def test_an_adversary_of_no_weight_trains_on(films, tmp_path):
-    assert train(small_recipe(adversarial_ratio=0, steps=20), films, tmp_path / "model", CPU, ignore).step == 20
+    assert train(small_recipe(adversarial_ratio=0, steps=20), films, tmp_path / "model", CPU).step == 20
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "_REPORT_STEPS", 2)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
     recipe, folder = small_recipe(steps=6), tmp_path / "model"
-    whole = weights(train(recipe, films, folder, CPU, ignore))
+    whole = weights(train(recipe, films, folder, CPU))
     latest = max((folder / "state").rglob("step-*"))
     latest.write_bytes(latest.read_bytes()[:1000])
-    assert same(weights(train(recipe, films, folder, CPU, ignore)), whole)
-    kept = [load_file(file)["optimiser.encoder.usual"] for file in (folder / "state").rglob("step-*.safetensors")]
+    assert same(weights(train(recipe, films, folder, CPU)), whole)
+    kept = [load_file(file)["optimiser.encoder.norm_ema"] for file in (folder / "state").rglob("step-*.safetensors")]
     assert len(kept) == 2 and latest.with_suffix(".damaged").exists()
 
 
@@ -275,7 +276,7 @@ def test_no_two_processes_train_one_model(films, tmp_path):
     recipe, folder = small_recipe(), tmp_path / "model"
     folder.mkdir()
     (folder / "recipe.json").write_text("that of the other")
-    with loop.StateFolder(folder / "state", recipe).locked():
+    with StateFolder(folder / "state", recipe).locked():
         training = start_training(films, folder, recipe)
         _, said = training.communicate()
     assert training.returncode == 1 and "another process" in said
@@ -287,61 +288,85 @@ def test_a_file_system_without_locks_is_one_line(films, tmp_path, monkeypatch):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(RefilmError, match=r"no locks .*mount it with flock"):
-        train(small_recipe(), films, tmp_path / "model", CPU, ignore)
+    with pytest.raises(RefilmError, match=r"does not support locks .*mount it with flock"):
+        train(small_recipe(), films, tmp_path / "model", CPU)
 
 
 def test_what_was_trained_already_says_what_becomes_of_it(films, tmp_path):
     folder, recipe = tmp_path / "model", small_recipe(steps=2)
     words = [f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}", "--frames"]
-    train(recipe, films, folder, CPU, ignore)
+    train(recipe, films, folder, CPU)
     assert "restores it from its state" in refused(command("train_model", *words))
     shutil.rmtree(folder / "state")
-    assert "trains it anew, for its state is gone" in refused(command("train_model", *words))
+    assert "trains it from the beginning, since its state was deleted" in refused(command("train_model", *words))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "_REPORT_STEPS", 2)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
     real_step = Trainer.train_step
 
     def breaking(self, batch, total):
         if self.step == 5:
             with torch.no_grad():
-                self.networks.encoder.head.bias.fill_(float("nan"))
+                self.model.encoder.head.bias.fill_(float("nan"))
         return real_step(self, batch, total)
 
     monkeypatch.setattr(Trainer, "train_step", breaking)
-    with pytest.raises(RefilmError, match=r"not finite at step 6; the state after step 4 is kept in .*lower learning_rate"):
-        train(small_recipe(steps=20), films, tmp_path / "model", CPU, ignore)
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 1000.0)
-    with pytest.raises(RefilmError, match=r"not finite at step 6; no state had been kept\. .*lower learning_rate"):
-        train(small_recipe(steps=20), films, tmp_path / "other", CPU, ignore)
+    with pytest.raises(RefilmError, match=r"not finite at step 6; the checkpoint after step 4 is in .*lower learning_rate"):
+        train(small_recipe(steps=20), films, tmp_path / "model", CPU)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 1000.0)
+    with pytest.raises(RefilmError, match=r"not finite at step 6; no checkpoint had been written\. .*lower learning_rate"):
+        train(small_recipe(steps=20), films, tmp_path / "other", CPU)
     state = load_file(max((tmp_path / "model" / "state").rglob("step-*")))
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
 def test_the_average_is_the_model_and_lags_behind_the_weights(films, tmp_path):
-    trainer = train(small_recipe(steps=5, ema_decay=0.9), films, tmp_path / "model", CPU, ignore)
-    average, last = trainer.average.state_dict(), trainer.networks.state_dict()
+    trainer = train(small_recipe(steps=5, ema_decay=0.9), films, tmp_path / "model", CPU)
+    average, last = trainer.ema.state_dict(), trainer.model.state_dict()
     assert not any(torch.equal(average[name], last[name]) for name in average)
-    trainer = train(small_recipe(steps=5, ema_decay=0), films, tmp_path / "last", CPU, ignore)
-    average, last = trainer.average.state_dict(), trainer.networks.state_dict()
+    trainer = train(small_recipe(steps=5, ema_decay=0), films, tmp_path / "last", CPU)
+    average, last = trainer.ema.state_dict(), trainer.model.state_dict()
     assert all(torch.equal(average[name], last[name]) for name in average)
 
 
 def test_previews_show_the_same_frames_every_time(films, tmp_path):
     shown = []
-    train(small_recipe(steps=8), films, tmp_path / "model", CPU, shown.append)
+    train(small_recipe(steps=8), films, tmp_path / "model", CPU, TrainingCallbacks(on_preview=shown.append))
     assert [preview.step for preview in shown] == sorted(preview_steps(8)) and shown[-1].total == 8
-    assert all(np.array_equal(preview.originals, shown[0].originals) for preview in shown)
-    assert all(preview.rebuilt.shape == preview.originals.shape for preview in shown)
+    assert all(np.array_equal(preview.rows["film"], shown[0].rows["film"]) for preview in shown)
+    assert all(preview.rows["reconstruction"].shape == preview.rows["film"].shape for preview in shown)
+
+
+@pytest.mark.parametrize("name", ["larsen2015", "broad2016"])
+def test_a_preview_shows_what_the_results_show(films, tmp_path, name):
+    """Also where the frames of a batch change each other: previews of single frames decode the batches of the results."""
+    shown = []
+    callbacks = TrainingCallbacks(on_preview=shown.append)
+    trainer = train(recipe_named(name, steps=3), films, tmp_path / "model", CPU, callbacks)
+    originals, previewed = shown[-1].rows["film"], shown[-1].rows["reconstruction"]
+    results = []
+    for path in films:
+        with FrameStore(path) as film:
+            results.append(
+                np.concatenate(list(decode_latents(trainer.ema, np.concatenate([*encode_film(trainer.ema, film)]))))
+            )
+            results.append(film[:])
+    for original, preview in zip(originals, previewed, strict=True):
+        (found,) = [
+            frame
+            for frames, film in ((results[0], results[1]), (results[2], results[3]))
+            for frame, own in zip(frames, film, strict=True)
+            if np.array_equal(own, original)
+        ]
+        assert np.array_equal(preview, found)
 
 
 def test_frames_of_another_size_are_refused(films, tmp_path):
-    with pytest.raises(RefilmError, match=r"64x48 and the recipe's 64x32"):
-        train(small_recipe(frame_size="64x32"), films, tmp_path / "model", CPU, ignore)
+    with pytest.raises(RefilmError, match=r"64x48, but the recipe's frame_size is 64x32"):
+        train(small_recipe(frame_size="64x32"), films, tmp_path / "model", CPU)
 
 
 def test_the_optimiser_meets_every_tensor_in_the_weights_own_order(films, tmp_path):
@@ -350,7 +375,7 @@ def test_the_optimiser_meets_every_tensor_in_the_weights_own_order(films, tmp_pa
     other = torch.randn(4, 3, 2, 2)
     assert in_layout_of(weight, other).stride() == weight.stride()
     assert torch.equal(in_layout_of(weight, other), other)
-    trainer = train(small_recipe(steps=2), films, tmp_path / "model", CPU, ignore)
+    trainer = train(small_recipe(steps=2), films, tmp_path / "model", CPU)
     again = Trainer(small_recipe(steps=2), CPU)
     again.restore(2, trainer.state())
     for optimiser in again.optimisers.values():

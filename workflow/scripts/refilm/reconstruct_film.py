@@ -14,12 +14,13 @@ from refilm.core.files import atomic_write, check_space
 from refilm.core.progress import progress_bar
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.device import choose_device
-from refilm.models.inference import reconstruct_film
+from refilm.models.inference import decode_latents, encode_film
 from refilm.models.model_file import load_model
 
 
 def main(args) -> None:
-    networks, recipe = load_model(args.model, choose_device(args.device))
+    model = load_model(args.model, choose_device(args.device))
+    recipe = model.recipe
     with FrameStore(args.frames) as film:
         if (film.width, film.height) != recipe.size:
             raise RefilmError(
@@ -35,10 +36,12 @@ def main(args) -> None:
 
             def rebuilt_batches():
                 with progress_bar(f"reconstruct {name}", len(film), " frames") as bar:
-                    for start, batch_latents, batch in reconstruct_film(networks, recipe, film, args.noise):
-                        kept[start : start + len(batch)] = batch_latents
-                        yield batch
+                    start = 0
+                    for batch in encode_film(model, film, args.noise):
+                        kept[start : start + len(batch)] = batch
+                        start += len(batch)
                         bar.update(len(batch))
+                yield from decode_latents(model, kept)
 
             count = write_frames_from(args.reconstruction, film.width, film.height, film.metadata, rebuilt_batches())
         if count != len(film):

@@ -1,12 +1,13 @@
-"""Frames train a model: a VAE/GAN, or its plain relatives. Killed at any moment, the same command continues.
+"""Train a model on frames files. Killed at any moment, the same command continues.
 
     python -m refilm.train_model --frames results/frames/256x144/bikes.h5 --recipe "$(cat results/models/bikes/recipe.json)"
         --model results/models/bikes/model.safetensors
 
-Beside the model: training.csv, training.png, previews/, recipe.json, tensorboard/ where that is wanted, and state/, from
-which a killed run continues.
+Beside the model it writes training.csv, training.png, previews/, recipe.json, tensorboard/ if requested, and state/, from
+which a killed training continues.
 """
 
+import argparse
 import json
 import math
 import time
@@ -26,69 +27,93 @@ from refilm.rendering.curves import diagnose, draw_curves
 from refilm.rendering.previews import archive_other_recipes, write_preview
 from refilm.rendering.tensorboard import TensorBoardLogger
 from refilm.training.checkpoint import StateFolder
-from refilm.training.distributed import ProcessGroup, check_shares, local_device, spawn_processes
-from refilm.training.loop import Preview, train
+from refilm.training.distributed import ProcessGroup, check_shards, local_device, spawn_processes
+from refilm.training.log import Row
+from refilm.training.loop import train
+from refilm.training.recorder import Preview, TrainingCallbacks
 from refilm.training.trainer import Trainer
 
-_DRAWN_EVERY = 60.0  # seconds
+_SECONDS_BETWEEN_CURVES = 60.0
 
 
-def main(args) -> None:
+def main(args: argparse.Namespace) -> None:
     recipe, model = Recipe.from_json(args.recipe), Path(args.model)
     if not args.frames:
-        kept = StateFolder(model.parent / "state", recipe).latest() is not None
-        again = "restores it from its state" if kept else "trains it anew, for its state is gone"
+        resumable = StateFolder(model.parent / "state", recipe).latest() is not None
+        again = "restores it from its state" if resumable else "trains it from the beginning, since its state was deleted"
         raise RefilmError(f"{model}: this model was trained already: the same command again {again}")
     device, films, folder = choose_device(args.device), [Path(file) for file in args.frames], model.parent
-    check_shares(recipe, args.gpus, device, args.device)
-    with spawn_processes(args.gpus, device) as processes:
-        if processes.number:
-            train(recipe, films, folder, local_device(device), lambda _preview: None, processes=processes)
-        else:
-            trainer = _train(args, recipe, films, folder, local_device(device), processes)
-    if processes.number:
-        return
-    save_model(model, trainer.average, recipe, trainer.step)
-    draw_curves(folder / "training.csv", folder / "training.png", folder.name)
+    check_shards(recipe, args.gpus, device, args.device)
+    with spawn_processes(args.gpus, device) as group:
+        callbacks = FileCallbacks(folder, recipe, args.tensorboard) if group.is_main else None
+        trainer = _train(recipe, films, folder, local_device(device), callbacks, args.compile, group)
+    if group.is_main:
+        _finish(trainer, model)
+
+
+def _train(
+    recipe: Recipe,
+    films: list[Path],
+    folder: Path,
+    device: torch.device,
+    files: "FileCallbacks | None",
+    compiled: str,
+    group: ProcessGroup,
+) -> Trainer:
+    if files is None:
+        return train(recipe, films, folder, device, compiled=compiled, group=group)
+    callbacks = TrainingCallbacks(files.on_start, files.on_preview, files.on_row)
+    with files.tensorboard or nullcontext():
+        return train(recipe, films, folder, device, callbacks, compiled, group)
+
+
+def _finish(trainer: Trainer, model: Path) -> None:
+    """Write the model, and report what is not as it should be."""
+    log, picture = model.parent / "training.csv", model.parent / "training.png"
+    save_model(model, trainer.ema, trainer.step)
+    draw_curves(log, picture, model.parent.name)
     print(f"{model}: trained for {trainer.step} steps")
-    for title, said in diagnose(pd.read_csv(folder / "training.csv")).items():
-        print(f"{folder / 'training.png'}: {title}: {said}")
+    for title, problem in diagnose(pd.read_csv(log)).items():
+        print(f"{picture}: {title}: {problem}")
 
 
-def _train(args, recipe: Recipe, films: list[Path], folder: Path, device: torch.device, processes: ProcessGroup) -> Trainer:
-    """The training, with all that is written while it goes on."""
-    previews, key = folder / "previews", recipe.state_key()
-    drawn = -math.inf
-    events = TensorBoardLogger(folder / "tensorboard", folder / "training.csv", previews) if args.tensorboard else None
+class FileCallbacks:
+    """Writes recipe.json, previews, curves and TensorBoard events while a model trains."""
 
-    def begin() -> None:
-        with atomic_write(folder / "recipe.json") as partial:
-            partial.write_text(json.dumps(json.loads(recipe.to_json()), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        archive_other_recipes(previews, key)
+    def __init__(self, folder: Path, recipe: Recipe, tensorboard: bool):
+        self.folder, self.recipe, self.previews = folder, recipe, folder / "previews"
+        self.tensorboard = (
+            TensorBoardLogger(folder / "tensorboard", folder / "training.csv", self.previews) if tensorboard else None
+        )
+        self._drawn = -math.inf
 
-    def show(preview: Preview) -> None:
-        rows = {"film": preview.originals, "reconstruction": preview.rebuilt}
-        sheet = write_preview(previews, preview.step, preview.total, rows, folder.name, key)
-        if events:
-            events.add_sheet(preview.step, sheet)
+    def on_start(self) -> None:
+        """Called when no other process trains in the folder."""
+        text = json.dumps(json.loads(self.recipe.to_json()), indent=2, sort_keys=True) + "\n"
+        with atomic_write(self.folder / "recipe.json") as partial:
+            partial.write_text(text, encoding="utf-8")
+        archive_other_recipes(self.previews, self.recipe.state_key())
 
-    def watch(row: dict) -> None:
-        nonlocal drawn
-        if events:
-            events.add_row(row)
-        if time.monotonic() - drawn > _DRAWN_EVERY:
-            draw_curves(folder / "training.csv", folder / "training.png", folder.name)
-            drawn = time.monotonic()
+    def on_preview(self, preview: Preview) -> None:
+        sheet = write_preview(
+            self.previews, preview.step, preview.total, preview.rows, self.folder.name, self.recipe.state_key()
+        )
+        if self.tensorboard:
+            self.tensorboard.add_sheet(preview.step, sheet)
 
-    with events or nullcontext():
-        return train(recipe, films, folder, device, show, args.compile, processes, watch, begin)
+    def on_row(self, row: Row) -> None:
+        if self.tensorboard:
+            self.tensorboard.add_row(row)
+        if time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES:
+            draw_curves(self.folder / "training.csv", self.folder / "training.png", self.folder.name)
+            self._drawn = time.monotonic()
 
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--frames", required=True, nargs="*", help="frames files of the films that the model watches")
-    parser.add_argument("--recipe", required=True, help="all that decides the weights, as JSON")
-    parser.add_argument("--model", required=True, help="the model file to write; its folder keeps the rest")
+    parser.add_argument("--frames", required=True, nargs="*", help="frames files of the model's films")
+    parser.add_argument("--recipe", required=True, help="everything that decides the weights, as JSON")
+    parser.add_argument("--model", required=True, help="the model file to write; its folder holds the rest")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
     parser.add_argument("--gpus", type=int, default=1, help="how many GPUs of this machine share the training")
     parser.add_argument("--compile", default="auto", choices=["auto", "true", "false"], help="whether to compile the step")

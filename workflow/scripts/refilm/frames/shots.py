@@ -41,21 +41,6 @@ def find_shots(store: FrameStore) -> list[range]:
     return [range(first, end) for first, end in itertools.pairwise(borders)]
 
 
-def hold_out(shots: list[range], fraction: float, seed: int) -> np.ndarray:
-    """Frame numbers of whole shots chosen at random, sorted, int64 (n,): as near to `fraction` of all frames as adding
-    shots one by one gets, and never all of them. Empty where every shot is longer than that."""
-    missing = fraction * sum(map(len, shots))
-    taken, left = [], []
-    for shot in (shots[number] for number in np.random.default_rng(seed).permutation(len(shots))):
-        fits = len(shot) <= missing
-        (taken if fits else left).append(shot)
-        missing -= len(shot) * fits
-    shortest = min(left, key=len, default=range(0))
-    if len(left) > 1 and len(shortest) < 2 * missing:  # with it the total is nearer to the fraction than without
-        taken.append(shortest)
-    return np.sort(np.array([frame for shot in taken for frame in shot], dtype=np.int64))
-
-
 def _measure(store: FrameStore) -> tuple[np.ndarray, np.ndarray]:
     """(changes, even): changes[k - 1, n] is the difference of frames n and n - k, infinite where there is no such frame;
     even[n] is whether frame n has one even colour."""

@@ -1,35 +1,98 @@
-"""The networks of a recipe, together; and frames as pictures are kept, turned into what networks take, and back."""
+"""What a recipe is: its networks, and the exact gradients of a training step."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor, nn
 
 from refilm.config.recipe import Recipe
-from refilm.models import broad2016, larsen2015
 
 
-class Networks(nn.Module):
-    """Encoder, decoder and discriminator of one model; the last is None for recipes with pixel error only."""
+@dataclass(frozen=True)
+class Batch:
+    """Everything that a training step takes in.
+
+    frames: (B, H, W, 3) uint8, or (B,) int64 indices of frames that are on the device already; (B, 3, H, W) in [-1, 1] as
+    the networks take them. noise, prior: (B, latent_dim) standard normal, for the posterior and for prior samples.
+    """
+
+    frames: Tensor
+    noise: Tensor
+    prior: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with `function` applied to each tensor."""
+        return Batch(*map(function, self.tensors()))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, each.name) for each in fields(self))
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """How a step is computed.
+
+    autocast: of the networks' forward passes. Losses and backward passes must not run under it, or every large head would
+    be cast again. all_reduce_sum: sums a tensor over the processes that share the batch.
+    """
+
+    autocast: AbstractContextManager[None] = field(default_factory=nullcontext)
+    all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor
+
+
+@dataclass
+class StepResult:
+    """Gradients of one step, a list per optimiser in the order of `Model.trained_parameters`, and the metrics.
+
+    metrics: 0-dimensional tensors on the device; nothing here waits for the device.
+    gates: by optimiser, 1 where the step is to be applied and 0 where not; one without a gate always is.
+    """
+
+    gradients: dict[str, list[Tensor]]
+    metrics: dict[str, Tensor]
+    gates: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Model(nn.Module):
+    """The networks of one recipe. A subclass creates them as attributes, and says how they are trained and applied."""
 
     def __init__(self, recipe: Recipe):
         super().__init__()
-        family = broad2016 if recipe.recipe == "broad2016" else larsen2015
-        self.encoder = family.Encoder(recipe)
-        self.decoder = family.Decoder(recipe)
-        self.discriminator = family.Discriminator(recipe) if recipe.recipe in ("larsen2015", "broad2016") else None
-        self.to(memory_format=torch.channels_last)
+        self.recipe = recipe
 
-    def parts(self) -> dict[str, nn.Module]:
-        """Encoder, decoder and, where there is one, discriminator, by name."""
-        return {name: part for name, part in self.named_children() if part is not None}
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name, such as encoder, decoder and discriminator."""
+        return dict(self.named_children())
 
-    def weights(self) -> dict[str, list[nn.Parameter]]:
-        """The weights of each of the `parts`, in their order."""
-        return {name: list(part.parameters()) for name, part in self.parts().items()}
+    def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters of each optimiser, by name: here one for each network."""
+        return {name: list(network.parameters()) for name, network in self.networks().items()}
 
-    def heads(self) -> list[nn.Parameter]:
-        """The matrices that turn a whole picture into a posterior, or into one word about it."""
-        parts = [part for name, part in self.parts().items() if name != "decoder"]
-        return [layer.weight for part in parts for layer in part.modules() if isinstance(layer, nn.Linear)]
+    def head_weights(self) -> list[nn.Parameter]:
+        """The matrices that sum a whole frame; they learn at `recipe.head_lr_scale` times the learning rate."""
+        raise NotImplementedError
+
+    def gradients(self, batch: Batch, context: StepContext) -> StepResult:
+        """The gradients of a batch, whose frames are (B, 3, H, W) in [-1, 1]."""
+        raise NotImplementedError
+
+    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> mean and log-variance of the posterior, (B, latent_dim) each, float32."""
+        raise NotImplementedError
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, latent_dim) float32 -> (B, 3, H, W) in [-1, 1], float32."""
+        raise NotImplementedError
+
+    def posterior_std(self, log_variance: Tensor) -> Tensor:
+        """Standard deviation of the posterior: (B, latent_dim)."""
+        return (0.5 * log_variance).exp()
+
+    def prior_latents(self, normal: Tensor) -> Tensor:
+        """Latents of the prior from standard normal numbers: (B, latent_dim) both."""
+        return normal
 
 
 def to_network(frames: Tensor) -> Tensor:
@@ -40,3 +103,8 @@ def to_network(frames: Tensor) -> Tensor:
 def to_frames(frames: Tensor) -> Tensor:
     """(B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3), rounded: the inverse of `to_network`."""
     return frames.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """The tensor in float32 at least: losses are not computed in bfloat16."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

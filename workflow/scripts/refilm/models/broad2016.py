@@ -1,34 +1,53 @@
-"""The networks of the 2016 code, "Autoencoding Blade Runner", layer by layer.
+"""`broad2016`: the 2016 code, "Autoencoding Blade Runner", as it in effect trained, under the TensorFlow of its time.
 
-5x5 convolutions of stride 2, padded as TensorFlow pads ("SAME": one pixel before, two after), biases everywhere, batch
-norm on the statistics of the batch at hand, in training and after it: 2016 had no other mode. So a frame's rebuilding
-depends on the frames beside it in its batch, near-black batches are lifted to grey, and the picture jumps where one
-batch ends and the next begins. That is how the film looked; `larsen2015` is the recipe without it.
+Layers: 5x5 convolutions of stride 2, padded as TensorFlow pads ("SAME": one pixel before, two after), biases everywhere,
+batch norm with the statistics of the current batch in training and inference: 2016 had no other mode. So a frame's
+reconstruction depends on the frames beside it in its batch, near-black batches turn grey, and the picture jumps at the
+boundary of batches. That is how the film looked; `larsen2015` is the recipe without it. Shapes are given for frames of
+256x144 and w base channels (80 in 2016).
 
-Shapes are given for frames of 256x144 and base width w (80 in 2016).
+Losses, on sigmoids, with means everywhere:
+
+    kl       = mean over batch and latents of the KL divergence      (here kl_weight 1/latent_dim times the sum over latents)
+    features = mean over the discriminator's four layers, after their activation, of the mean squared difference
+    gan      = (bce(real, 1) + bce(reconstruction, 0) + bce(prior sample, 0)) / 6, divided by the batch size once more
+    e_loss   = kl + features
+    g_loss   = gamma * features - gan            minimax, not the non-saturating form; gamma 2.5
+    d_loss   = gan
+
+The lists of variables were swapped: "e_loss" trained the decoder, and "g_loss" the encoder. The name of the encoder's
+log-variance head is in both lists, so both train it. So the decoder learned feature loss alone, without an adversary, and
+the encoder learned feature loss and to fool the discriminator, with no prior but the bounds of its tanh. Priors are drawn
+from U(-1, 1). Three Adam optimisers step at once, on gradients at the same parameters. Losses were clipped at 100 and
+sigmoids at 1e-10, which no training reaches.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import grad
 from torch.nn import functional as F
 
 from refilm.config.recipe import Recipe
+from refilm.models.base import Batch, Model, StepContext, StepResult, full_precision
 from refilm.models.layers import Linear32, bottleneck_size
+from refilm.models.losses import kl_divergence, reconstruction_metrics, sample_posterior
 
-_SPREAD = 0.02  # standard deviation of the first weights
+_INIT_STD = 0.02  # standard deviation of the initial weights
 
 
 class Encoder(nn.Module):
-    """A frame becomes a posterior. (B, 3, H, W) -> mean in [-1, 1], log-variance in [-.5, .5]: (B, latent), float32."""
+    """Frames to posteriors. (B, 3, H, W) -> mean in [-1, 1], log-variance in [-.5, .5]: (B, latent_dim), float32."""
 
     def __init__(self, recipe: Recipe):
         super().__init__()
-        w, (rows, columns) = recipe.base_channels, bottleneck_size(recipe.frame_size)
+        w, (rows, columns) = recipe.base_channels, bottleneck_size(recipe.size)
         self.layers = nn.Sequential(  #                                              (B,  3, 144, 256)
-            _Halve(3, w), nn.LeakyReLU(0.2),  #                                      (B,  w,  72, 128)
-            _Halve(w, 2 * w), _BatchNorm(2 * w), nn.LeakyReLU(0.2),  #               (B, 2w,  36,  64)
-            _Halve(2 * w, 4 * w), _BatchNorm(4 * w), nn.LeakyReLU(0.2),  #           (B, 4w,  18,  32)
-            _Halve(4 * w, 8 * w), _BatchNorm(8 * w), nn.LeakyReLU(0.2),  #           (B, 8w,   9,  16)
+            _Downsample(3, w), nn.LeakyReLU(0.2),  #                                      (B,  w,  72, 128)
+            _Downsample(w, 2 * w), _BatchNorm(2 * w), nn.LeakyReLU(0.2),  #               (B, 2w,  36,  64)
+            _Downsample(2 * w, 4 * w), _BatchNorm(4 * w), nn.LeakyReLU(0.2),  #           (B, 4w,  18,  32)
+            _Downsample(4 * w, 8 * w), _BatchNorm(8 * w), nn.LeakyReLU(0.2),  #           (B, 8w,   9,  16)
         )  # fmt: skip
         self.mean_head = _linear(8 * w * rows * columns, recipe.latent_dim)
         self.log_variance_head = _linear(8 * w * rows * columns, recipe.latent_dim)
@@ -39,37 +58,37 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A latent becomes a frame. (B, latent) float32 -> (B, 3, H, W) in [-1, 1], float32."""
+    """Latents to frames. (B, latent_dim) float32 -> (B, 3, H, W) in [-1, 1], float32."""
 
     def __init__(self, recipe: Recipe):
         super().__init__()
         w = recipe.base_channels
-        self.bottom = (8 * w, *bottleneck_size(recipe.frame_size))
-        self.head = _linear(recipe.latent_dim, self.bottom[0] * self.bottom[1] * self.bottom[2])
+        self.bottleneck = (8 * w, *bottleneck_size(recipe.size))
+        self.head = _linear(recipe.latent_dim, self.bottleneck[0] * self.bottleneck[1] * self.bottleneck[2])
         self.layers = nn.Sequential(  #                                              (B, 8w,   9,  16)
             _BatchNorm(8 * w), nn.ReLU(),
-            _Double(8 * w, 4 * w), _BatchNorm(4 * w), nn.ReLU(),  #                  (B, 4w,  18,  32)
-            _Double(4 * w, 2 * w), _BatchNorm(2 * w), nn.ReLU(),  #                  (B, 2w,  36,  64)
-            _Double(2 * w, w), _BatchNorm(w), nn.ReLU(),  #                          (B,  w,  72, 128)
-            _Double(w, 3),  #                                                        (B,  3, 144, 256)
+            _Upsample(8 * w, 4 * w), _BatchNorm(4 * w), nn.ReLU(),  #                  (B, 4w,  18,  32)
+            _Upsample(4 * w, 2 * w), _BatchNorm(2 * w), nn.ReLU(),  #                  (B, 2w,  36,  64)
+            _Upsample(2 * w, w), _BatchNorm(w), nn.ReLU(),  #                          (B,  w,  72, 128)
+            _Upsample(w, 3),  #                                                        (B,  3, 144, 256)
         )  # fmt: skip
 
     def forward(self, latents: Tensor) -> Tensor:
-        seed = self.head(latents).unflatten(1, self.bottom)
-        return self.layers(seed.contiguous(memory_format=torch.channels_last)).float().tanh()
+        features = self.head(latents).unflatten(1, self.bottleneck)
+        return full_precision(self.layers(features.contiguous(memory_format=torch.channels_last))).tanh()
 
 
 class Discriminator(nn.Module):
-    """Is it film? (B, 3, H, W) -> logits (B,), float32, and the features of its four layers, after their activation."""
+    """Frames to logits of being film, (B,) float32, and the features of the four layers after their activation."""
 
     def __init__(self, recipe: Recipe):
         super().__init__()
-        w, (rows, columns) = recipe.base_channels, bottleneck_size(recipe.frame_size)
+        w, (rows, columns) = recipe.base_channels, bottleneck_size(recipe.size)
         self.layers = nn.ModuleList([
-            nn.Sequential(_Halve(3, w), nn.LeakyReLU(0.2)),  #                                  (B,  w,  72, 128)
-            nn.Sequential(_Halve(w, 2 * w), _BatchNorm(2 * w), nn.LeakyReLU(0.2)),  #           (B, 2w,  36,  64)
-            nn.Sequential(_Halve(2 * w, 4 * w), _BatchNorm(4 * w), nn.LeakyReLU(0.2)),  #       (B, 4w,  18,  32)
-            nn.Sequential(_Halve(4 * w, 8 * w), _BatchNorm(8 * w), nn.LeakyReLU(0.2)),  #       (B, 8w,   9,  16)
+            nn.Sequential(_Downsample(3, w), nn.LeakyReLU(0.2)),  #                                  (B,  w,  72, 128)
+            nn.Sequential(_Downsample(w, 2 * w), _BatchNorm(2 * w), nn.LeakyReLU(0.2)),  #           (B, 2w,  36,  64)
+            nn.Sequential(_Downsample(2 * w, 4 * w), _BatchNorm(4 * w), nn.LeakyReLU(0.2)),  #       (B, 4w,  18,  32)
+            nn.Sequential(_Downsample(4 * w, 8 * w), _BatchNorm(8 * w), nn.LeakyReLU(0.2)),  #       (B, 8w,   9,  16)
         ])  # fmt: skip
         self.head = _linear(8 * w * rows * columns, 1)
 
@@ -80,22 +99,103 @@ class Discriminator(nn.Module):
         return self.head(features[-1].flatten(1)).squeeze(1), features[1:]
 
 
-class _Halve(nn.Conv2d):
+class Broad2016(Model):
+    """Encoder, decoder and discriminator of the 2016 code."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__(recipe)
+        self.encoder = Encoder(recipe)
+        self.decoder = Decoder(recipe)
+        self.discriminator = Discriminator(recipe)
+
+    def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """The log-variance head is in two lists, as it was."""
+        parameters = super().trained_parameters()
+        parameters["decoder"] += list(self.encoder.log_variance_head.parameters())
+        return parameters
+
+    def head_weights(self) -> list[nn.Parameter]:
+        return [self.encoder.mean_head.weight, self.encoder.log_variance_head.weight, self.discriminator.head.weight]
+
+    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.encoder(frames)
+        return mean, log_variance
+
+    def decode(self, latents: Tensor) -> Tensor:
+        frames: Tensor = self.decoder(latents)
+        return frames
+
+    def prior_latents(self, normal: Tensor) -> Tensor:
+        """Of U(-1, 1), by the distribution function of the normal numbers."""
+        return torch.erf(normal / math.sqrt(2.0))
+
+    def gradients(self, batch: Batch, context: StepContext) -> StepResult:
+        recipe, frames, parameters = self.recipe, batch.frames, self.trained_parameters()
+        with context.autocast:
+            mean, log_variance = self.encoder(frames)
+            recon = self.decoder(sample_posterior(mean, log_variance, batch.noise, recipe.noise))
+            with torch.no_grad():  # only the discriminator learns from prior samples
+                samples = self.decoder(self.prior_latents(batch.prior))
+            real_logits, real_features = self.discriminator(frames)
+            recon_logits, recon_features = self.discriminator(recon)
+            prior_logits, _ = self.discriminator(samples)
+
+        kl = recipe.kl_weight * kl_divergence(mean, log_variance).mean()
+        features = layer_loss(recon_features, real_features, recipe.similarity_layers)
+        gan = gan_loss(real_logits, recon_logits, prior_logits)
+
+        # Each derivative once: of gan and of features at the reconstruction, then through decoder and encoder.
+        gan_grad, *discriminator_grads = grad(gan, [recon, *parameters["discriminator"]], retain_graph=True)
+        (feature_grad,) = grad(features, [recon], retain_graph=True)
+        decoder_grads = grad([kl, recon], parameters["decoder"], [torch.ones_like(kl), feature_grad], retain_graph=True)
+        encoder_grads = grad([recon], parameters["encoder"], [float(recipe.gamma) * feature_grad - gan_grad])
+
+        with torch.no_grad():
+            metrics = reconstruction_metrics(mean, log_variance, recon, frames) | {
+                "feature_loss": features,
+                "l_gan": gan,
+                "d_real": real_logits.sigmoid().mean(),
+                "d_recon": recon_logits.sigmoid().mean(),
+                "d_prior": prior_logits.sigmoid().mean(),
+            }
+        gradients = {
+            "encoder": list(encoder_grads),
+            "decoder": list(decoder_grads),
+            "discriminator": discriminator_grads,
+        }
+        return StepResult(gradients, metrics)
+
+
+def layer_loss(recon: list[Tensor], real: list[Tensor], layers: tuple[int, ...]) -> Tensor:
+    """Mean squared difference of each layer's features, averaged over the layers."""
+    terms = [F.mse_loss(full_precision(recon[n - 1]), full_precision(real[n - 1].detach())) for n in layers]
+    return torch.stack(terms).mean()
+
+
+def gan_loss(real: Tensor, recon: Tensor, prior: Tensor) -> Tensor:
+    """The discriminator's loss from logits (B,): binary cross-entropies, divided by six and by the batch size."""
+    total = F.softplus(-real).mean() + F.softplus(recon).mean() + F.softplus(prior).mean()
+    return total / 6 / len(real)
+
+
+class _Downsample(nn.Conv2d):
+    """Half the size, by a 5x5 convolution of stride 2 with TensorFlow's padding."""
+
     def __init__(self, channels: int, out: int):
         super().__init__(channels, out, 5, stride=2)
-        nn.init.trunc_normal_(self.weight, std=_SPREAD, a=-2 * _SPREAD, b=2 * _SPREAD)
+        nn.init.trunc_normal_(self.weight, std=_INIT_STD, a=-2 * _INIT_STD, b=2 * _INIT_STD)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.pad(x, (1, 2, 1, 2)))
 
 
-class _Double(nn.ConvTranspose2d):
-    """The transpose of `_Halve`: what would lie one pixel before the picture and two after it is cut off."""
+class _Upsample(nn.ConvTranspose2d):
+    """The transpose of `_Downsample`: one pixel before the frame and two after it are cut off."""
 
     def __init__(self, channels: int, out: int):
         super().__init__(channels, out, 5, stride=2, padding=1)
-        nn.init.normal_(self.weight, std=_SPREAD)
+        nn.init.normal_(self.weight, std=_INIT_STD)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,11 +203,11 @@ class _Double(nn.ConvTranspose2d):
 
 
 class _BatchNorm(nn.Module):
-    """Batch norm by the batch at hand, always."""
+    """Batch norm with the statistics of the current batch, always."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.weight = nn.Parameter(1 + _SPREAD * torch.randn(channels))
+        self.weight = nn.Parameter(1 + _INIT_STD * torch.randn(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,6 +216,6 @@ class _BatchNorm(nn.Module):
 
 def _linear(inputs: int, outputs: int) -> Linear32:
     layer = Linear32(inputs, outputs)
-    nn.init.normal_(layer.weight, std=_SPREAD)
+    nn.init.normal_(layer.weight, std=_INIT_STD)
     nn.init.zeros_(layer.bias)
     return layer

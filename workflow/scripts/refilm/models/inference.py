@@ -1,59 +1,178 @@
-"""A film through a model: read, encode, decode and hand on, at the rate of the bare networks."""
+"""Films through a model: frames to latents, latents to frames, and frames from the prior.
 
-from collections.abc import Iterator
+All frames are computed in batches of one size, aligned from the first frame of the film, so that a frame's reconstruction is
+the same in previews, stills, clips and videos. Where the frames of a batch change each other (`mixes_batch`) the batches
+are those of the training, and whole batches are decoded even if few of their frames are wanted.
+"""
+
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from refilm.config.recipe import Recipe
 from refilm.frames.store import FrameStore
-from refilm.models.base import Networks, to_frames, to_network
+from refilm.models.base import Model, to_frames, to_network
 from refilm.models.device import autocast, compute_type
 from refilm.models.rng import generator_for
 
 BATCH = 32
+# The purpose in the seed of the noise dial. Another word would give every film other noise.
+_NOISE_PURPOSE = "rebuilding"
 
 
-def batch_size(recipe: Recipe) -> int:
-    """Frames that are rebuilt together. With `broad2016` they change each other: as many as in training, as in 2016."""
-    return recipe.batch_size if recipe.recipe == "broad2016" else BATCH
+class Latents(Protocol):
+    """Latents of a film, a row per frame: an array (N, latent_dim), a LatentStore, or anything that gives slices of rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: slice, /) -> np.ndarray: ...
+
+
+def inference_batch(model: Model) -> int:
+    """Frames that are computed together."""
+    return model.recipe.batch_size if model.recipe.spec.mixes_batch else BATCH
+
+
+def batch_ranges(count: int, batch: int) -> list[tuple[range, range]]:
+    """(frames of a batch, those of them that are its own) for a film of `count` frames, in order.
+
+    Every batch has the same size: the last begins early enough to be full. A film shorter than a batch is one range.
+    """
+    ranges = []
+    for start in range(0, count, batch):
+        first, end = max(0, min(start, count - batch)), min(count, start + batch)
+        ranges.append((range(first, min(count, first + batch)), range(start, end)))
+    return ranges
 
 
 @torch.no_grad()
-def reconstruct_film(networks: Networks, recipe: Recipe, film: FrameStore, noise: float = 0.0) -> Iterator[tuple]:
-    """(first index, latents float32 (n, latent), frames uint8 (n, H, W, 3)) of consecutive batches, in order.
+def encode_film(model: Model, film: FrameStore, noise: float = 0.0) -> Iterator[np.ndarray]:
+    """The latents of consecutive frames, float32 (n, latent_dim) at a time, from the first to the last frame.
 
-    The latents are the posterior's means. With `noise` the frames are rebuilt from samples of the posterior, its standard
-    deviation multiplied by so much; a frame's sample depends on its number and the recipe's seed alone.
-
-    Every batch has the same size, so that every frame is computed alike: the last takes in frames of the one before, or,
-    where the film is shorter than a batch, its last frame again.
+    They are the means of the posterior. With `noise` they are samples of it, with its standard deviation multiplied by that
+    much; a frame's sample depends only on its index and the recipe's seed.
     """
-    device, batch = next(networks.parameters()).device, batch_size(recipe)
-    dtype = compute_type(device, recipe.precision)
-    starts = range(0, len(film), batch)
-    firsts = [max(0, min(start, len(film) - batch)) for start in starts]
+    batch = inference_batch(model)
+    ranges = batch_ranges(len(film), batch)
     with ThreadPoolExecutor(1, "read-frames") as reader:
-        following = reader.submit(film.__getitem__, slice(0, batch))
-        for start, first, next_first in zip(starts, firsts, [*firsts[1:], len(film)], strict=True):
-            frames = following.result()
-            following = reader.submit(film.__getitem__, slice(next_first, next_first + batch))
-            if len(frames) < batch:
-                frames = np.concatenate([frames, np.repeat(frames[-1:], batch - len(frames), axis=0)])
-            with autocast(device, dtype):
-                latents, log_variance = networks.encoder(to_network(torch.from_numpy(frames).to(device)))
-                samples = latents
-                if noise:
-                    deviation = (0.5 * log_variance).exp() if recipe.recipe != "autoencoder" else 1.0
-                    samples = latents + noise * deviation * _noise_of(first, batch, recipe).to(device)
-                rebuilt = to_frames(networks.decoder(samples))
-            own = slice(start - first, min(batch, len(film) - first))
-            yield start, latents[own].float().cpu().numpy(), rebuilt[own].cpu().numpy()
+        pending = reader.submit(_read, film, ranges[0][0])
+        for n, (frames, own) in enumerate(ranges):
+            pixels = pending.result()
+            if n + 1 < len(ranges):
+                pending = reader.submit(_read, film, ranges[n + 1][0])
+            latents = _encode(model, pixels, batch, frames.start, noise)
+            yield latents[own.start - frames.start :][: len(own)].cpu().numpy()
 
 
-def _noise_of(first: int, count: int, recipe: Recipe) -> Tensor:
-    """Standard normal (count, latent), row n a function of the seed and of frame first + n."""
-    generators = (generator_for(recipe.seed, "rebuilding", first + n) for n in range(count))
-    return torch.stack([torch.randn(recipe.latent_dim, generator=generator) for generator in generators])
+@torch.no_grad()
+def decode_latents(model: Model, latents: Latents, first: int = 0, end: int | None = None) -> Iterator[np.ndarray]:
+    """Frames `first` to `end` of the film whose latents these are, uint8 (n, H, W, 3) at a time, in order.
+
+    latents: a LatentStore or an array (N, latent_dim), from the first frame of the film on.
+    """
+    batch, end = inference_batch(model), len(latents) if end is None else min(end, len(latents))
+    for frames, own in batch_ranges(len(latents), batch):
+        wanted = range(max(own.start, first), min(own.stop, end))
+        if wanted:
+            decoded = _decode(model, np.asarray(latents[frames.start : frames.stop]), batch)
+            yield decoded[wanted.start - frames.start :][: len(wanted)].cpu().numpy()
+
+
+@torch.no_grad()
+def decode_frames(model: Model, latents: Latents, indices: Sequence[int]) -> np.ndarray:
+    """Any frames of the film whose latents these are: uint8 (n, H, W, 3), in the order of `indices`."""
+    batch = inference_batch(model)
+    if not model.recipe.spec.mixes_batch:
+        wanted = np.concatenate([np.asarray(latents[index : index + 1]) for index in indices])
+        return np.concatenate([_decode(model, part, batch)[: len(part)].cpu().numpy() for part in _parts(wanted, batch)])
+    frames = {}
+    for whole, own in batch_ranges(len(latents), batch):
+        if wanted_here := [index for index in set(indices) if index in own]:
+            decoded = _decode(model, np.asarray(latents[whole.start : whole.stop]), batch).cpu().numpy()
+            frames |= {index: decoded[index - whole.start] for index in wanted_here}
+    return np.stack([frames[index] for index in indices])
+
+
+@torch.no_grad()
+def reconstruct_frames(model: Model, film: FrameStore, indices: Sequence[int]) -> np.ndarray:
+    """Any frames of a film, encoded and decoded without noise: uint8 (n, H, W, 3), in the order of `indices`."""
+    batch = inference_batch(model)
+    if model.recipe.spec.mixes_batch:
+        return decode_frames(model, _LazyLatents(model, film), indices)
+    parts = _parts(film.read(indices), batch)
+    return np.concatenate([_decode_tensor(model, _encode(model, part, batch))[: len(part)].cpu().numpy() for part in parts])
+
+
+class _LazyLatents:
+    """The latents of a film, as `encode_film` gives them, computed for the slice that is read."""
+
+    def __init__(self, model: Model, film: FrameStore):
+        self.model, self.film = model, film
+
+    def __len__(self) -> int:
+        return len(self.film)
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        batch, parts = inference_batch(self.model), []
+        for whole, own in batch_ranges(len(self.film), batch):
+            wanted = range(max(own.start, frames.start), min(own.stop, frames.stop))
+            if wanted:
+                latents = _encode(self.model, _read(self.film, whole), batch)
+                parts.append(latents[wanted.start - whole.start :][: len(wanted)].cpu().numpy())
+        return np.concatenate(parts)
+
+
+@torch.no_grad()
+def sample_prior(model: Model, normal: Tensor) -> np.ndarray:
+    """Frames decoded from the prior: uint8 (n, H, W, 3), from standard normal numbers (n, latent_dim).
+
+    Where the frames of a batch change each other, the last batch is filled from the first ones.
+    """
+    batch, device = inference_batch(model), next(model.parameters()).device
+    filled = normal[torch.arange(-(-len(normal) // batch) * batch) % len(normal)]
+    latents = model.prior_latents(filled.to(device))
+    frames = [_decode_tensor(model, part).cpu().numpy() for part in latents.split(batch)]
+    return np.concatenate(frames)[: len(normal)]
+
+
+def _parts(values: np.ndarray, batch: int) -> list[np.ndarray]:
+    return [values[start : start + batch] for start in range(0, len(values), batch)]
+
+
+def _read(film: FrameStore, frames: range) -> np.ndarray:
+    return film[frames.start : frames.stop]
+
+
+def _encode(model: Model, pixels: np.ndarray, batch: int, first: int = 0, noise: float = 0.0) -> Tensor:
+    """uint8 (n, H, W, 3) -> float32 (batch, latent_dim); fewer frames than a batch are filled up with the last one."""
+    device = next(model.parameters()).device
+    with autocast(device, compute_type(device, model.recipe.precision)):
+        mean, log_variance = model.encode(to_network(torch.from_numpy(_filled(pixels, batch)).to(device)))
+        if noise:
+            mean = mean + noise * model.posterior_std(log_variance) * _noise(model, first, batch).to(device)
+    return mean.float()
+
+
+def _decode(model: Model, latents: np.ndarray, batch: int) -> Tensor:
+    """float32 (n, latent_dim) -> uint8 (batch, H, W, 3); fewer latents than a batch are filled up with the last ones."""
+    filled = _filled(np.asarray(latents, np.float32), batch)
+    return _decode_tensor(model, torch.from_numpy(filled).to(next(model.parameters()).device))
+
+
+def _decode_tensor(model: Model, latents: Tensor) -> Tensor:
+    with autocast(latents.device, compute_type(latents.device, model.recipe.precision)):
+        return to_frames(model.decode(latents))
+
+
+def _filled(values: np.ndarray, batch: int) -> np.ndarray:
+    missing = batch - len(values)
+    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing > 0 else values
+
+
+def _noise(model: Model, first: int, count: int) -> Tensor:
+    """Standard normal (count, latent_dim), row n a function of the seed and of frame first + n."""
+    generators = (generator_for(model.recipe.seed, _NOISE_PURPOSE, first + n) for n in range(count))
+    return torch.stack([torch.randn(model.recipe.latent_dim, generator=generator) for generator in generators])

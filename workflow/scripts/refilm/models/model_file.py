@@ -11,31 +11,32 @@ import refilm
 from refilm.config.recipe import Recipe
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write
-from refilm.models.base import Networks
+from refilm.models.base import Model
+from refilm.models.registry import build_model
 
 
-def save_model(path: Path | str, networks: Networks, recipe: Recipe, steps: int) -> None:
-    """Write the networks; the file appears under its name when it is whole."""
+def save_model(path: Path | str, model: Model, steps: int) -> None:
+    """Write the weights; the file appears under its name when it is complete."""
     metadata = {
         "format": "pt",
-        "recipe": recipe.to_json(),
+        "recipe": model.recipe.to_json(),
         "steps": str(steps),
         "refilm": refilm.__version__,
         "torch": torch.__version__,
     }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in networks.state_dict().items()}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_write(Path(path)) as partial:
         save_file(weights, partial, metadata)
 
 
-def load_model(path: Path | str, device: torch.device) -> tuple[Networks, Recipe]:
-    """The networks, ready to rebuild (no gradients), and their recipe. Raises RefilmError if it is no model."""
+def load_model(path: Path | str, device: torch.device) -> Model:
+    """The model on the device, ready for inference. Raises RefilmError if the file is not a model of this version."""
     try:
         with safe_open(path, "pt") as file:
             recipe = Recipe.from_json((file.metadata() or {}).get("recipe", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        networks = Networks(recipe)
-        networks.load_state_dict(weights)
+        model = build_model(recipe)
+        model.load_state_dict(weights)
     except (SafetensorError, RuntimeError, json.JSONDecodeError, RefilmError) as error:
-        raise RefilmError(f"{path}: this is not a model of this refilm: {' '.join(str(error).split())[:300]}") from error
-    return networks.to(device).eval().requires_grad_(False), recipe
+        raise RefilmError(f"{path}: not a model of this version of refilm: {' '.join(str(error).split())[:300]}") from error
+    return model.to(device).eval().requires_grad_(False)

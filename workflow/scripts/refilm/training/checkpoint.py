@@ -1,10 +1,10 @@
-"""The state of a training: written whole or not at all, keyed by the recipe, held by one process at a time.
+"""The state of a training: written atomically, keyed by the recipe, locked by one process at a time.
 
 state/
     lock                             held with flock by the process that trains
     1f0c63a4e2d1/                    a folder for each recipe that was trained here, by its key
-        step-000001200.safetensors   networks, their average, optimiser; the two latest are kept
-        training.csv                 as it was then
+        step-000001200.safetensors   model, its moving average, optimisers; the two latest are kept
+        training.csv                 as it was at that step
 """
 
 import fcntl
@@ -35,7 +35,7 @@ class StateFolder:
 
     @contextmanager
     def locked(self):
-        """Hold the folder. Raises RefilmError if another process trains in it; a process that dies lets go of it."""
+        """Lock the folder. Raises RefilmError if another process trains in it. A process that dies releases its lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.root / "lock", "a+") as lock:
             try:
@@ -48,18 +48,18 @@ class StateFolder:
                 ) from None
             except OSError as error:
                 raise RefilmError(
-                    f"{self.root}: its file system has no locks ({error.strerror}), without which two trainings could write "
-                    "here: mount it with flock, or put results/ on another"
+                    f"{self.root}: the file system does not support locks ({error.strerror}), so two trainings could write "
+                    "here: mount it with flock, or put results/ on another one"
                 ) from error
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}")
             lock.flush()
-            for partial in self.folder.glob(".*.part*"):  # of a process that was killed while it wrote
+            for partial in self.folder.glob(".*.part*"):  # of a process that was killed while writing
                 partial.unlink()
             yield self
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], log: Path) -> None:
-        """Write the state after `step` steps, with the log so far, and let go of all but the latest two."""
+        """Write the checkpoint after `step` steps, with the log so far, and delete all but the latest two."""
         with atomic_write(self.folder / log.name) as partial:
             partial.write_bytes(log.read_bytes())
         metadata = {"recipe": self.recipe.to_json(), "refilm": refilm.__version__}
@@ -69,16 +69,17 @@ class StateFolder:
             old.unlink()
 
     def load(self, total: int, log: Path) -> tuple[int, dict[str, torch.Tensor]] | None:
-        """(step, tensors) of the latest whole checkpoint of this recipe, or None where training starts. `log` becomes
-        the log of that training.
+        """(step, tensors) of the latest good checkpoint of this recipe, or None where training starts. `log` becomes the
+        log of that training.
 
-        States of other recipes lie beside it, never mixed and never deleted. Raises RefilmError if this recipe was
-        trained for longer than `total` steps: the shorter training is no part of the longer.
+        States of other recipes are in folders of their own, and never deleted. Raises RefilmError if this recipe was trained
+        for more than `total` steps: the shorter training is not a part of the longer one.
         """
         others = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir() and folder != self.folder)
         if others and not self._checkpoints():
             print(
-                f"{self.root}: the states of other recipes are kept ({', '.join(others)}); this one starts anew", flush=True
+                f"{self.root}: the states of other recipes are kept ({', '.join(others)}); this one starts at step 0",
+                flush=True,
             )
         if (self.folder / log.name).exists():
             with atomic_write(log) as partial:
@@ -90,21 +91,21 @@ class StateFolder:
                 tensors = self.read(step)
                 if step > total:
                     raise RefilmError(
-                        f"{self.folder}: this model has been trained for {step} steps already, and its recipe now says "
-                        f"{total}: say {step} or more, or delete this folder to train it anew"
+                        f"{self.folder}: this model was trained for {step} steps, and its recipe now has {total}: set "
+                        f"{step} or more, or delete this folder to train it from the beginning"
                     )
                 return step, tensors
             except SafetensorError as error:
-                aside = file.replace(file.with_suffix(".damaged"))  # or it would stand in the place of one that is whole
-                print(f"{aside}: damaged ({error}), taking the one before", flush=True)
+                aside = file.replace(file.with_suffix(".damaged"))  # or it would take the place of a good one
+                print(f"{aside}: corrupt ({error}), using the checkpoint before it", flush=True)
         return None
 
     def latest(self) -> int | None:
-        """The step of the latest checkpoint of this recipe; None where there is none."""
+        """The step of the latest checkpoint of this recipe, or None."""
         return next((step for step, _file in self._checkpoints()), None)
 
     def read(self, step: int) -> dict[str, torch.Tensor]:
-        """The tensors kept after `step` steps. Raises SafetensorError where the file is damaged."""
+        """The tensors saved after `step` steps. Raises SafetensorError if the file is corrupt."""
         with safe_open(self._file(step), "pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
 

@@ -1,4 +1,4 @@
-"""training.csv: a row every few steps, appended as it happens, and cut back to the checkpoint when a run continues."""
+"""training.csv: a row every few steps, appended while training runs, and truncated to the checkpoint when it continues."""
 
 import csv
 import time
@@ -7,40 +7,44 @@ from pathlib import Path
 
 from refilm.core.files import atomic_write
 
-_SHOWN = {  # column: how it is said beside the bar
+_PROGRESS_FORMATS = {  # column: how it is shown beside the progress bar
     "psnr": "PSNR {:.1f} dB",
     "feature_loss": "feature loss {:.3f}",
     "kl_bits": "KL {:.0f} bits",
     "d_real": "D(film) {:.2f}",
-    "d_recon": "D(rebuilt) {:.2f}",
+    "d_recon": "D(reconstruction) {:.2f}",
+    "d_prior": "D(sample) {:.2f}",
 }
 
+Row = dict[str, float | str]
 
-def format_progress(row: dict[str, float]) -> str:
-    """What of a row stands beside the progress bar: the rate, how near the frames are, and who is winning: how sure the
-    discriminator is that film is film, and that rebuilt frames are."""
-    said = [said.format(row[name]) for name, said in _SHOWN.items() if name in row]
-    return ", ".join([f"{row['frames_per_s']:,.0f} frames/s", *said])
+
+def format_progress(row: Row) -> str:
+    """What of a row is shown beside the progress bar: the rate, the quality, and the discriminator's mean outputs."""
+    # of reconstructions rather than of prior samples, where there are both: the line is narrow
+    names = [name for name in _PROGRESS_FORMATS if name in row and not (name == "d_prior" and "d_recon" in row)]
+    shown = [_PROGRESS_FORMATS[name].format(row[name]) for name in names]
+    return ", ".join([f"{row['frames_per_s']:,.0f} frames/s", *shown])
 
 
 class TrainingLog:
-    """Writes rows of: step, epoch, seconds (of training, previews and checkpoints not counted), frames_per_s, measures."""
+    """Writes rows of: step, epoch, seconds (of training, without previews and checkpoints), frames_per_s, metrics."""
 
     def __init__(self, path: Path, step: int, batch: int, frames: int):
         self.path, self.batch, self.frames = Path(path), batch, frames
         self._step, self._seconds = step, self._truncate(step)
         self._began = time.perf_counter()
 
-    def write(self, step: int, means: dict[str, float | str]) -> dict[str, float | str]:
-        """Append the row of the steps since the last one; `means` are its measures. Returns the row."""
+    def write(self, step: int, means: Row) -> Row:
+        """Append the row of the steps since the last one; `means` are its metrics. Returns the row."""
         count, now = step - self._step, time.perf_counter()
-        lasted = max(1e-9, now - self._began)
-        self._began, self._step, self._seconds = now, step, self._seconds + lasted
+        elapsed = max(1e-9, now - self._began)
+        self._began, self._step, self._seconds = now, step, self._seconds + elapsed
         row = {
             "step": step,
             "epoch": round(step * self.batch / self.frames, 4),
             "seconds": round(self._seconds, 3),
-            "frames_per_s": round(count * self.batch / lasted, 2),
+            "frames_per_s": round(count * self.batch / elapsed, 2),
         } | {name: value if isinstance(value, str) else float(f"{value:.6g}") for name, value in means.items()}
         new = not self.path.exists()
         with open(self.path, "a", newline="") as file:
@@ -52,13 +56,13 @@ class TrainingLog:
 
     @contextmanager
     def pause(self):
-        """What happens in the block is no training time."""
+        """The block does not count as training time."""
         began = time.perf_counter()
         yield
         self._began += time.perf_counter() - began
 
     def _truncate(self, step: int) -> float:
-        """Drop the rows after `step`, which will be made again, and return the seconds trained up to it."""
+        """Drop the rows after `step`, which will be written again, and return the seconds trained up to it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.exists():
             return 0.0

@@ -1,4 +1,4 @@
-"""Adam with a gate, a limit and a guard, none of which asks the device a question."""
+"""Adam with a gate, gradient clipping, and a guard against gradients that are not finite, without a host-device sync."""
 
 import torch
 from torch import Tensor
@@ -6,28 +6,29 @@ from torch import Tensor
 from refilm.config.recipe import Recipe
 
 _BETA1 = 0.5
-_MEMORY = 0.01  # of the usual norm: about a hundred steps
+_NORM_EMA_WEIGHT = 0.01  # of a new norm in the moving average: about a hundred steps
 
 
 class GuardedAdam:
-    """Adam for the weights of one loss; those of them that are `heads` learn at `recipe.head_lr_scale` times the rate.
+    """Adam for some parameters; those of them that are `heads` learn at `recipe.head_lr_scale` times the learning rate.
 
-    Adam moves each weight by the rate, whatever its gradient. A head sums a whole picture, 92,160 numbers at width 80: where
-    they agree, a step at the full rate throws its output about by tens, which a log-variance answers with a KL of e^10.
-    A gradient whose norm exceeds `recipe.grad_clip` times the running mean of the clipped norms is clipped to that.
-    A step whose gate is 0, or whose gradient is not finite, leaves the weights and the moments as they are. All of it is
-    done by the fused kernel, which divides by a scale and skips a step on the device's word.
+    Adam moves each weight by the learning rate, whatever its gradient. A head sums a whole frame, 92,160 values at 80 base
+    channels: where they agree, a step at the full rate changes its output by tens, which a log-variance answers with a KL
+    divergence of e^10.
+    A gradient whose norm exceeds `recipe.grad_clip` times `norm_ema` is clipped to that; `norm_ema` is the moving average of
+    the clipped norms. A step whose gate is 0, or whose gradient is not finite, leaves weights and moments as they are. The
+    fused kernel does all of it: it divides by a scale, and skips a step if a flag on the device is set.
     """
 
-    def __init__(self, weights: list[Tensor], recipe: Recipe, heads: list[Tensor]):
-        self.weights, self.clip, self._head_share = weights, recipe.grad_clip, recipe.head_lr_scale
-        device = weights[0].device
-        self._rate, self._rate_of_heads = torch.zeros(2, device=device).unbind()
-        self.usual = torch.zeros((), device=device)  # norm of a usual gradient; 0 before the first
-        chosen = {id(head) for head in heads}
+    def __init__(self, parameters: list[Tensor], recipe: Recipe, heads: list[Tensor]):
+        self.parameters, self.grad_clip, self._head_lr_scale = parameters, recipe.grad_clip, recipe.head_lr_scale
+        device = parameters[0].device
+        self._rate, self._head_rate = torch.zeros(2, device=device).unbind()
+        self.norm_ema = torch.zeros((), device=device)  # 0 before the first step
+        head_ids = {id(head) for head in heads}
         groups = [
-            {"params": [weight for weight in weights if id(weight) not in chosen], "lr": self._rate},
-            {"params": [weight for weight in weights if id(weight) in chosen], "lr": self._rate_of_heads},
+            {"params": [weight for weight in parameters if id(weight) not in head_ids], "lr": self._rate},
+            {"params": [weight for weight in parameters if id(weight) in head_ids], "lr": self._head_rate},
         ]
         self.adam = torch.optim.Adam(
             [group for group in groups if group["params"]],
@@ -38,54 +39,54 @@ class GuardedAdam:
         )
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the steps that follow."""
+        """Set the learning rate of the next steps."""
         self._rate.fill_(rate)
-        self._rate_of_heads.fill_(rate * self._head_share)
+        self._head_rate.fill_(rate * self._head_lr_scale)
 
     def in_layout(self, gradients: list[Tensor]) -> list[Tensor]:
-        """The gradients in the order of memory of their weights, as `step` needs them."""
-        return [in_layout_of(weight, gradient) for weight, gradient in zip(self.weights, gradients, strict=True)]
+        """The gradients in the memory format of their weights, as `step` needs them."""
+        return [in_layout_of(weight, gradient) for weight, gradient in zip(self.parameters, gradients, strict=True)]
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], gate: Tensor | None) -> Tensor:
-        """Move the weights by gradients `in_layout`; returns their norm before they were cut, a 0-dimensional tensor."""
+        """Update the weights by gradients `in_layout`; returns their norm before clipping, a 0-dimensional tensor."""
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         finite = norm.isfinite()
-        if self.clip:
-            limit = torch.where(self.usual > 0, self.clip * self.usual, norm)
-            cut = torch.minimum(norm, limit)
-            first = self.usual == 0
-            usual = torch.where(first, cut, torch.lerp(self.usual, cut, _MEMORY))
-            self.usual.copy_(torch.where(finite, usual, self.usual))
-            self.adam.grad_scale = torch.where(finite, norm / cut.clamp_min(1e-30), 1.0).clamp_min(1.0)
-        moves = finite if gate is None else finite & (gate > 0)
-        self.adam.found_inf = (~moves).float()
-        for weight, gradient in zip(self.weights, gradients, strict=True):
+        if self.grad_clip:
+            limit = torch.where(self.norm_ema > 0, self.grad_clip * self.norm_ema, norm)
+            clipped = torch.minimum(norm, limit)
+            first = self.norm_ema == 0
+            norm_ema = torch.where(first, clipped, torch.lerp(self.norm_ema, clipped, _NORM_EMA_WEIGHT))
+            self.norm_ema.copy_(torch.where(finite, norm_ema, self.norm_ema))
+            self.adam.grad_scale = torch.where(finite, norm / clipped.clamp_min(1e-30), 1.0).clamp_min(1.0)
+        applied = finite if gate is None else finite & (gate > 0)
+        self.adam.found_inf = (~applied).float()
+        for weight, gradient in zip(self.parameters, gradients, strict=True):
             weight.grad = gradient
         self.adam.step()
-        for weight in self.weights:
+        for weight in self.parameters:
             weight.grad = None
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """The moments of each weight, by its number, and the usual norm, as flat tensors."""
-        found = {"usual": self.usual}
-        for index, weight in enumerate(self.weights):
-            found |= {f"{index}.{name}": value for name, value in self.adam.state[weight].items()}
-        return found
+        """The moments of each weight, by its number, and `norm_ema`, as flat tensors."""
+        tensors = {"norm_ema": self.norm_ema}
+        for index, weight in enumerate(self.parameters):
+            tensors |= {f"{index}.{name}": value for name, value in self.adam.state[weight].items()}
+        return tensors
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `state` returned."""
-        self.usual.copy_(tensors.pop("usual"))
+        """Continue from what `state` returned."""
+        self.norm_ema.copy_(tensors.pop("norm_ema"))
         for name, tensor in tensors.items():
             index, _, moment = name.partition(".")
-            weight = self.weights[int(index)]
+            weight = self.parameters[int(index)]
             self.adam.state[weight][moment] = in_layout_of(weight, tensor.to(weight.device, copy=True))
 
 
 def in_layout_of(weight: Tensor, tensor: Tensor) -> Tensor:
-    """The tensor with its elements in memory in the weight's order. Fused Adam goes through weight, gradient and moments
-    by memory and asks no questions: in another order it would silently mix up the elements."""
+    """The tensor with its elements in the memory order of the weight. Fused Adam iterates over the memory of weight,
+    gradient and moments without a check: in another order it would silently mix up the elements."""
     if tensor.shape != weight.shape or tensor.stride() == weight.stride():
         return tensor
     return torch.empty_like(weight).copy_(tensor)

@@ -1,204 +1,195 @@
-"""One model in training: its networks, their running average, the optimisers, and the step reached.
+"""One model in training: the model, the moving average of its weights (EMA), the optimisers, and the step.
 
-On a CUDA GPU the whole step, from uint8 frames to averaged weights, is recorded once as a CUDA graph and then replayed: the
-CPU only says which frames and which learning rates. Nothing waits for the device until measures are asked for.
+On a CUDA GPU the whole step, from uint8 frames to the updated average, is recorded once as a CUDA graph and then replayed:
+the CPU only supplies frame indices and learning rates. Nothing waits for the device until metrics are requested.
 """
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from refilm.config.recipe import Recipe
-from refilm.models.base import Networks, to_frames, to_network
+from refilm.models.base import Batch, StepContext, StepResult, to_network
 from refilm.models.device import autocast, compute_type
-from refilm.models.losses import Step
+from refilm.models.registry import build_model
 from refilm.models.rng import generator_for
-from refilm.training.compiled import compile_gradients
+from refilm.training.compiled import compile_gradients, first_line
 from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from refilm.training.optimiser import GuardedAdam
-from refilm.training.schedule import Batch, learning_rate
-from refilm.training.step import gradients, trained_weights
+from refilm.training.sampler import learning_rate
 
-_WARM_UP = 3  # steps in which libraries choose their kernels, before the step is recorded
+_WARM_UP_STEPS = 3  # in which libraries choose their kernels, before the step is recorded
 
 
 class Trainer:
-    """See the module. reel: uint8 (N, H, W, 3) on the device, for batches that only name their frames' numbers."""
+    """Trains one model. `model` are its weights, `ema` their moving average, which becomes the result.
+
+    resident_frames: uint8 (N, H, W, 3) on the device, for batches that hold only the indices of their frames.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
         device: torch.device,
         compiled: bool = False,
-        processes: ProcessGroup = SINGLE_PROCESS,
-        reel: Tensor | None = None,
+        group: ProcessGroup = SINGLE_PROCESS,
+        resident_frames: Tensor | None = None,
     ):
-        self.recipe, self.device, self.processes, self.reel, self.step = recipe, device, processes, reel, 0
+        self.recipe, self.device, self.group, self.resident_frames, self.step = recipe, device, group, resident_frames, 0
         self.dtype = compute_type(device, recipe.precision)
         torch.manual_seed(int(generator_for(recipe.seed, "weights", 0).initial_seed()))
-        self.networks = Networks(recipe).to(device)
-        self.average = Networks(recipe).to(device).requires_grad_(False)
-        self.average.load_state_dict(self.networks.state_dict())
-        weights = trained_weights(self.networks, recipe)
-        heads = self.networks.heads()
-        self.optimisers = {name: GuardedAdam(own, recipe, heads) for name, own in weights.items()}
-        self._share = torch.zeros((), device=device)  # of the weights in the average, at this step
-        # sums over processes amid a step are no part of a graph that can be compiled
-        self._compiled, self._graph, self._steps_here = compiled and processes.count == 1, None, 0
-        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._gradients: Callable[..., Step] | None = None
-        self._measured: list[str] = []
-        self._sums: Tensor | None = None
-        self.unreported = 0  # steps since measures were taken
+        self.model = build_model(recipe).to(device)
+        self.ema = build_model(recipe).to(device).requires_grad_(False)
+        self.ema.load_state_dict(self.model.state_dict())
+        heads = self.model.head_weights()
+        parameters = self.model.trained_parameters()
+        self.optimisers = {name: GuardedAdam(own, recipe, heads) for name, own in parameters.items()}
+        self._ema_weight = torch.zeros((), device=device)  # of the current weights in the average, at this step
+        # Sums over processes within a step are not part of a graph that can be compiled.
+        self._compiled = compiled and group.world_size == 1
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._steps_here = 0
+        self._copy_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._gradients: Callable[[Batch], StepResult] | None = None
+        self._metric_names: list[str] = []
+        self._metric_sums: Tensor | None = None
+        self.unreported = 0  # steps since metrics were requested
 
     def train_step(self, batch: Batch, total: int) -> None:
         """One step of `total`."""
         self._set_rates(total)
-        inputs = self._upload(batch)
+        batch = self._upload(batch)
         if self.device.type == "cuda":
-            self._replay(inputs)
+            self._replay(batch)
         else:
-            self._update(*inputs)
+            self._update(batch)
         self.step += 1
         self.unreported += 1
         self._steps_here += 1
 
     def pop_metrics(self) -> dict[str, float]:
-        """Means over the steps since this was called last, and over the processes. The one host-device sync of training."""
-        means = self.processes.mean(self._sums / self.unreported).tolist()
-        self._sums.zero_()
+        """Means over the steps since the last call, and over the processes. The one host-device sync of training."""
+        assert self._metric_sums is not None, "no step was trained"
+        means = self.group.mean(self._metric_sums / self.unreported).tolist()
+        self._metric_sums.zero_()
         self.unreported = 0
-        return dict(zip(self._measured, means, strict=True))
+        return dict(zip(self._metric_names, means, strict=True))
 
-    def wait(self) -> None:
-        """Until all steps so far are done, where the device works on while this process does other things."""
+    def synchronize(self) -> None:
+        """Wait until the device has finished all steps so far."""
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
 
     def release_graph(self) -> None:
-        """Free the recorded step, when the last was done: while it is there, NCCL does not part the processes that it ties
-        together."""
-        self.wait()
+        """Free the recorded step after the last one: while it exists, NCCL does not end the process group."""
+        self.synchronize()
         if self._graph is not None:
             self._graph.reset()
             self._graph = None
 
-    @torch.no_grad()
-    def rebuild(self, frames: np.ndarray) -> np.ndarray:
-        """Frames as the averaged networks rebuild them without noise: uint8 (n, H, W, 3) both."""
-        with autocast(self.device, self.dtype):
-            mean, _ = self.average.encoder(to_network(torch.from_numpy(frames).to(self.device)))
-            return to_frames(self.average.decoder(mean)).cpu().numpy()  # host-device sync: a preview is due
-
     def state(self) -> dict[str, Tensor]:
-        """All that a continued run needs besides the step, as flat tensors."""
-        tensors = {f"networks.{name}": tensor for name, tensor in self.networks.state_dict().items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for part, optimiser in self.optimisers.items():
-            tensors |= {f"optimiser.{part}.{name}": tensor for name, tensor in optimiser.state().items()}
+        """All that a continued training needs besides the step, as flat tensors."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"ema.{name}": tensor for name, tensor in self.ema.state_dict().items()}
+        for name, optimiser in self.optimisers.items():
+            tensors |= {f"optimiser.{name}.{key}": tensor for key, tensor in optimiser.state().items()}
         return tensors
 
     def restore(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Become the trainer whose `state` that was, after `step` steps."""
-        self.networks.load_state_dict(_under("networks.", tensors))
-        self.average.load_state_dict(_under("average.", tensors))
-        for part, optimiser in self.optimisers.items():
-            optimiser.restore(_under(f"optimiser.{part}.", tensors))
+        """Continue from what `state` returned after `step` steps."""
+        self.model.load_state_dict(_with_prefix("model.", tensors))
+        self.ema.load_state_dict(_with_prefix("ema.", tensors))
+        for name, optimiser in self.optimisers.items():
+            optimiser.restore(_with_prefix(f"optimiser.{name}.", tensors))
         self.step = step
 
-    # --- what a step is made of
+    # --- one step
 
-    def _update(self, frames: Tensor, noise: Tensor, prior: Tensor) -> None:
-        """All of a step that happens on the device."""
-        if self.reel is not None:
-            frames = self.reel.index_select(0, frames)
-        step = self.gradients_of(frames, noise, prior)
-        found = {name: optimiser.in_layout(step.gradients[name]) for name, optimiser in self.optimisers.items()}
-        self.processes.average_gradients(found)
+    def _update(self, batch: Batch) -> None:
+        """The part of a step that runs on the device."""
+        if self.resident_frames is not None:
+            batch = Batch(self.resident_frames.index_select(0, batch.frames), batch.noise, batch.prior)
+        step = self.gradients(batch)
+        grads = {name: optimiser.in_layout(step.gradients[name]) for name, optimiser in self.optimisers.items()}
+        self.group.average_gradients(grads)
         for name, optimiser in self.optimisers.items():
-            step.measures[f"{name}_grad_norm"] = optimiser.step(found[name], step.gates.get(name))
+            step.metrics[f"{name}_grad_norm"] = optimiser.step(grads[name], step.gates.get(name))
         self._update_ema()
-        self._measure(step.measures)
+        self._add_metrics(step.metrics)
 
-    def gradients_of(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
-        """The gradients of a batch on the device, frames uint8 (B, H, W, 3); compiled at the first call if so wished."""
+    def gradients(self, batch: Batch) -> StepResult:
+        """The gradients of a batch on the device, frames uint8 (B, H, W, 3); compiled at the first call if requested."""
         if self._gradients is None:
             self._gradients = self._eager_gradients
             if self._compiled:
-                self._gradients = compile_gradients(self._eager_gradients, frames, noise, prior)
-        return self._gradients(frames, noise, prior)
+                self._gradients = compile_gradients(self._eager_gradients, batch)
+        return self._gradients(batch)
 
-    def _eager_gradients(self, frames: Tensor, noise: Tensor, prior: Tensor) -> Step:
-        precision = autocast(self.device, self.dtype)
-        return gradients(self.networks, self.recipe, to_network(frames), noise, prior, precision, self.processes.sum)
+    def _eager_gradients(self, batch: Batch) -> StepResult:
+        context = StepContext(autocast(self.device, self.dtype), self.group.sum)
+        return self.model.gradients(Batch(to_network(batch.frames), batch.noise, batch.prior), context)
 
     @torch.no_grad()
     def _update_ema(self) -> None:
-        """The average goes its share of the way to the weights."""
-        average, weights = list(self.average.parameters()), list(self.networks.parameters())
+        averages, weights = list(self.ema.parameters()), list(self.model.parameters())
         if self.device.type == "cpu":
-            torch._foreach_lerp_(average, weights, self._share.item())
+            torch._foreach_lerp_(averages, weights, self._ema_weight.item())
             return
-        for one, other in zip(average, weights, strict=True):
-            one.lerp_(other, self._share)
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight, self._ema_weight)
 
     @torch.no_grad()
-    def _measure(self, measures: dict[str, Tensor]) -> None:
-        if self._sums is None:
-            self._measured = list(measures)
-            self._sums = torch.zeros(len(measures), device=self.device)
-        self._sums.add_(torch.stack([value.detach().float() for value in measures.values()]))
+    def _add_metrics(self, metrics: dict[str, Tensor]) -> None:
+        if self._metric_sums is None:
+            self._metric_names = list(metrics)
+            self._metric_sums = torch.zeros(len(metrics), device=self.device)
+        self._metric_sums.add_(torch.stack([value.detach().float() for value in metrics.values()]))
 
     def _set_rates(self, total: int) -> None:
         rate = learning_rate(self.recipe, self.step, total)
         for name, optimiser in self.optimisers.items():
             optimiser.set_rate(rate * (self.recipe.discriminator_lr_scale if name == "discriminator" else 1.0))
-        self._share.fill_(1 - min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step)))  # short runs, short memory
+        # a short average at the beginning, or the initial weights would stay in it
+        self._ema_weight.fill_(1 - min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step)))
 
     # --- on a GPU
 
-    def _upload(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _upload(self, batch: Batch) -> Batch:
         """The batch on the device: copied while the steps before it compute."""
-        tensors = (batch.frames, batch.noise, batch.prior)
-        if self._copies is None:
-            return tuple(tensor.to(self.device) for tensor in tensors)
-        now = torch.cuda.current_stream(self.device)
-        with torch.cuda.stream(self._copies):
-            copies = tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)
-        now.wait_stream(self._copies)
-        for copy in copies:
-            copy.record_stream(now)
-        return copies
+        if self._copy_stream is None:
+            return batch.map(lambda tensor: tensor.to(self.device))
+        current = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._copy_stream):
+            copy = batch.map(lambda tensor: tensor.to(self.device, non_blocking=True))
+        current.wait_stream(self._copy_stream)
+        for tensor in copy.tensors():
+            tensor.record_stream(current)
+        return copy
 
-    def _replay(self, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
-        if self._steps_here == _WARM_UP:
-            self._record(inputs)
+    def _replay(self, batch: Batch) -> None:
+        if self._steps_here == _WARM_UP_STEPS:
+            self._record(batch)
         if self._graph is None:
-            self._update(*inputs)
+            self._update(batch)
             return
-        for place, value in zip(self._inputs, inputs, strict=True):
-            place.copy_(value)
+        for static, value in zip(self._static_batch.tensors(), batch.tensors(), strict=True):
+            static.copy_(value)
         self._graph.replay()
 
-    def _record(self, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Record the step, without doing it. Where that cannot be done, steps go on one kernel at a time."""
-        self._inputs = tuple(value.clone() for value in inputs)
+    def _record(self, batch: Batch) -> None:
+        """Record the step without running it. Where that fails, steps go on one kernel at a time."""
+        self._static_batch = batch.map(torch.clone)
         graph = torch.cuda.CUDAGraph()
         try:
-            # of this thread alone: another pins the memory of the batches to come, which no recording would bear
+            # Only this thread is recorded: another pins the memory of the next batches, which a recording does not allow.
             stream, mode = torch.cuda.current_stream(self.device), "thread_local"
             with torch.cuda.graph(graph, stream=stream, capture_error_mode=mode):
-                self._update(*self._inputs)
+                self._update(self._static_batch)
             self._graph = graph
         except RuntimeError as error:
-            print(f"the step cannot be recorded as a CUDA graph and will be slower: {_first_line(error)}", flush=True)
+            print(f"the step cannot be recorded as a CUDA graph and will be slower: {first_line(error)}", flush=True)
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -13,12 +13,12 @@ import torch.multiprocessing as multiprocessing
 from safetensors.torch import load_file
 
 from refilm.core.errors import RefilmError
-from refilm.training.distributed import ProcessGroup, check_shares
+from refilm.models.base import StepContext
+from refilm.training.distributed import ProcessGroup, check_shards
 from refilm.training.loop import train
-from refilm.training.step import gradients
 from tests.conftest import ROOT, runs, small_recipe
-from tests.unit.test_step import batch, networks
-from tests.unit.test_training import ignore, same, store_of, wait_for
+from tests.models import batch_of, model_of, relative_difference, step_of
+from tests.unit.test_training import same, store_of, wait_for
 
 CPU = torch.device("cpu")
 BALANCED = {"gamma": "auto", "equilibrium": 0.68, "equilibrium_margin": 0.02}
@@ -26,28 +26,26 @@ BALANCED = {"gamma": "auto", "equilibrium": 0.68, "equilibrium_margin": 0.02}
 
 def _share(number, count, rendezvous, found):
     """What one of the processes computes of the batch of `test_step`, into a file."""
-    torch.Tensor.float = lambda tensor: tensor
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=number, world_size=count)
-    recipe, processes = small_recipe(**BALANCED), ProcessGroup(number, count)
+    recipe, group = small_recipe(**BALANCED), ProcessGroup(number, count)
     part = slice(number * 4 // count, (number + 1) * 4 // count)
-    step = gradients(networks(recipe), recipe, *(t[part] for t in batch(recipe, 4)), all_reduce_sum=processes.sum)
-    processes.average_gradients(step.gradients)
+    shard = batch_of(recipe, 4).map(lambda tensor: tensor[part])
+    step = model_of(recipe).gradients(shard, StepContext(all_reduce_sum=group.sum))
+    group.average_gradients(step.gradients)
     torch.save((step.gradients, step.gates), f"{found}-{number}")
     dist.destroy_process_group()
 
 
-def test_two_processes_have_the_gradients_of_one_to_1e9(tmp_path, monkeypatch):
+def test_two_processes_have_the_gradients_of_one_to_1e9(tmp_path):
     multiprocessing.spawn(_share, (2, tmp_path / "rendezvous", tmp_path / "found"), nprocs=2)
-    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
     recipe = small_recipe(**BALANCED)
-    whole = gradients(networks(recipe), recipe, *batch(recipe, 4))
+    whole = step_of(recipe, 4)
     for number in (0, 1):
         parts, gates = torch.load(f"{tmp_path / 'found'}-{number}")
         assert {name: gate.item() for name, gate in gates.items()} == {n: g.item() for n, g in whole.gates.items()}
         for name, expected in whole.gradients.items():
-            difference = torch.stack([(a - b).norm() for a, b in zip(parts[name], expected, strict=True)]).norm()
-            assert difference / torch.stack([b.norm() for b in expected]).norm() < 1e-9, name
+            assert relative_difference(parts[name], expected) < 1e-9, name
 
 
 def start(films, folder, recipe, gpus):
@@ -60,17 +58,17 @@ def start(films, folder, recipe, gpus):
     return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def model_of(folder):
+def weights_of(folder):
     return load_file(folder / "model.safetensors")
 
 
 def test_a_shared_training_has_the_batches_of_one(tmp_path):
     films, recipe = [store_of(tmp_path / "one.h5", 13)], small_recipe(steps=6)
-    alone = train(recipe, films, tmp_path / "alone", CPU, ignore).average.state_dict()
+    alone = train(recipe, films, tmp_path / "alone", CPU).ema.state_dict()
     shared = start(films, tmp_path / "shared", recipe, 2)
     assert shared.wait() == 0, shared.stderr.read()
     assert not any((tmp_path / "scratch-of-shared").iterdir())
-    found = model_of(tmp_path / "shared")
+    found = weights_of(tmp_path / "shared")
     assert all(torch.allclose(alone[name], found[name], rtol=1e-3, atol=1e-5) for name in alone)
 
 
@@ -87,7 +85,7 @@ def test_a_shared_training_stopped_and_continued_ends_in_the_same_weights(tmp_pa
     stopped = start(films, tmp_path / "stopped", recipe, 2)
     out, said = stopped.communicate()
     assert stopped.returncode == 0 and "continues after step" in out, said
-    assert same(model_of(tmp_path / "whole"), model_of(tmp_path / "stopped"))
+    assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "stopped"))
 
 
 def children_of(process):
@@ -121,11 +119,11 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
 )
 def test_what_cannot_be_shared_is_refused(values, count, said):
     with pytest.raises(RefilmError, match=said):
-        check_shares(small_recipe(**values), count, CPU, "cpu")
+        check_shards(small_recipe(**values), count, CPU, "cpu")
 
 
 def test_more_gpus_than_there_are_is_refused_and_never_made_up_for_by_processors(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(RefilmError, match=r"gpus: 2 are wanted and this machine shows 1 .*: set gpus to 1"):
-        check_shares(small_recipe(batch_size=4), 2, CPU, "auto")
-    check_shares(small_recipe(batch_size=4), 2, CPU, "cpu")
+    with pytest.raises(RefilmError, match=r"gpus: 2 requested, and 1 CUDA GPUs are available: set gpus to 1"):
+        check_shards(small_recipe(batch_size=4), 2, CPU, "auto")
+    check_shards(small_recipe(batch_size=4), 2, CPU, "cpu")

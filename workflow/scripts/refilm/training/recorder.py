@@ -1,0 +1,248 @@
+"""What a training writes and shows while it runs: checkpoints, training.csv, previews, progress.
+
+`Recorder` is the main process's; the other processes of a shared training have a `NullRecorder`, which writes nothing.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from refilm.config.recipe import Recipe
+from refilm.core.errors import Interrupted, RefilmError
+from refilm.models.base import Model
+from refilm.models.device import device_name
+from refilm.models.inference import reconstruct_frames, sample_prior
+from refilm.models.metrics import pooled_psnr, psnr
+from refilm.models.rng import generator_for
+from refilm.training.checkpoint import StateFolder
+from refilm.training.distributed import ProcessGroup
+from refilm.training.log import Row, TrainingLog, format_progress
+from refilm.training.sampler import FrameSampler, preview_steps
+from refilm.training.trainer import Trainer
+
+REPORT_STEPS = 20  # metrics are means over this many steps
+_CHECKPOINT_SECONDS = 300.0
+_CHECKPOINT_SHARE = 0.01  # of the time that checkpoints may take: where they are slow they are written less often
+_PREVIEW_FRAMES = 8
+_EVALUATION_FRAMES = 64  # seen, and as many held out, whose PSNR is evaluated at each preview
+_EVALUATION_BATCHES = 4  # the same where each frame takes a whole batch
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a preview shows: rows of frames uint8 (n, H, W, 3) by name, the same frames of the films every time."""
+
+    step: int
+    total: int
+    rows: dict[str, np.ndarray]
+
+
+def _ignore(*_arguments: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class TrainingCallbacks:
+    """on_start: called when no other process trains in the folder; on_preview: with a Preview; on_row: with each row of
+    training.csv, after it was written."""
+
+    on_start: Callable[[], None] = _ignore
+    on_preview: Callable[[Preview], None] = _ignore
+    on_row: Callable[[Row], None] = _ignore
+
+
+class NullRecorder:
+    """Reads the checkpoint that the main process continues from, and writes nothing."""
+
+    def __init__(self, recipe: Recipe, folder: Path):
+        self.states = StateFolder(folder / "state", recipe)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        pass
+
+    def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
+        """Restore the trainer from the latest checkpoint, if there is one."""
+        if step := trainer.group.broadcast(0):
+            trainer.restore(step, self.states.read(step))
+
+    def preview(self) -> None:
+        pass
+
+    def report(self, metrics: dict[str, float]) -> str:
+        return ""
+
+    def save(self, force: bool) -> None:
+        pass
+
+    def interrupt(self) -> None:
+        """Nothing: this process ends with exit status 0, and the main one reports the interruption."""
+
+
+@dataclass
+class Recorder:
+    """Holds the lock of the state folder while it is entered."""
+
+    recipe: Recipe
+    folder: Path
+    callbacks: TrainingCallbacks
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self.states = StateFolder(self.folder / "state", self.recipe)
+        self._stack.enter_context(self.states.locked())
+        self.callbacks.on_start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
+        """Restore the trainer from the latest checkpoint, if there is one, and say what will be trained."""
+        self.trainer, self.total, name = trainer, total, self.folder.name
+        log_file = self.folder / "training.csv"
+        checkpoint = self.states.load(total, log_file)
+        processes = f"{trainer.group.world_size} x " if trainer.group.world_size > 1 else ""
+        dtype = str(trainer.dtype).removeprefix("torch.")
+        print(
+            f"{name}: {total:,} steps of {self.recipe.batch_size} frames, in {dtype} on "
+            f"{processes}{device_name(trainer.device)}",
+            flush=True,
+        )
+        if self.recipe.holdout_fraction:
+            print(f"{name}: held out: {_held_out(sampler)}", flush=True)
+        if step := trainer.group.broadcast(checkpoint[0] if checkpoint else 0):
+            assert checkpoint is not None
+            trainer.restore(step, checkpoint[1])
+            print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
+        self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
+        self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
+        self._preview_steps, self._next_save = preview_steps(total), time.monotonic() + _CHECKPOINT_SECONDS
+
+    def preview(self) -> None:
+        """Show a preview and evaluate the held-out frames, if this step is one of those."""
+        if self.trainer.step not in self._preview_steps:
+            return
+        self.trainer.synchronize()  # the steps before it are training time, and what follows is not
+        with self.log.pause():
+            rows = self._previewer.rows(self.trainer.ema)
+            self.callbacks.on_preview(Preview(self.trainer.step, self.total, rows))
+            self._evaluator.evaluate(self.trainer.ema)
+
+    def report(self, metrics: dict[str, float]) -> str:
+        """Write a row of training.csv; returns the text beside the progress bar. Raises RefilmError if it is not finite."""
+        self._check_finite(metrics)
+        row = self.log.write(self.trainer.step, metrics | self._evaluator.pop_metrics())
+        with self.log.pause():
+            self.callbacks.on_row(row)
+        return f" {format_progress(row)}"
+
+    def save(self, force: bool) -> None:
+        """Write a checkpoint, if one is due or forced. A state is saved only after its metrics were checked."""
+        if not force and (self.trainer.unreported or time.monotonic() <= self._next_save):
+            return
+        self.trainer.synchronize()
+        began = time.monotonic()
+        with self.log.pause():
+            self.states.save(self.trainer.step, self.trainer.state(), self.log.path)
+        self._next_save = time.monotonic() + checkpoint_interval(time.monotonic() - began)
+
+    def interrupt(self) -> None:
+        """Raises Interrupted: the state was saved, and training goes on in the next run."""
+        raise Interrupted(
+            f"{self.folder.name}: stopped after step {self.trainer.step} of {self.total}; the same command continues"
+        )
+
+    def _check_finite(self, metrics: dict[str, float]) -> None:
+        bad = [key for key, value in metrics.items() if not math.isfinite(value)]
+        if not bad:
+            return
+        latest = self.states.latest()
+        kept = "no checkpoint had been written"
+        if latest is not None:
+            kept = f"the checkpoint after step {latest:,} is in {self.states.folder}, and the same command continues from it"
+        raise RefilmError(
+            f"training diverged: {', '.join(bad)} not finite at step {self.trainer.step:,}; {kept}. "
+            "If it diverges again, set a lower learning_rate, another seed, or precision: float32: each of them trains the "
+            "model from the beginning"
+        )
+
+
+def make_recorder(
+    recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, group: ProcessGroup
+) -> Recorder | NullRecorder:
+    """The recorder of this process."""
+    return Recorder(recipe, folder, callbacks) if group.is_main else NullRecorder(recipe, folder)
+
+
+def checkpoint_interval(cost: float) -> float:
+    """Seconds from one checkpoint to the next, when one takes `cost` seconds."""
+    return max(_CHECKPOINT_SECONDS, cost / _CHECKPOINT_SHARE)
+
+
+class Previewer:
+    """The frames of a preview: of the films beside their reconstructions, or samples where a recipe has no encoder."""
+
+    def __init__(self, sampler: FrameSampler):
+        self._sampler = sampler
+        self._indices = sampler.evenly_spaced(_PREVIEW_FRAMES)
+        self._originals = sampler.read(self._indices)
+
+    def rows(self, model: Model) -> dict[str, np.ndarray]:
+        """Rows of frames uint8 (n, H, W, 3) by name."""
+        if model.recipe.spec.reconstructs:
+            reconstruction = reconstruct_from(self._sampler, model, self._indices)
+            return {"film": self._originals, "reconstruction": reconstruction}
+        generator = generator_for(model.recipe.seed, "preview", 0)
+        normal = torch.randn(2 * _PREVIEW_FRAMES, model.recipe.latent_dim, generator=generator)
+        return {"sample": sample_prior(model, normal)}
+
+
+class HoldoutEvaluator:
+    """PSNR of training frames and of held-out frames, the same ones every time; nothing where none are held out."""
+
+    def __init__(self, sampler: FrameSampler):
+        self._sampler = sampler
+        self._indices: dict[str, np.ndarray] = {}
+        self._psnr: dict[str, float] = {}
+        spec = sampler.recipe.spec
+        if len(sampler.held_out) and spec.reconstructs:
+            count = _EVALUATION_BATCHES if spec.mixes_batch else _EVALUATION_FRAMES
+            self._indices = {
+                "seen_psnr": sampler.evenly_spaced(count),
+                "held_out_psnr": sampler.evenly_spaced(count, held_out=True),
+            }
+
+    def evaluate(self, model: Model) -> None:
+        """Evaluate the model, in dB over all pixels of the frames."""
+        for name, indices in self._indices.items():
+            frames = torch.from_numpy(self._sampler.read(indices))
+            reconstruction = torch.from_numpy(reconstruct_from(self._sampler, model, indices))
+            self._psnr[name] = round(pooled_psnr(psnr(frames, reconstruction)).item(), 3)
+
+    def pop_metrics(self) -> dict[str, float | str]:
+        """The results since the last call; empty strings where there are none."""
+        results, self._psnr = self._psnr, {}
+        return {name: results.get(name, "") for name in self._indices}
+
+
+def reconstruct_from(sampler: FrameSampler, model: Model, indices: np.ndarray) -> np.ndarray:
+    """Reconstructions of a sampler's frames, as in the results of each film: uint8 (n, H, W, 3)."""
+    return sampler.map_films(indices, lambda store, own: reconstruct_frames(model, store, own))
+
+
+def _held_out(sampler: FrameSampler) -> str:
+    """How many frames of each film are held out, as text."""
+    return ", ".join(
+        f"{count:,} of the {len(store):,} frames of {store.path.stem}" + ("" if count else " (no shot is short enough)")
+        for count, store in zip(sampler.held_out_per_film(), sampler.stores, strict=True)
+    )
