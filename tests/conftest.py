@@ -117,7 +117,18 @@ def frames_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_films() -> Path | None:
-    """The folder of real films named by REFILM_TEST_FILMS, or None where there is none."""
+def real_films() -> Path:
+    """The folder of real films that REFILM_TEST_FILMS names. Skips the test if there is none."""
     folder = os.environ.get("REFILM_TEST_FILMS")
-    return Path(folder) if folder else None
+    if not folder:
+        pytest.skip("REFILM_TEST_FILMS is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def hard_cases(real_films) -> Path:
+    """The folder of difficult films beside that of the real ones. Skips the test if there is none."""
+    folder = real_films.parent / "hardcases"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} does not exist")
+    return folder

@@ -78,8 +78,6 @@ def test_a_black_film_is_one_shot(tmp_path):
 
 def test_the_cuts_of_a_real_film(tmp_path, real_films):
     """As read off its frames by eye."""
-    if real_films is None:
-        pytest.skip("REFILM_TEST_FILMS is not set")
     source = real_films / "cosmos_laundromat_clip_sdr_640x268.mp4"
     done = command("extract_frames", f"--source={source}", f"--frames={tmp_path / 'f.h5'}", "--size=256x144")
     assert done.returncode == 0, done.stderr
