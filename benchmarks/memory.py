@@ -4,7 +4,7 @@
 
 The film is repeated by copying its packets until it lasts a minute, and MINUTES. Of both extractions the peak resident
 memory of the largest process is taken, its own or an ffmpeg's. (A child's peak counts what its parent had when it was
-born, so that the two cannot be told apart where the parent is the larger one.)
+born, so that they cannot be distinguished where the parent is the larger one.)
 """
 
 import subprocess

@@ -33,8 +33,8 @@ from refilm.models.device import choose_device, compute_type, device_name
 from refilm.models.registry import build_model
 from refilm.training.trainer import Trainer
 
-_LAYER = 3  # of the discriminator, in which pythae measures likeness: it takes one
-_WARM_UP = 2  # rounds of each side: kernels are chosen, and memory is had from the system
+_LAYER = 3  # of the discriminator, in which pythae measures similarity: it takes one
+_WARM_UP = 2  # rounds of each side: kernels are selected and memory is allocated
 _GOALS = {"pythae": 8, "naive": 9}
 
 
@@ -63,7 +63,7 @@ def main(
     for name in sides:
         each = [one[name] for one in times]
         print(f"peers: {name:6} {statistics.median(each):7.3f} s a step (least {min(each):.3f})")
-    return {name: _told(name, goal, [one[name] / one["ours"] for one in times]) for name, goal in _GOALS.items()}
+    return {name: _report(name, goal, [one[name] / one["ours"] for one in times]) for name, goal in _GOALS.items()}
 
 
 class _Side:
@@ -74,7 +74,7 @@ class _Side:
         self._here, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, name, settings, device, steps), daemon=True)
         self._process.start()
-        there.close()  # so that a side that dies is heard of
+        there.close()  # so that the death of a side raises EOFError here
 
     def __enter__(self) -> "_Side":
         return self
@@ -108,7 +108,7 @@ def _serve(asked: Connection, name: str, settings: Recipe, device: torch.device,
         asked.send(str(error))
 
 
-def _told(name: str, goal: float, ratios: list[float]) -> float:
+def _report(name: str, goal: float, ratios: list[float]) -> float:
     median, each = statistics.median(ratios), ", ".join(f"{ratio:.2f}" for ratio in ratios)
     amx = "" if torch.cpu._is_amx_tile_supported() else "; none here"
     print(f"peers: {median:.2f} times as fast as {name} (rounds: {each}), goal {goal} on a CPU with AMX bf16{amx}")
@@ -174,7 +174,7 @@ def pythae_steps(ours: Model, device: torch.device, batch: Batch, steps: int, sc
 
 
 def _wrapped(model: Model) -> tuple:
-    """(encoder, decoder, discriminator) of ours as pythae wants to have them."""
+    """(encoder, decoder, discriminator) of ours as pythae needs them."""
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
 

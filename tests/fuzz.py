@@ -172,8 +172,8 @@ def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
 def _decodable(path: Path) -> int:
     """How many frames of the picture a plain ffmpeg decodes."""
     command = [running.executable(), "-v", "quiet", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
-    said, _ = running.run_ffmpeg([*command, "-f", "framecrc", "-"], str(path))
-    return sum(line[:1] != "#" for line in said.splitlines())
+    output, _ = running.run_ffmpeg([*command, "-f", "framecrc", "-"], str(path))
+    return sum(line[:1] != "#" for line in output.splitlines())
 
 
 def _children() -> list[str]:

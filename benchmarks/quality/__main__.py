@@ -1,16 +1,16 @@
-"""How well each recipe remembers a film, at the same cost; and what the best linear code of the same size makes of it.
+"""How well each recipe reconstructs a film at the same cost, compared with the best linear code of the same size.
 
     python -m benchmarks.quality --film results/frames/256x144/bigbuckbunny.h5 --seconds 300 --out results/quality
         --others results/frames/256x144/sintel-trailer.h5
-    python -m benchmarks.quality --dry                            # a made film, a few steps: does it run here?
+    python -m benchmarks.quality --dry                            # a generated film, a few steps: does it run here?
     python -m benchmarks.quality --table results/quality          # the table and the picture of a run made elsewhere
 
 One run: whole shots of the film are held out, each recipe is trained on the rest for the same seconds (or steps), and every
-model is measured on frames that it saw, on those held out, and on other films. A recipe may bring settings of its own:
-`larsen2015:adversarial=0.2,width=40`. Needs frames files, and of a machine no more than torch, numpy, h5py, pillow,
+model is measured on frames that it saw, on held-out frames, and on other films. A recipe may have its own settings:
+`larsen2015:adversarial=0.2,width=40`. Needs frames files, and only torch, numpy, h5py, pillow,
 safetensors and tqdm; for ST-LPIPS the wheel stlpips-pytorch, or the path of its weights.
 
-Writes quality.json, quality.npz and quality.png; docs/quality.md says how each measure is to be read.
+Writes quality.json, quality.npz and quality.png; docs/quality.md explains the metrics.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace, work: Path) -> None:
-    """Train, measure and write; the files are written anew after every model, so that what is done is never lost."""
+    """Train, measure and write. The files are written again after every model, so that no finished model is lost."""
     device = choose_device(args.device)
     st_lpips = _st_lpips(args, device if device.type == "cuda" else torch.device("cpu"))
     with FrameStore(args.film) as film:
@@ -90,10 +90,12 @@ def run(args: argparse.Namespace, work: Path) -> None:
     }
     shown, captions = _originals(parts)
     for spec in [*args.recipes, "pca"]:
-        model, rebuild = _fit(spec, settings, seen, work, device, args)
+        model, reconstruct = _fit(spec, settings, seen, work, device, args)
         model["bits_per_pixel"] = _bits_per_pixel(model, count, size)
-        model["parts"] = {name: measure(part, rebuild(part), st_lpips, _measuring(device)) for name, part in parts.items()}
-        shown[spec] = np.concatenate([_at(rebuild(part), _places(name, part)) for name, part in parts.items()])
+        model["parts"] = {
+            name: measure(part, reconstruct(part), st_lpips, _measuring(device)) for name, part in parts.items()
+        }
+        shown[spec] = np.concatenate([_at(reconstruct(part), _places(name, part)) for name, part in parts.items()])
         results["models"][spec] = model
         write_results(Path(args.out), results, shown, captions)
 
@@ -119,7 +121,7 @@ def _parts(args, film: FrameStore, work: Path) -> tuple[Part, dict[str, Part]]:
 
 
 def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device, args) -> tuple[dict, Callable]:
-    """(what it cost, a function that rebuilds a part) of one recipe, or of `pca`."""
+    """(what it cost, a function that reconstructs a part) of one recipe, or of `pca`."""
     if spec == "pca":
         with FrameStore(seen.path) as film:
             began = time.perf_counter()
@@ -127,7 +129,7 @@ def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device
             seconds = time.perf_counter() - began
         values, latents = code.components.numel() + code.mean.numel(), code.components.shape[1]
         cost = {"seconds": round(seconds, 1), "steps": None, "frames_per_s": None, "values": values, "latent": latents}
-        return cost, lambda part: _opened(part, lambda film: code.rebuild(film, BATCH))
+        return cost, lambda part: _opened(part, lambda film: code.reconstruct(film, BATCH))
     name, _, own = spec.partition(":")
     settings = {**settings, **_settings(own.split(",") if own else []), "recipe": name}
     steps = args.steps or _steps_for(args.seconds, settings, seen, work / "probe" / spec, device)
@@ -161,9 +163,9 @@ def _train(recipe: Recipe, seen: Part, folder: Path, device: torch.device) -> tu
         return trainer, list(csv.DictReader(file))[-1]
 
 
-def _opened(part: Part, rebuild: Callable[[FrameStore], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+def _opened(part: Part, reconstruct: Callable[[FrameStore], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
     with FrameStore(part.path) as film:
-        yield from rebuild(film)
+        yield from reconstruct(film)
 
 
 def _bits_per_pixel(model: dict, frames: int, size: str) -> dict[str, float]:
@@ -174,7 +176,7 @@ def _bits_per_pixel(model: dict, frames: int, size: str) -> dict[str, float]:
 
 
 def _originals(parts: dict[str, Part]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """({'film': the frames that the picture shows}, what is said of each)."""
+    """({'film': the frames that the picture shows}, the caption of each)."""
     frames, captions = [], []
     for name, part in parts.items():
         with FrameStore(part.path) as film:
@@ -251,8 +253,8 @@ def _show(out: str) -> None:
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--film", help="frames file of the film that is watched")
-    parser.add_argument("--title", help="how the film is called; else by its file")
+    parser.add_argument("--film", help="frames file of the film to train on")
+    parser.add_argument("--title", help="title of the film (default: the name of its file)")
     parser.add_argument("--others", nargs="*", default=[], help="frames files of films never seen")
     parser.add_argument("--recipes", nargs="*", default=_RECIPES, help="recipes, each NAME or NAME:key=value,key=value")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every recipe")
@@ -260,7 +262,7 @@ if __name__ == "__main__":
     budget.add_argument("--seconds", type=float, default=300, help="training time of each recipe (300)")
     budget.add_argument("--steps", type=int, help="steps of each recipe instead")
     shots = parser.add_mutually_exclusive_group()
-    shots.add_argument("--holdout", type=float, default=0.1, help="share of the frames held out, in whole shots (0.1)")
+    shots.add_argument("--holdout", type=float, default=0.1, help="fraction of the frames held out, in whole shots (0.1)")
     shots.add_argument("--held-out", help="a text file of the numbers of the frames to hold out, from 0")
     parser.add_argument("--frames", type=int, default=2048, help="most frames of each part that are measured (2048)")
     parser.add_argument("--seed", type=int, default=0)

@@ -19,7 +19,7 @@ _TURNS = 4
 
 
 class LinearCode:
-    """mean: (D,); components: (D, count), orthonormal; D = height * width * 3. As `reconstruct_film`, for PCA."""
+    """mean: (D,); components: (D, count), orthonormal; D = height * width * 3."""
 
     def __init__(self, film: FrameStore, count: int, device: torch.device, turns: int = _TURNS):
         """Fit to all frames of `film`; `count` is cut to what a film so short can hold."""
@@ -36,8 +36,8 @@ class LinearCode:
             inner = sum(coordinates.T @ coordinates for _, coordinates in self._coordinates(film, basis))
             self.components = basis @ torch.linalg.eigh(inner.double())[1].flip(1)[:, :count].float()
 
-    def rebuild(self, film: FrameStore, batch: int) -> Iterator[np.ndarray]:
-        """Consecutive batches of rebuilt frames, uint8 (n, H, W, 3)."""
+    def reconstruct(self, film: FrameStore, batch: int) -> Iterator[np.ndarray]:
+        """Consecutive batches of reconstructed frames, uint8 (n, H, W, 3)."""
         with _full_float32():
             for frames in _streamed(film, self.device, batch):
                 found = (frames - self.mean) @ self.components @ self.components.T + self.mean
@@ -62,7 +62,7 @@ def _streamed(film: FrameStore, device: torch.device, batch: int = _BATCH) -> It
 
 
 class _full_float32:
-    """Within the block a GPU multiplies float32 as float32, and not in TF32's ten bits."""
+    """Within the block a GPU multiplies float32 as float32, not as TF32 with its ten bits."""
 
     def __enter__(self) -> None:
         self._before = torch.backends.cuda.matmul.allow_tf32

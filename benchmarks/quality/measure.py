@@ -1,4 +1,4 @@
-"""All measures of docs/quality.md for one rebuilt part of a film."""
+"""All metrics of docs/quality.md for one reconstructed part of a film."""
 
 from collections.abc import Iterable
 
@@ -14,8 +14,8 @@ from refilm.models import metrics
 _BESIDE = 4  # pairs of frames on each side of a border that it is compared with: further off is other motion
 
 
-def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None, device: torch.device) -> dict[str, float]:
-    """rebuilt: the part's frames in consecutive batches, uint8 (n, H, W, 3) each.
+def measure(part: Part, recon: Iterable[np.ndarray], st_lpips: StLpips | None, device: torch.device) -> dict[str, float]:
+    """recon: the part's frames in consecutive batches, uint8 (n, H, W, 3) each.
 
     psnr, psnr_worst (5 % quantile), psnr_pooled in dB; ssim; st_lpips; sharpness: mean gradient over the film's; colour:
     difference of a frame's mean colour, in grey levels; grid_artefact_db: of the reconstruction less that of the film;
@@ -25,7 +25,7 @@ def measure(part: Part, rebuilt: Iterable[np.ndarray], st_lpips: StLpips | None,
     rows: dict[str, list] = {}
     with FrameStore(part.path) as film:
         start, before, borders = 0, None, []
-        for batch in rebuilt:
+        for batch in recon:
             borders.append(start)
             x, y = (torch.from_numpy(frames).to(device) for frames in (film[start : start + len(batch)], batch))
             found = _of_frames(x, y, st_lpips)

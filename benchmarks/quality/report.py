@@ -16,7 +16,7 @@ _COLUMNS = [
     ("colour", "colour", 2),
     ("grid_artefact_db", "grid dB", 1),
     ("temporal", "temporal", 2),
-    ("boundary", "boundary", 2),
+    ("boundary", "batch boundary", 2),
 ]
 
 
@@ -41,7 +41,7 @@ def table(results: dict) -> str:
         "",
         "**cost**",
         "",
-        *_head(["recipe", "training s", "steps", "frames/s", "bits a pixel", "weights", "latents"]),
+        *_head(["recipe", "training s", "steps", "frames/s", "bits per pixel", "weights", "latents"]),
     ]
     for name, model in models.items():
         bits = model["bits_per_pixel"]

@@ -33,8 +33,8 @@ class StLpips:
         self.heads = [loaded[f"lin{n}.model.1.weight"] for n in range(5)]
 
     @torch.no_grad()
-    def __call__(self, film: Tensor, rebuilt: Tensor) -> Tensor:
-        pairs = zip(self._features(film), self._features(rebuilt), self.heads, strict=True)
+    def __call__(self, film: Tensor, recon: Tensor) -> Tensor:
+        pairs = zip(self._features(film), self._features(recon), self.heads, strict=True)
         return sum(F.conv2d((x - y).square_(), head).mean(dim=(1, 2, 3)) for x, y, head in pairs)
 
     def _features(self, frames: Tensor):

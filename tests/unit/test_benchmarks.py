@@ -1,4 +1,4 @@
-"""What the benchmarks stand on, in tiny: the figures themselves are made by `make bench`."""
+"""What the benchmarks are made of, on small data. `make bench` measures the figures."""
 
 import json
 import os
@@ -36,7 +36,7 @@ runpy.run_module("{{module}}", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("training", [{}, {"steps": 5, "base_channels": 8}, {"epochs": 2, "seed": 3}, {"recipe": "vae"}])
-def test_a_benchmarks_recipe_is_what_the_configuration_makes_of_it(training):
+def test_the_recipe_of_a_benchmark_is_that_of_the_configuration(training):
     films = {"film": {"source": "film"}}
     made = config(films=films, models={"model": {"films": ["film"], **training}}).recipe("model")
     assert default_recipe(**training) == made
@@ -59,7 +59,7 @@ def test_the_linear_code_is_the_best_there_is(tmp_path):
     write_frames_from(tmp_path / "f.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
     with FrameStore(tmp_path / "f.h5") as film:
         code = LinearCode(film, 20, CPU)
-        rebuilt = np.concatenate(list(code.rebuild(film, 32)))
+        recon = np.concatenate(list(code.reconstruct(film, 32)))
     assert torch.allclose(code.components.T @ code.components, torch.eye(20), atol=1e-4)
     flat = frames.reshape(300, -1).astype(np.float64)
     centred = flat - flat.mean(0)
@@ -67,7 +67,7 @@ def test_the_linear_code_is_the_best_there_is(tmp_path):
     least = np.square(np.linalg.svd(centred, compute_uv=False)[20:]).sum()
     assert np.square(centred).sum() - np.square(found).sum() == pytest.approx(least, rel=1e-3)
     exact = np.clip(np.round(found @ code.components.double().numpy().T + flat.mean(0)), 0, 255).reshape(frames.shape)
-    assert np.abs(rebuilt.astype(int) - exact.astype(int)).max() <= 1
+    assert np.abs(recon.astype(int) - exact.astype(int)).max() <= 1
 
 
 def test_a_short_film_has_no_more_components_than_frames(tmp_path):
@@ -75,7 +75,7 @@ def test_a_short_film_has_no_more_components_than_frames(tmp_path):
     write_frames_from(tmp_path / "f.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
     with FrameStore(tmp_path / "f.h5") as film:
         code = LinearCode(film, 200, CPU)
-        assert code.components.shape[1] == 4 and np.array_equal(next(code.rebuild(film, 5)), frames)
+        assert code.components.shape[1] == 4 and np.array_equal(next(code.reconstruct(film, 5)), frames)
 
 
 def test_the_operations_of_a_step_can_be_counted():
@@ -100,10 +100,10 @@ def part(tmp_path, frames: np.ndarray, continuous=None) -> Part:
 def test_the_measures_are_their_definitions(tmp_path):
     random = np.random.default_rng(1)
     film = random.integers(20, 200, (70, 48, 64, 3), dtype=np.uint8)
-    rebuilt = film + 10
-    rebuilt[32:] += 20  # jumps where the second batch of 32 begins
+    recon = film + 10
+    recon[32:] += 20  # jumps where the second batch of 32 begins
     cut = np.ones(69, bool)
-    found = measure(part(tmp_path, film, cut), np.split(rebuilt, [32, 64]), None, CPU)
+    found = measure(part(tmp_path, film, cut), np.split(recon, [32, 64]), None, CPU)
     errors = np.where(np.arange(70) < 32, 10.0, 30.0)
     psnr = 20 * np.log10(255 / errors)
     assert found["psnr"] == pytest.approx(psnr.mean(), abs=1e-3) and found["psnr_worst"] == pytest.approx(psnr[-1], abs=1e-3)
@@ -111,14 +111,14 @@ def test_the_measures_are_their_definitions(tmp_path):
     assert found["sharpness"] == pytest.approx(1, abs=1e-4) and found["colour"] == pytest.approx(errors.mean(), abs=1e-3)
     assert found["temporal"] == pytest.approx(20 / 69, abs=1e-3) and found["frames"] == 70 and found["st_lpips"] is None
     cut[31] = False  # a cut there: the jump is none of motion
-    assert measure(part(tmp_path, film, cut), np.split(rebuilt, [32, 64]), None, CPU)["temporal"] == 0
+    assert measure(part(tmp_path, film, cut), np.split(recon, [32, 64]), None, CPU)["temporal"] == 0
 
 
 def test_flicker_between_batches_shows_in_the_boundary_ratio(tmp_path):
     film = np.zeros((128, 48, 64, 3), np.uint8)
-    rebuilt = film + np.arange(128, dtype=np.uint8)[:, None, None, None] % 2  # 1 grey level from frame to frame
-    rebuilt[32:64] += 5
-    found = measure(part(tmp_path, film), np.split(rebuilt, 4), None, CPU)
+    recon = film + np.arange(128, dtype=np.uint8)[:, None, None, None] % 2  # 1 grey level from frame to frame
+    recon[32:64] += 5
+    found = measure(part(tmp_path, film), np.split(recon, 4), None, CPU)
     assert found["boundary"] == pytest.approx((4 + 6 + 1) / 3, abs=0.01)
 
 
@@ -144,7 +144,7 @@ def benchmark(module: str, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_quality_runs_on_a_bare_machine_and_says_how_near_each_recipe_is(tmp_path):
+def test_quality_runs_on_a_bare_machine_and_measures_each_recipe(tmp_path):
     done = benchmark("benchmarks.quality", "--dry", "--recipes", "larsen2015", "vae:noise=0.5", "--out", tmp_path / "q")
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "q" / "quality.json").read_text())
@@ -160,7 +160,7 @@ def test_quality_runs_on_a_bare_machine_and_says_how_near_each_recipe_is(tmp_pat
     assert "| `larsen2015` |" in done.stdout and "**never seen: other** (96 frames)" in done.stdout
     assert Image.open(tmp_path / "q" / "quality.png").width > 4 * 64
     again = benchmark("benchmarks.quality", "--table", tmp_path / "q" / "quality.json")
-    assert done.stdout.endswith(again.stdout)  # the report, after what each training said
+    assert done.stdout.endswith(again.stdout)  # the report, after the output of each training
     assert again.stdout.startswith("made: 96 frames")
 
 
@@ -170,8 +170,8 @@ def test_quality_runs_on_a_bare_machine_and_says_how_near_each_recipe_is(tmp_pat
 def test_the_peers_take_whole_steps_of_the_same_networks(capsys):
     faster = peers.main(width=8, batch=2, rounds=2, size="64x48", device="cpu")
     assert set(faster) == {"pythae", "naive"} and all(ratio > 0 for ratio in faster.values())
-    said = capsys.readouterr().out
-    assert "times as fast as pythae (rounds: " in said and "width 8, batch 2, 64x48, 2 rounds" in said
+    output = capsys.readouterr().out
+    assert "times as fast as pythae (rounds: " in output and "width 8, batch 2, 64x48, 2 rounds" in output
 
 
 def test_pythaes_own_step_trains_all_three_networks(tmp_path):

@@ -124,6 +124,6 @@ def test_what_another_thread_is_just_creating_is_cleaned_up_too(tmp_path):
 
 def test_an_ignored_signal_stays_ignored(tmp_path):
     """A shell starts background jobs with Ctrl-C ignored."""
-    moment = "        stop(); print('goes on'); sys.exit(0)"
+    moment = "        stop(); print('continues'); sys.exit(0)"
     done = run_until_stopped(tmp_path, moment, "SIGINT", "trap '' INT; exec")
-    assert done.returncode == 0 and done.stdout.endswith("goes on\n"), done.stderr
+    assert done.returncode == 0 and done.stdout.endswith("continues\n"), done.stderr

@@ -201,7 +201,9 @@ def test_beside_the_bar_stands_what_matters():
     row = {"step": 20, "frames_per_s": 1234.5, "psnr": 23.46, "kl_bits": 181.7, "encoder_grad_norm": 1.0}
     assert format_progress(row) == "1,234 frames/s, PSNR 23.5 dB, KL 182 bits"
     row |= {"feature_loss": 0.2134, "d_real": 0.71, "d_recon": 0.318}
-    assert format_progress(row).endswith("PSNR 23.5 dB, feature loss 0.213, KL 182 bits, D(film) 0.71, D(reconstruction) 0.32")
+    assert format_progress(row).endswith(
+        "PSNR 23.5 dB, feature loss 0.213, KL 182 bits, D(film) 0.71, D(reconstruction) 0.32"
+    )
 
 
 def test_the_previews_are_on_a_sheet_for_people_too(tmp_path):
