@@ -6,6 +6,7 @@ components, and within it they are then found exactly. Memory: a few subspaces a
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -61,12 +62,12 @@ def _streamed(film: FrameStore, device: torch.device, batch: int = _BATCH) -> It
         yield torch.from_numpy(frames).to(device).float().flatten(1)
 
 
-class _full_float32:
+@contextmanager
+def _full_float32() -> Iterator[None]:
     """Within the block a GPU multiplies float32 as float32, not as TF32 with its ten bits."""
-
-    def __enter__(self) -> None:
-        self._before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = False
-
-    def __exit__(self, *_exception) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = self._before
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
