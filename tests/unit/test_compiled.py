@@ -1,4 +1,4 @@
-"""A step that is traced as a whole is the same step; where it cannot be compiled, training goes on without."""
+"""A step that is traced as a whole is the same step; where it cannot be compiled, training continues without."""
 
 import pytest
 import torch

@@ -79,12 +79,12 @@ def test_a_shared_training_stopped_and_continued_ends_in_the_same_weights(tmp_pa
     stopped = start(films, tmp_path / "stopped", recipe, 2)
     wait_for(lambda: (tmp_path / "stopped" / "training.csv").exists())
     stopped.send_signal(signal.SIGTERM)
-    _, said = stopped.communicate()
-    assert stopped.returncode == 75 and "the same command continues" in said
+    _, stderr = stopped.communicate()
+    assert stopped.returncode == 75 and "the same command continues" in stderr
     assert not any((tmp_path / "scratch-of-stopped").iterdir())
     stopped = start(films, tmp_path / "stopped", recipe, 2)
-    out, said = stopped.communicate()
-    assert stopped.returncode == 0 and "continues after step" in out, said
+    out, stderr = stopped.communicate()
+    assert stopped.returncode == 0 and "continues after step" in out, stderr
     assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "stopped"))
 
 
@@ -100,9 +100,9 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
     wait_for(lambda: (tmp_path / "model" / "training.csv").exists())
     (other,) = children_of(training)
     os.kill(training.pid if victim == "first" else other, signal.SIGKILL)
-    _, said = training.communicate(timeout=60)
+    _, stderr = training.communicate(timeout=60)
     if victim == "other":
-        assert training.returncode == 1 and "the same command continues" in said
+        assert training.returncode == 1 and "the same command continues" in stderr
         assert not any((tmp_path / "scratch-of-model").iterdir())
     end = time.monotonic() + 20
     while runs(other):
@@ -111,14 +111,14 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
 
 
 @pytest.mark.parametrize(
-    ("values", "count", "said"),
+    ("values", "count", "message"),
     [
         ({"batch_size": 4}, 3, "batch_size 4 is not divisible by 3"),
         ({"recipe": "broad2016", "gamma": 2.5}, 2, "gpus: 1"),
     ],
 )
-def test_what_cannot_be_shared_is_refused(values, count, said):
-    with pytest.raises(RefilmError, match=said):
+def test_what_cannot_be_shared_is_refused(values, count, message):
+    with pytest.raises(RefilmError, match=message):
         check_shards(small_recipe(**values), count, CPU, "cpu")
 
 

@@ -155,7 +155,7 @@ def test_a_film_that_changes_between_two_tries_is_never_mixed(film, site):
     assert film.read_bytes() == site.films[-1]
 
 
-def test_a_weak_etag_is_no_reason_to_begin_anew(film):
+def test_a_weak_etag_is_no_reason_to_start_over(film):
     site = Site(breaks=[1_500_000], etag='W/"one"')
     with served(site) as address:
         fetch(address, film)
@@ -176,7 +176,7 @@ def test_a_page_or_a_playlist_is_no_film(film, page):
 
 
 @pytest.mark.parametrize("status", [404, 403, 410, 401])
-def test_what_will_not_change_is_told_at_once(film, status):
+def test_a_permanent_error_is_not_retried(film, status):
     site = Site(status=[status])
     with (
         served(site) as address,
@@ -224,7 +224,7 @@ def test_a_wrong_sum_is_one_line_with_both_and_no_film(film):
         assert film.read_bytes() == FILM and len(site.asked) == 1
 
 
-def test_a_wrong_film_is_fetched_anew_when_the_same_command_is_given_again(film):
+def test_a_wrong_film_is_fetched_again_by_the_same_command(film):
     site = Site([OTHER, FILM], etag=None)
     with served(site) as address:
         expected = pytest.raises(RefilmError, match="correct sha256")

@@ -278,8 +278,8 @@ def test_no_two_processes_train_one_model(films, tmp_path):
     (folder / "recipe.json").write_text("that of the other")
     with StateFolder(folder / "state", recipe).locked():
         training = start_training(films, folder, recipe)
-        _, said = training.communicate()
-    assert training.returncode == 1 and "another process" in said
+        _, stderr = training.communicate()
+    assert training.returncode == 1 and "another process" in stderr
     assert (folder / "recipe.json").read_text() == "that of the other"
 
 
@@ -409,8 +409,8 @@ def unkilled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unkilled")
     films = [store_of(folder / "one.h5", 13), store_of(folder / "two.h5", 9)]
     process = start_training(films, folder / "model", UNKILLED)
-    _, said = process.communicate()
-    assert process.returncode == 0, said
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
     return load_file(folder / "model" / "model.safetensors")
 
 
@@ -420,16 +420,16 @@ def test_a_process_that_is_stopped_continues(films, tmp_path, sign, unkilled):
     process = start_training(films, folder, recipe)
     wait_for(lambda: (folder / "training.csv").exists())
     process.send_signal(sign)
-    _, said = process.communicate()
+    _, stderr = process.communicate()
     if sign == signal.SIGKILL:
         assert process.returncode == -9
     else:
-        assert process.returncode == 75 and "the same command continues" in said
+        assert process.returncode == 75 and "the same command continues" in stderr
         assert list((folder / "state").rglob("step-*"))
     assert not (folder / "model.safetensors").exists()
     process = start_training(films, folder, recipe)
-    out, said = process.communicate()
-    assert process.returncode == 0, said
+    out, stderr = process.communicate()
+    assert process.returncode == 0, stderr
     assert sign == signal.SIGKILL or "continues after step" in out
     assert same(load_file(folder / "model.safetensors"), unkilled)
 

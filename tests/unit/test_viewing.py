@@ -57,12 +57,12 @@ def test_what_is_too_long_ends_in_an_ellipsis():
 
 
 def test_a_sheet_shows_the_frames_untouched_one_above_the_other(tmp_path):
-    film, rebuilt = RANDOM.integers(0, 256, (2, 6, 48, 64, 3), dtype=np.uint8)
-    write_sheet(tmp_path / "sheet.png", {"film": film, "model": rebuilt}, "Title", times=[str(n) for n in range(6)])
+    film, recon = RANDOM.integers(0, 256, (2, 6, 48, 64, 3), dtype=np.uint8)
+    write_sheet(tmp_path / "sheet.png", {"film": film, "model": recon}, "Title", times=[str(n) for n in range(6)])
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     for n in range(6):
         top, left = found_at(sheet, film[n])
-        assert np.array_equal(sheet[top + 50 : top + 98, left : left + 64], rebuilt[n])
+        assert np.array_equal(sheet[top + 50 : top + 98, left : left + 64], recon[n])
 
 
 def found_at(sheet: np.ndarray, frame: np.ndarray) -> tuple[int, int]:
@@ -84,28 +84,28 @@ def frames(*shape):
 
 def test_psnr_is_its_definition():
     film = torch.full((2, 8, 8, 3), 100, dtype=torch.uint8)
-    rebuilt = film.clone()
-    rebuilt[1] += 10
-    found = metrics.psnr(film, rebuilt)
+    recon = film.clone()
+    recon[1] += 10
+    found = metrics.psnr(film, recon)
     assert found[0] >= 100 and found[1].item() == pytest.approx(20 * np.log10(255 / 10))
 
 
 def test_ssim_is_its_definition():
     """Against the formula written out for one window, and its two ends."""
-    film, rebuilt = frames(1, 11, 11), frames(1, 11, 11)
+    film, recon = frames(1, 11, 11), frames(1, 11, 11)
     at = np.arange(11) - 5
     window = np.exp(-(at[:, None] ** 2 + at[None] ** 2) / (2 * 1.5**2))
     window /= window.sum()
     expected = []
     for channel in range(3):
-        x, y = (f[0, :, :, channel].numpy().astype(float) for f in (film, rebuilt))
+        x, y = (f[0, :, :, channel].numpy().astype(float) for f in (film, recon))
         mean_x, mean_y = (window * x).sum(), (window * y).sum()
         variance_x, variance_y = (window * (x - mean_x) ** 2).sum(), (window * (y - mean_y) ** 2).sum()
         covariance = (window * (x - mean_x) * (y - mean_y)).sum()
         c1, c2 = 2.55**2, 7.65**2
         top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
         expected.append(top / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)))
-    assert metrics.ssim(film, rebuilt).item() == pytest.approx(np.mean(expected), rel=1e-9)
+    assert metrics.ssim(film, recon).item() == pytest.approx(np.mean(expected), rel=1e-9)
     assert metrics.ssim(film, film).item() == pytest.approx(1.0)
 
 

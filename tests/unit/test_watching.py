@@ -45,11 +45,11 @@ def train(frames, folder, recipe, *options) -> subprocess.Popen:
 
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_a_sheet_with_metadata_gives_its_frames_back(tmp_path, count):
-    film, rebuilt = pictures(count), pictures(count)
-    write_sheet(tmp_path / "a.png", {"film": film, "reconstruction": rebuilt}, "A", metadata={"step": 7})
+    film, recon = pictures(count), pictures(count)
+    write_sheet(tmp_path / "a.png", {"film": film, "reconstruction": recon}, "A", metadata={"step": 7})
     rows, metadata = read_sheet(tmp_path / "a.png")
     assert metadata == {"step": 7} and list(rows) == ["film", "reconstruction"]
-    assert np.array_equal(rows["film"], film) and np.array_equal(rows["reconstruction"], rebuilt)
+    assert np.array_equal(rows["film"], film) and np.array_equal(rows["reconstruction"], recon)
 
 
 def test_any_other_picture_has_no_rows(tmp_path):
@@ -124,8 +124,8 @@ def test_a_trained_model_has_its_film(tmp_path):
     words = [f"--model={folder / 'model.safetensors'}", "--title=Bikes", f"--film={film}"]
     done = command("render_training", *words)
     assert done.returncode == 0 and "previews up to step 4" in done.stdout, done.stderr
-    said = described(film)
-    assert "h264" in said and "yuv420p" in said and "1920x1080" in said
+    streams = described(film)
+    assert "h264" in streams and "yuv420p" in streams and "1920x1080" in streams
     shown = decoded(film, SIZE)
     assert len(shown) > 150 and np.abs(shown[-1].astype(int) - shown[0]).mean() > 0.1
     for sheet in (folder / "previews").iterdir():
@@ -153,8 +153,8 @@ def test_events_are_the_rows_of_the_log_even_if_it_was_killed(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     process = train(frames, folder, recipe, "--tensorboard")
-    _, said = process.communicate()
-    assert process.returncode == 0, said
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
     lines = (folder / "training.csv").read_text().splitlines()
     names, rows = lines[0].split(","), [line.split(",") for line in lines[1:]]
     read = events(folder / "tensorboard")
