@@ -15,14 +15,15 @@ from pathlib import Path
 from benchmarks.common import seconds
 from refilm.media.decode import plan_decode
 from refilm.media.ffmpeg import executable
-from refilm.media.probe import probe_picture
+from refilm.media.film_file import FilmFile
+from refilm.media.probe import probe_video
 
 SIZE = (256, 144)
 
 
 def main(film: str, rounds: int = 5) -> float:
-    cut = plan_decode(probe_picture(film), *SIZE)
-    bare = [executable(), "-v", "error", "-i", film, "-map", "0:v:0", "-vf", cut.filters, "-f", "null", "-"]
+    plan = plan_decode(probe_video(FilmFile(film)), SIZE)
+    bare = [executable(), "-v", "error", "-i", film, "-map", "0:v:0", "-vf", plan.filters, "-f", "null", "-"]
     with tempfile.TemporaryDirectory() as scratch:
         frames = Path(scratch, "film.h5")
         ours = [sys.executable, "-m", "refilm.extract_frames", f"--source={film}", f"--frames={frames}"]
@@ -36,7 +37,7 @@ def main(film: str, rounds: int = 5) -> float:
     print(f"extraction: {min(a for a, _ in pairs):.2f} s, bare {min(b for _, b in pairs):.2f} s (least of {rounds})")
     print(
         f"extraction: ratio {ratio:.2f} (median of {rounds} pairs), goal at most 1.1; "
-        f"{cut.frames} frames of {Path(film).name}"
+        f"{plan.frames} frames of {Path(film).name}"
     )
     return ratio
 

@@ -4,28 +4,18 @@ import os
 import re
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from refilm.frames.store import FrameStore
 from refilm.media.bars import Box, crop_to_aspect, picture_box
-from refilm.media.probe import frame_rate, probe_picture
+from refilm.media.ffmpeg import executable
+from refilm.media.film_file import FilmFile
+from refilm.media.frame_rate import frame_rate
 from tests.conftest import ROOT, command, decoded, ffmpeg, make_film, refused, runs
-
-
-def extract(film, folder, size="64x48", name="frames", **options):
-    """The frames of a film and the file's attributes."""
-    path = folder / f"{name}.h5"
-    words = [f"--{key}={value}" for key, value in options.items()]
-    done = command("extract_frames", f"--source={film}", f"--frames={path}", f"--size={size}", *words)
-    assert done.returncode == 0, done.stderr
-    with FrameStore(path) as store:
-        return store[:], store.attributes
-
+from tests.helpers import extract, probe, wait_for
 
 # --- counts and rates
 
@@ -90,14 +80,25 @@ def test_recordings_joined_end_to_end_are_refused(tmp_path):
     one = make_film(tmp_path / "one.ts", seconds=3).read_bytes()
     (tmp_path / "both.ts").write_bytes(one + one)
     done = command("extract_frames", f"--source={tmp_path / 'both.ts'}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
-    assert "the file's clock starts anew after" in refused(done)
+    assert "the file's clock restarts after" in refused(done)
 
 
 def test_the_largest_picture_is_the_film(tmp_path):
     film = tmp_path / "two.mp4"
     sources = ("-f", "lavfi", "-i", "testsrc=size=64x48:duration=1", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=1")
     ffmpeg(*sources, "-map", "0:v", "-map", "1:v", "-c:v", "libx264", film)
-    assert (probe_picture(film).width, probe_picture(film).stream) == (96, 1)
+    assert (probe(film).width, FilmFile(film).video_stream.index) == (96, 1)
+
+
+def test_ffmpeg_describes_a_film_only_once(tmp_path, film):
+    """A stand-in for ffmpeg that notes its arguments: a description is a run without an output."""
+    log, stand_in = tmp_path / "runs.txt", tmp_path / "ffmpeg"
+    stand_in.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec "{executable()}" "$@"\n')
+    stand_in.chmod(0o755)
+    words = (f"--source={film}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+    done = command("extract_frames", *words, environment={"REFILM_FFMPEG": str(stand_in)})
+    assert done.returncode == 0, done.stderr
+    assert sum(run.endswith(f"-i file:{film}") for run in log.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("offset", ["0", "1.4"])
@@ -126,17 +127,14 @@ def test_a_step_that_is_told_to_stop_leaves_nothing_behind(tmp_path):
     words = [f"--source={film}", f"--frames={tmp_path / 'out' / 'film.h5'}", "--size=256x144"]
     environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
     process = subprocess.Popen([sys.executable, "-m", "refilm.extract_frames", *words], env=environ, stderr=subprocess.PIPE)
-    end = time.monotonic() + 60
-    while not list((tmp_path / "out").glob(".film.part*")):
-        assert time.monotonic() < end and process.poll() is None
-        time.sleep(0.02)
+    wait_for(lambda: list((tmp_path / "out").glob(".film.part*")), failed=lambda: process.poll() is not None)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    ours = children.read_text().split() if children.exists() else []
+    started = children.read_text().split() if children.exists() else []
     process.terminate()
-    _, said = process.communicate()
-    assert process.returncode == 75 and b"no half-written file was left" in said
+    _, stderr = process.communicate()
+    assert process.returncode == 75 and b"no half-written file was left" in stderr
     assert list((tmp_path / "out").iterdir()) == []
-    assert not any(runs(child) for child in ours)
+    assert not any(runs(child) for child in started)
 
 
 def test_a_variable_rate_film_becomes_constant_at_its_own_rate(tmp_path):
@@ -144,8 +142,8 @@ def test_a_variable_rate_film_becomes_constant_at_its_own_rate(tmp_path):
     film = tmp_path / "vfr.mp4"
     keep = "select='lt(t,1)+gte(t,2)+not(mod(n,2))'"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=3", "-vf", keep, "-fps_mode", "vfr", film)
-    picture = probe_picture(film)
-    assert not picture.constant and picture.fps == 24
+    video = probe(film)
+    assert not video.constant and video.fps == 24
     frames, _ = extract(film, tmp_path)
     steady, _ = extract(make_film(tmp_path / "steady.mp4", seconds=3), tmp_path, name="steady")
     assert len(frames) == 72
@@ -185,7 +183,7 @@ def test_black_bars_are_found_and_taken_away(tmp_path, width, height, box):
     film = tmp_path / "film.mp4"
     picture = "testsrc2=size=64x36:rate=24:duration=2,drawbox=color=white:t=2"
     ffmpeg("-f", "lavfi", "-i", f"{picture},pad={width}:{height}:(ow-iw)/2:(oh-ih)/2", "-crf", "10", film)
-    assert probe_picture(film).box == (box or Box(0, 0, 64, 36))
+    assert probe(film).box == (box or Box(0, 0, 64, 36))
 
 
 def test_dark_scenes_titles_and_fades_do_not_move_the_bars():
@@ -280,7 +278,7 @@ def test_scaling_is_the_mean_of_the_area(tmp_path):
         (lambda path: path.mkdir(), "this is not a file"),
         (lambda path: path.write_bytes(b""), r"the file is empty \(0 bytes\)"),
         (lambda path: path.write_bytes(b"no film at all" * 1000), "cannot be read as a film"),
-        (lambda path: ffmpeg("-f", "lavfi", "-i", "sine=duration=1", path), "there is no picture in this file"),
+        (lambda path: ffmpeg("-f", "lavfi", "-i", "sine=duration=1", path), "this file has no video, only sound"),
     ],
 )
 def test_what_is_no_film_is_refused_in_one_line(tmp_path, make, words):
@@ -325,12 +323,16 @@ def test_a_playlist_opens_no_address(tmp_path):
 def test_a_named_ffmpeg_that_is_none(tmp_path, film):
     words = (f"--source={film}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
     done = command("extract_frames", *words, environment={"REFILM_FFMPEG": "no-such-ffmpeg"})
-    assert "REFILM_FFMPEG: 'no-such-ffmpeg' is no program" in refused(done)
+    assert "REFILM_FFMPEG: 'no-such-ffmpeg' is not an executable" in refused(done)
 
 
-def test_real_films_give_all_their_frames(tmp_path, real_films):
-    expected = {"sintel_trailer_720p.mp4": (1253, "24"), "flower_timelapse_cc0.mp4": (150, "30000/1001")}
-    for name, (count, fps) in expected.items():
-        frames, attributes = extract(real_films / name, tmp_path, "256x144", name)
-        assert (len(frames), attributes["fps"]) == (count, fps)
-    assert probe_picture(real_films / "sintel_trailer_720p.mp4").box == Box(0, 88, 1280, 544)
+@pytest.mark.parametrize(
+    ("name", "count", "fps"), [("sintel_trailer_720p.mp4", 1253, "24"), ("flower_timelapse_cc0.mp4", 150, "30000/1001")]
+)
+def test_real_films_give_all_their_frames(tmp_path, real_films, name, count, fps):
+    frames, attributes = extract(real_films / name, tmp_path, "256x144", name)
+    assert (len(frames), attributes["fps"]) == (count, fps)
+
+
+def test_black_bars_of_a_real_film(real_films):
+    assert probe(real_films / "sintel_trailer_720p.mp4").box == Box(0, 88, 1280, 544)

@@ -11,7 +11,8 @@ from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.encode import encode_video
-from refilm.media.probe import probe_picture
+from refilm.media.film_file import FilmFile
+from refilm.media.probe import probe_video
 from refilm.rendering.comparison import Arrangement
 from tests.conftest import command, decoded, described, ffmpeg, heard, make_film, refused
 
@@ -47,7 +48,7 @@ def test_any_rate_is_kept_exactly(tmp_path, fps):
     path, count = tmp_path / "rate.mp4", 240
     frames = np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
     encode_video(path, [frames], count, SIZE, fps, 30, None, "rate")
-    picture = probe_picture(path)
+    picture = probe_video(FilmFile(path))
     assert (picture.fps, picture.frames, picture.constant) == (fps, count, True)
 
 

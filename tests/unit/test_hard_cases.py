@@ -1,13 +1,14 @@
-"""The hard cases beside REFILM_TEST_FILMS, with the results that docs/films.md lists. Skipped where they are missing."""
+"""The hard cases of docs/films.md, which lie in the folder `hardcases` beside REFILM_TEST_FILMS."""
 
 import re
 
 import numpy as np
+import pytest
 
 from refilm.frames.store import FrameStore
 from refilm.media.bars import Box
-from refilm.media.probe import probe_picture
 from tests.conftest import ROOT, command, refused
+from tests.helpers import probe
 
 # file: frames, frames/s, picture as shown, its part inside the bars
 FILMS = {
@@ -23,11 +24,11 @@ FILMS = {
     "rotated_displaymatrix_bbb.mp4": (45, "24", (1080, 1920), None),
 }
 REFUSED = {
-    "made_audio_only.m4a": "there is no picture in this file, only sound",
+    "made_audio_only.m4a": "this file has no video, only sound",
     "made_empty_zero_bytes.mp4": r"the file is empty \(0 bytes\)",
-    "made_truncated_no_moov.mp4": "its index, which such files have at their end, is not there",
-    "made_truncated_faststart.mp4": r"of the 20.1 s that its header promises 15.1 s are there: .*'damaged: use'",
-    "made_bitflips.ts": r"of 273 frames 1\d\d are there and whole .*'damaged: use'",
+    "made_truncated_no_moov.mp4": "its index, which such files have at their end, is missing",
+    "made_truncated_faststart.mp4": r"of the 20.1 s that its header declares 15.1 s are there: .*'damaged: use'",
+    "made_bitflips.ts": r"of 273 frames 1\d\d are intact .*'damaged: use'",
 }
 USED = {"made_truncated_faststart.mp4": 361, "made_bitflips.ts": 273}
 
@@ -40,24 +41,25 @@ def extract(film, folder, *words) -> tuple[int, str]:
         return len(store), store.attributes["fps"]
 
 
-def test_hard_cases_give_their_frames_in_the_shape_in_which_they_are_meant(tmp_path, hard_cases):
-    for name, (frames, fps, size, box) in FILMS.items():
-        picture = probe_picture(hard_cases / name)
-        assert (picture.width, picture.height) == size, name
-        assert picture.box == (box or Box(0, 0, *size)), name
-        assert extract(hard_cases / name, tmp_path) == (frames, fps), name
+@pytest.mark.parametrize("name", FILMS)
+def test_hard_cases_give_all_their_frames_in_their_display_shape(tmp_path, hard_cases, name):
+    frames, fps, size, box = FILMS[name]
+    video = probe(hard_cases / name)
+    assert (video.width, video.height) == size
+    assert video.box == (box or Box(0, 0, *size))
+    assert extract(hard_cases / name, tmp_path) == (frames, fps)
 
 
-def test_hard_cases_that_are_no_films_or_damaged_get_their_line(tmp_path, hard_cases):
-    for name, words in REFUSED.items():
-        done = command("extract_frames", f"--source={hard_cases / name}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
-        assert re.search(words, refused(done)), name
-        assert not (tmp_path / "x.h5").exists()
+@pytest.mark.parametrize("name", REFUSED)
+def test_hard_cases_that_are_not_films_or_damaged_are_refused_in_one_line(tmp_path, hard_cases, name):
+    done = command("extract_frames", f"--source={hard_cases / name}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+    assert re.search(REFUSED[name], refused(done))
+    assert not (tmp_path / "x.h5").exists()
 
 
-def test_damaged_hard_cases_can_be_used(tmp_path, hard_cases):
-    for name, frames in USED.items():
-        assert extract(hard_cases / name, tmp_path, "--damaged=use") == (frames, "24"), name
+@pytest.mark.parametrize("name", USED)
+def test_damaged_hard_cases_can_be_used(tmp_path, hard_cases, name):
+    assert extract(hard_cases / name, tmp_path, "--damaged=use") == (USED[name], "24")
 
 
 def test_the_manual_lists_every_hard_case():

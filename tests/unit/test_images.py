@@ -242,7 +242,8 @@ def test_an_image_of_another_size_is_named_unless_sizes_shall_differ(tmp_path):
         Image.new("RGB", (128, 96), (90, 90, 90)).save(tmp_path / f"{n}.png")
     Image.new("RGB", (96, 128), (180, 180, 180)).save(tmp_path / "3.png")
     line = refusal(tmp_path, tmp_path)
-    assert "3.png: this image is 96x128, and 4 of the 5 images are 128x96: mend it" in line and "crop: none" in line
+    assert "3.png: this image is 96x128, and 4 of the 5 images are 128x96: repair or remove it" in line
+    assert "set crop: none" in line
     frames = extract(tmp_path, tmp_path, "--crop=none")
     assert [int(frame.mean()) for frame in frames] == [90, 90, 90, 180, 90]
 
@@ -277,7 +278,7 @@ def three(tmp_path) -> Path:
 def test_a_broken_image_is_named(three, damage, words):
     (three / "1.png").write_bytes(damage((three / "1.png").read_bytes()))
     line = refusal(f"{three}/*.png", three.parent)
-    assert f"{three}/1.png: {words}" in line and "mend it, or take it out" in line
+    assert f"{three}/1.png: {words}" in line and "repair or remove the image" in line
 
 
 def test_a_broken_image_of_sixteen_bits_is_named_too(tmp_path):
@@ -302,7 +303,7 @@ def test_a_film_among_the_images_is_named(three):
 
 def test_images_that_came_after_the_plan_are_noticed(three):
     line = refusal(f"{three}/*.png", three.parent, f"--images={images_digest(['0.png'])}")
-    assert "the images are not those that were planned for: run the same command again" in line
+    assert "the images changed after the plan was made: run the same command again" in line
 
 
 @pytest.mark.parametrize(

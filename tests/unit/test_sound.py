@@ -10,6 +10,7 @@ import pytest
 from refilm.core.errors import RefilmError
 from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import executable
+from refilm.media.film_file import FilmFile
 from refilm.media.languages import language_code
 from refilm.media.sound import choose_track, film_sound, soundtracks
 from tests.conftest import described, ffmpeg, make_film
@@ -110,14 +111,14 @@ def test_what_is_not_there_is_one_line_with_what_there_is(many_tongues, audio, w
 
 def test_a_silent_film_has_no_language(tmp_path):
     film = make_film(tmp_path / "film.mp4", sound=False, seconds=1)
-    assert choose_track(soundtracks(film), "auto", film) is None
+    assert choose_track(FilmFile(film), "auto") is None
     with pytest.raises(RefilmError, match="no soundtrack in 'eng'; the film is silent"):
         film_sound(str(film), Fraction(0), "eng")
 
 
 def test_a_broadcast_says_its_languages_otherwise(tmp_path, many_tongues):
     ffmpeg("-i", many_tongues, "-map", "0", "-c:v", "mpeg2video", "-c:a", "mp2", tmp_path / "film.ts")
-    tracks = soundtracks(tmp_path / "film.ts")
+    tracks = soundtracks(FilmFile(tmp_path / "film.ts"))
     assert [(track.number, track.language) for track in tracks] == [(1, "ger"), (2, "eng"), (3, "eng"), (4, "")]
 
 

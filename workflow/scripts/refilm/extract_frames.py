@@ -1,89 +1,87 @@
-"""A film file becomes frames: probed, black bars removed, cut and scaled, every frame counted, into HDF5.
+"""A film file becomes frames: probed, black bars removed, cropped and scaled, every frame counted, into HDF5.
 
 python -m refilm.extract_frames --source films/bikes.mp4 --frames results/frames/256x144/bikes.h5 --size 256x144
 """
 
+import argparse
 import dataclasses
 import json
 import os
-from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 from refilm.config.recipe import parse_size
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import check_sha256, check_space
-from refilm.core.times import parse_time
+from refilm.core.times import TimeSpan
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames
 from refilm.media.decode import DecodePlan, decode_frames, plan_decode
 from refilm.media.ffmpeg import version
-from refilm.media.probe import probe_picture
-from refilm.media.sound import film_sound
+from refilm.media.film_file import FilmFile
+from refilm.media.probe import probe_video
+from refilm.media.sound import choose_track
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
 
 
-def plan(args, name: str) -> DecodePlan:
-    """What the options say of the film called `name`: which frames, and which part of its picture."""
-    width, height = parse_size(args.size, "--size")
-    start, end = (value and parse_time(value, key) for value, key in ((args.start, "start"), (args.end, "end")))
-    picture = probe_picture(args.source, args.deinterlace, args.damaged == "use")
-    try:
-        return plan_decode(picture, width, height, start, end, args.crop, args.fit, args.deinterlace)
-    except RefilmError as error:
-        raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
-
-
-def main(args) -> None:
-    name = Path(args.frames).stem
+def main(args: argparse.Namespace) -> None:
+    name, film = Path(args.frames).stem, FilmFile(args.source)
     if args.sha256:
         check_sha256(args.source, args.sha256)
-    film_sound(args.source, Fraction(0), args.audio)  # a soundtrack that is not there is told now, not after the training
-    cut = plan(args, name)
-    picture, width, height = cut.picture, cut.width, cut.height
-    check_space(args.frames, cut.frames * width * height * 3)
-    metadata = FrameMetadata(
-        fps=cut.fps,
-        start_time=cut.start_time,
-        source=args.source,
-        crop=str(cut.crop),
-        filter=cut.filters,
-        details={
-            **dataclasses.asdict(picture.colour),
-            "fields": picture.fields,
-            "constant_rate": picture.constant,
-            "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
-            "ffmpeg": version(),
-        },
-    )
+    choose_track(film, args.audio)  # a soundtrack that is not available is reported now, not after the training
+    plan = plan_film(film, args, name)
+    check_space(args.frames, plan.frames * plan.width * plan.height * 3)
 
-    def produce(file) -> int:
-        return decode_frames(args.source, cut, file, f"extract {name}", args.threads, args.hwaccel)
+    def decode(into: BinaryIO) -> int:
+        return decode_frames(plan, into, f"extract {name}", args.threads, args.hwaccel)
 
-    count = write_frames(args.frames, width, height, metadata, produce)
-    print(f"{args.frames}: {count} frames at {cut.fps} frames/s, picture {cut.crop} of {picture.width}x{picture.height}")
+    count = write_frames(args.frames, plan.width, plan.height, _metadata(plan, args), decode)
+    picture = f"picture {plan.crop} of {plan.video.width}x{plan.video.height}"
+    print(f"{args.frames}: {count} frames at {plan.fps} frames/s, {picture}")
 
 
-def add_film_options(parser) -> None:
-    """The options that say which film it is and what of it is seen."""
+def plan_film(film: FilmFile, args: argparse.Namespace, name: str) -> DecodePlan:
+    """Measure the film called `name`, and decide by the film options which frames and which part of the picture to take."""
+    size, span = parse_size(args.size, "--size"), TimeSpan.parse(args.start, args.end)
+    video = probe_video(film, args.deinterlace, args.damaged == "use")
+    try:
+        return plan_decode(video, size, span, args.crop, args.fit, args.deinterlace)
+    except RefilmError as error:
+        raise RefilmError(f"film '{name}' ({film.path}): {error}") from error
+
+
+def _metadata(plan: DecodePlan, args: argparse.Namespace) -> FrameMetadata:
+    details = {
+        **dataclasses.asdict(plan.video.colour),
+        "field_order": plan.video.field_order,
+        "constant_rate": plan.video.constant,
+        "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
+        "ffmpeg": version(),
+    }
+    return FrameMetadata(plan.fps, plan.start_time, args.source, str(plan.crop), plan.filters, details)
+
+
+def add_film_options(parser: argparse.ArgumentParser) -> None:
+    """The options that name the film and decide its pixels."""
     parser.add_argument("--source", required=True, help="the film file")
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
-    parser.add_argument("--start", help="first moment taken: seconds or HH:MM:SS")
-    parser.add_argument("--end", help="end of what is taken: seconds or HH:MM:SS")
+    parser.add_argument("--start", help="start of the part that is taken: seconds or HH:MM:SS")
+    parser.add_argument("--end", help="end of the part that is taken: seconds or HH:MM:SS")
     parser.add_argument("--crop", default="auto", help="auto, none, or W:H:X:Y")
     parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
     parser.add_argument("--deinterlace", default="auto", choices=["auto", "on", "fields", "off"])
     parser.add_argument("--damaged", default="refuse", choices=["refuse", "use"])
 
 
-def film_parser():
-    """The command line of this step."""
+def film_parser() -> argparse.ArgumentParser:
+    """The command line of this command."""
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, help="the frames file to write")
     parser.add_argument("--hwaccel", default="none", help="none, auto, or cuda, vaapi, videotoolbox, ... as ffmpeg calls it")
-    parser.add_argument("--audio", default="auto", help="the soundtrack that results will have: checked to be there")
-    parser.add_argument("--sha256", help="the SHA-256 that the film file has, if it is the right one")
+    parser.add_argument("--audio", default="auto", help="the soundtrack of the results, which must be available")
+    parser.add_argument("--sha256", help="the SHA-256 that the film file must have")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
     add_film_options(parser)
     return parser

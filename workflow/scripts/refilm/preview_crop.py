@@ -1,42 +1,43 @@
-"""What of a film's picture will be seen: frames from all over it, with the chosen box drawn.
+"""A preview of the crop of a film: frames from all of it, with the chosen box drawn.
 
 python -m refilm.preview_crop --source films/bikes.mp4 --title Bikes --size 256x144 --sheet results/stills/bikes_crop.png
 """
 
+import argparse
+
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.times import format_time
-from refilm.extract_frames import add_film_options, plan
+from refilm.extract_frames import add_film_options, plan_film
 from refilm.media.bars import Box
-from refilm.media.decode import DecodePlan, chosen_box, sample_frames
+from refilm.media.decode import DecodePlan, sample_frames, selected_box
+from refilm.media.film_file import FilmFile
 from refilm.rendering.cropping import display_size, draw_boxes
 from refilm.rendering.sheet import COLUMNS, write_sheet
 
 
-def main(args) -> None:
-    cut = plan(args, args.title)
-    picture = cut.picture
-    found = chosen_box(picture, args.crop)
-    size = display_size(picture.width, picture.height, picture.sample_aspect)
-    frames, moments = sample_frames(args.source, cut, args.count, *size)
-    drawn = draw_boxes(frames, (picture.width, picture.height), found, cut.crop)
-    times = [format_time(cut.first / cut.fps + moment) for moment in moments]
-    words = told(cut, found, args)
-    write_sheet(
-        args.sheet, {"film": drawn}, args.title, words, times, columns=COLUMNS if size[0] >= size[1] else 2 * COLUMNS
-    )
-    print(f"{args.sheet}: {len(frames)} frames, {words}")
+def main(args: argparse.Namespace) -> None:
+    plan = plan_film(FilmFile(args.source), args, args.title)
+    video, box = plan.video, selected_box(plan.video, args.crop)
+    size = display_size(video.width, video.height, video.sample_aspect)
+    frames, times = sample_frames(plan, args.count, size)
+    drawn = draw_boxes(frames, (video.width, video.height), box, plan.crop)
+    labels = [format_time(plan.first / plan.fps + time) for time in times]
+    caption = describe_crop(plan, box, args)
+    columns = COLUMNS if size[0] >= size[1] else 2 * COLUMNS
+    write_sheet(args.sheet, {"film": drawn}, args.title, caption, labels, columns=columns)
+    print(f"{args.sheet}: {len(frames)} frames, {caption}")
 
 
-def told(cut: DecodePlan, found: Box, args) -> str:
-    """In words: which box it is, where it comes from, and what of it fills the frames."""
-    picture = cut.picture
-    whole = (found.width, found.height) == (picture.width, picture.height)
-    source = {"auto": "no black bars found" if whole else "black bars found", "none": "crop: none"}
-    box = f"{found.width} x {found.height} of {picture.width} x {picture.height}"
-    place = "" if whole else f" at {found.x}, {found.y}"
-    fills = "it fills" if cut.crop == found else f"{cut.crop.width} x {cut.crop.height} of it fill"
-    how = {"crop": fills, "pad": "all of it, between black, in", "stretch": "bent to"}[args.fit]
-    return f"{box}{place}: {source.get(args.crop, f'crop: {args.crop}')}; {how} frames of {args.size}"
+def describe_crop(plan: DecodePlan, box: Box, args: argparse.Namespace) -> str:
+    """In words: which box is taken, where it comes from, and how it fills the frames."""
+    video = plan.video
+    whole = (box.width, box.height) == (video.width, video.height)
+    origin = {"auto": "no black bars found" if whole else "black bars found", "none": "crop: none"}
+    part = f"{box.width} x {box.height} of {video.width} x {video.height}"
+    place = "" if whole else f" at {box.x}, {box.y}"
+    cropped = "it fills" if plan.crop == box else f"{plan.crop.width} x {plan.crop.height} of it fill"
+    fit = {"crop": cropped, "pad": "all of it, padded with black, fills", "stretch": "it is stretched to"}[args.fit]
+    return f"{part}{place}: {origin.get(args.crop, f'crop: {args.crop}')}; {fit} frames of {args.size}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from refilm.core.errors import RefilmError
@@ -49,3 +50,20 @@ def format_time(seconds: float | Fraction) -> str:
     minutes, second = divmod(round(seconds), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+@dataclass(frozen=True)
+class TimeSpan:
+    """A part of a film in seconds from its start: the frames at or after `start` and before `end`; None where unlimited."""
+
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+    @classmethod
+    def parse(cls, start: str | None, end: str | None) -> "TimeSpan":
+        """From the texts of the options --start and --end; None or '' where one is not set. Raises RefilmError."""
+        return cls(*(parse_time(text, name) if text else None for text, name in ((start, "start"), (end, "end"))))
+
+    def frame_range(self, fps: Fraction, frames: int) -> tuple[int, int]:
+        """(first, count) of these frames of a film with so many frames. Raises RefilmError if there are none."""
+        return frame_range(self.start, self.end, fps, frames)

@@ -1,13 +1,15 @@
 """Black bars: where the picture lies inside the frame, and which part of it fills another shape."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from refilm.core.errors import RefilmError
 
-_SUPPORT = 0.05  # share of the frames that must agree on an edge: a glitch does not, a changed aspect ratio does
-_BAR = 0.2  # share of the frames that end at the edge of a bar; what is drawn on black ends somewhere else each time
+# Shares of the frames, chosen so that the films of tests/unit/test_film_in.py and test_hard_cases.py get their known boxes.
+_EDGE_SHARE = 0.05  # that must agree on an edge: a glitch does not, a changed aspect ratio does
+_BAR_SHARE = 0.2  # that must end at the edge of a bar; what is drawn on black ends somewhere else each time
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,17 @@ class Box:
 
 
 def picture_box(edges: list[tuple[int, int, int, int]], width: int, height: int) -> Box:
-    """The picture without its bars, from the bright area (x1, x2, y1, y2; inclusive) of many frames.
+    """The picture without its black bars, from the bright area (x1, x2, y1, y2; inclusive) of many frames.
 
-    For each side the outermost edge on which a share of the frames agrees: scenes that are dark, credits and fades
-    have edges further in, and single glitches have no company. All-black frames say nothing and are left out. A side
-    on which too few frames end at that edge has no bar: an animation on black only seems to have one.
+    For each side the outermost edge on which a share of the frames agrees: dark scenes, credits and fades have edges
+    further in, and single glitches are not shared. Frames that are almost black are left out. A side on which too few
+    frames end at that edge has no bar: an animation on black only seems to have one.
     """
     edges = [(x1, x2, y1, y2) for x1, x2, y1, y2 in edges if x2 - x1 >= width // 4 and y2 - y1 >= height // 4]
     if not edges:
         return Box(0, 0, width, height)
     x1s, x2s, y1s, y2s = zip(*edges, strict=True)
-    left, top = (_edge(side, min, 0) for side in (x1s, y1s))
+    left, top = _edge(x1s, min, 0), _edge(y1s, min, 0)
     right, bottom = _edge(x2s, max, width - 1), _edge(y2s, max, height - 1)
     # Chroma is subsampled, so where there is a bar the box begins and ends on even pixels, inwards.
     left, top = left + left % 2, top + top % 2
@@ -43,31 +45,32 @@ def picture_box(edges: list[tuple[int, int, int, int]], width: int, height: int)
     return Box(left, top, right - left, bottom - top)
 
 
-def _edge(side: tuple[int, ...], outer, border: int) -> int:
-    counts = Counter(side)
-    support = {edge: sum(counts[e] for e in (edge - 1, edge, edge + 1)) / len(side) for edge in counts}
-    agreed = outer((edge for edge in counts if support[edge] >= _SUPPORT), default=border)
-    return agreed if agreed != border and support[agreed] >= _BAR else border
+def _edge(positions: tuple[int, ...], outermost: Callable[..., int], border: int) -> int:
+    """The edge of the picture on one side, whose border is that of the frame; `outermost` is min or max."""
+    counts = Counter(positions)
+    shares = {edge: sum(counts[near] for near in (edge - 1, edge, edge + 1)) / len(positions) for edge in counts}
+    agreed = outermost((edge for edge in counts if shares[edge] >= _EDGE_SHARE), default=border)
+    return agreed if agreed != border and shares[agreed] >= _BAR_SHARE else border
 
 
 def parse_crop_box(crop: str, width: int, height: int) -> Box:
-    """The box 'W:H:X:Y' of a picture of that size. Raises RefilmError if it leaves the picture."""
+    """The box 'W:H:X:Y' in a picture of that size. Raises RefilmError if it leaves the picture."""
     box_width, box_height, x, y = map(int, crop.split(":"))
     box = Box(x, y, box_width, box_height)
     if box.width < 1 or box.height < 1 or box.x + box.width > width or box.y + box.height > height:
-        raise RefilmError(f"crop {crop}: this leaves the picture, which is {width}x{height}: write W:H:X:Y inside it")
+        raise RefilmError(f"crop {crop}: not a valid crop of a picture of {width}x{height}: write W:H:X:Y inside it")
     return box
 
 
 def fit_size(box: Box, sample_aspect: Fraction, width: int, height: int) -> tuple[int, int]:
-    """(width, height) in pixels of all of the box, in its own shape, as large as it goes into width x height."""
-    shown = Fraction(box.width, box.height) * sample_aspect
-    return max(1, min(width, round(height * shown))), max(1, min(height, round(width / shown)))
+    """(width, height) in pixels of the whole box, in its own shape, as large as it fits into width x height."""
+    shape = Fraction(box.width, box.height) * sample_aspect
+    return max(1, min(width, round(height * shape))), max(1, min(height, round(width / shape)))
 
 
 def crop_to_aspect(box: Box, sample_aspect: Fraction, width: int, height: int) -> Box:
     """The largest part in the middle of `box` that has the shape of width x height square pixels."""
-    shape = Fraction(width, height) / sample_aspect  # wanted width over height, in the film's own pixels
+    shape = Fraction(width, height) / sample_aspect  # wanted width by height, in the film's own pixels
     fitted_width = min(box.width, _even(box.height * shape, box.width))
     fitted_height = min(box.height, _even(box.width / shape, box.height))
     x = box.x + (box.width - fitted_width) // 4 * 2
@@ -76,5 +79,5 @@ def crop_to_aspect(box: Box, sample_aspect: Fraction, width: int, height: int) -
 
 
 def _even(value: Fraction, limit: int) -> int:
-    """The nearest even number, or the nearest number where the whole is too small for that to be near."""
+    """The nearest even number, or the nearest number where the limit is too small for an even one to be near."""
     return round(value / 2) * 2 if limit >= 16 else max(1, round(value))

@@ -1,29 +1,34 @@
-"""What the numbers of a film's pixels mean, and the filters that make them the numbers of an SDR screen.
+"""The colour space of a film, and the filters that convert it to that of an SDR screen.
 
 Sources: ITU-R BT.601, BT.709, BT.2020; SMPTE ST 2084 (PQ) and ITU-R BT.2100 (HLG) for high dynamic range; J. Hable,
-"Uncharted 2: HDR Lighting", GDC 2010, for the curve that brings it down.
+"Uncharted 2: HDR Lighting", GDC 2010, for the tone curve.
 """
 
 import re
 from dataclasses import dataclass
 
+from refilm.media.ffmpeg_log import ColourTags
+
 _MATRICES = {"bt709": "bt709", "smpte170m": "bt601", "bt470bg": "bt601", "smpte240m": "smpte240m", "fcc": "fcc"}
 _MATRICES |= {"bt2020nc": "bt2020", "bt2020c": "bt2020"}
 _ZSCALE_NAMES = {"bt709": "709", "bt601": "170m", "bt2020": "2020_ncl", "smpte240m": "240m", "fcc": "fcc"}
 _HDR = {"smpte2084", "arib-std-b67"}
-_WIDE = {"bt2020", "smpte431", "smpte432"}  # primaries further apart than an SDR screen's
+_WIDE_GAMUT = {"bt2020", "smpte431", "smpte432"}  # primaries further apart than those of an SDR screen
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv|vuya|pal8|graya")
 
 # 100 cd/m2 is linear 1. The curve keeps shadows and middle tones apart and rolls highlights off, up to 1000 cd/m2 as white:
-# what HLG is made for and most HDR10 is graded on. A peak of the file's own would let one false tag darken a film.
+# what HLG is made for and most HDR10 is graded on. The peak of the file's own tags would let one false tag darken a film.
 _TONE_MAP = "tonemap=hable:desat=0:peak=10"
 _SCREEN = "zscale=transfer=bt709:matrix=gbr:range=full"
 
 
 @dataclass(frozen=True)
 class Colour:
-    """matrix: 'bt601', 'bt709', ..., as the scaler names it; full_range: 0-255 and not 16-235; primaries and transfer as
-    ffmpeg names them; alpha: the film has a channel of transparency."""
+    """The colour space of a film.
+
+    matrix: 'bt601', 'bt709', ..., as the scaler names it; full_range: 0-255 instead of 16-235; primaries, transfer: as
+    ffmpeg names them; alpha: the film has an alpha channel.
+    """
 
     matrix: str
     full_range: bool
@@ -33,32 +38,31 @@ class Colour:
 
     @property
     def scaler_options(self) -> str:
-        """The options by which the scaler reads this film's numbers."""
+        """The options by which the scaler reads this colour space."""
         return f"in_color_matrix={self.matrix}:in_range={'pc' if self.full_range else 'tv'}"
 
     @property
     def to_screen(self) -> list[str]:
-        """Filters from the film's own numbers, scaled, to R'G'B' of an SDR screen; none where the scaler does it.
+        """Filters from this colour space, scaled, to R'G'B' of an SDR screen; none where the scaler does it.
 
-        They come after scaling: on small frames they cost nothing, and the mean over an area is taken of the film's own
-        numbers, as it is for any film. The scaler is given no R'G'B' to make, whose 16-bit white would be 65,283.
+        They come after scaling: on small frames they cost nothing, and the mean over an area is taken of the values in the
+        file, as for any film. The scaler is not asked for R'G'B', whose 16-bit white would be 65,283.
         """
         hdr = self.transfer in _HDR
-        if not hdr and self.primaries not in _WIDE:
+        if not hdr and self.primaries not in _WIDE_GAMUT:
             return []
-        primaries = self.primaries if self.primaries in _WIDE else "709"
-        meant = f"tin={self.transfer if hdr else '709'}:pin={primaries}:min={_ZSCALE_NAMES[self.matrix]}:rin=limited"
-        linear = f"zscale={meant}:transfer=linear:primaries={primaries}:matrix=gbr:npl=100"
+        primaries = self.primaries if self.primaries in _WIDE_GAMUT else "709"
+        given = f"tin={self.transfer if hdr else '709'}:pin={primaries}:min={_ZSCALE_NAMES[self.matrix]}:rin=limited"
+        linear = f"zscale={given}:transfer=linear:primaries={primaries}:matrix=gbr:npl=100"
         tone_map = [_TONE_MAP] if hdr else []
         return ["format=yuv444p16", linear, "format=gbrpf32le", "zscale=primaries=709", *tone_map, _SCREEN]
 
 
-def colour_of(pixel_format: str, tags: tuple[str, str, str, str], width: int, height: int) -> Colour:
-    """From a decoded frame's pixel format and its tags (range, matrix, primaries, transfer).
+def colour_of(pixel_format: str, tags: ColourTags, width: int, height: int) -> Colour:
+    """The colour space of frames by their pixel format and tags.
 
     An untagged film is BT.709 if it is HD and BT.601 if not, in limited range.
     """
-    colour_range, space, primaries, transfer = tags
     untagged = "bt709" if width >= 1280 or height > 576 else "bt601"
     alpha = _ALPHA.match(pixel_format) is not None
-    return Colour(_MATRICES.get(space, untagged), colour_range == "pc", primaries, transfer, alpha)
+    return Colour(_MATRICES.get(tags.matrix, untagged), tags.range == "pc", tags.primaries, tags.transfer, alpha)

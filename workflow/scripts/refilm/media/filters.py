@@ -1,4 +1,4 @@
-"""The filters between a film's decoded frames and frames of one size: shape, fields, scaling, colour."""
+"""The filters between a film's decoded frames and frames of one size: shape, deinterlacing, scaling, colour."""
 
 from fractions import Fraction
 
@@ -9,38 +9,38 @@ from refilm.media.colour import Colour
 _SCALER = "flags=area+accurate_rnd+full_chroma_int"
 
 
-def unify_size_filters(width: int, height: int, aspect: Fraction, changing: bool) -> list[str]:
-    """Filters after which each frame is width x height pixels of that shape, as the others are.
+def unify_size_filters(width: int, height: int, aspect: Fraction, variable_size: bool) -> list[str]:
+    """Filters after which each frame is width x height pixels of the sample aspect ratio `aspect`.
 
-    Where a film is known to change, what has another shape is shown as meant, between black. Where it is not, a frame of
-    another size is bent to this one, so that no later filter meets it. Frames that are right pass untouched.
+    Where a film is known to vary, frames of another shape keep it, between black bars. Otherwise a frame of another size is
+    stretched to this one, so that no later filter meets it. Frames that are right pass untouched.
     """
-    if not changing:
+    if not variable_size:
         return [f"scale={width}:{height}:interl=-1:{_SCALER}"]
-    shown = f"(iw*sar/ih/({aspect.numerator}/{aspect.denominator}))"  # width over height, in pixels of the wanted shape
-    fitted_width, fitted_height = f"round(min({width},{height}*{shown}))", f"round(min({height},{width}/{shown}))"
+    shape = f"(iw*sar/ih/({aspect.numerator}/{aspect.denominator}))"  # width by height, in pixels of that aspect ratio
+    fitted_width, fitted_height = f"round(min({width},{height}*{shape}))", f"round(min({height},{width}/{shape}))"
     return [
         f"scale=w='max(1,{fitted_width})':h='max(1,{fitted_height})':eval=frame:interl=-1:{_SCALER}",
         f"setsar={aspect.numerator}/{aspect.denominator}",
-        # by whole pairs of lines, so that the fields stay what they are
+        # by whole pairs of lines, so that fields keep their lines
         f"pad={width}:{height}:(ow-iw)/2:trunc((oh-ih)/4)*2:black:eval=frame",
     ]
 
 
-def deinterlace_filters(fields: str, tagged: bool, each_field: bool) -> list[str]:
-    """Filters that make whole pictures of fields: one a frame, or with `each_field` one a field, of twice the rate.
+def deinterlace_filters(field_order: str, tagged: bool, each_field: bool) -> list[str]:
+    """Filters that make progressive frames of fields: one per frame, or with `each_field` one per field, at twice the rate.
 
-    fields: 'progressive', 'tff' or 'bff'; tagged: the frames say so themselves, and those that say otherwise are kept.
+    field_order: 'progressive', 'tff' or 'bff'; tagged: the frames are tagged, and those tagged as progressive are kept.
     """
-    if fields == "progressive":
+    if field_order == "progressive":
         return []
     mode = "send_field" if each_field else "send_frame"
-    trusted = tagged and not each_field
-    return [f"bwdif={mode}:{'auto' if tagged else fields}:{'interlaced' if trusted else 'all'}"]
+    keep_progressive = tagged and not each_field
+    return [f"bwdif={mode}:{'auto' if tagged else field_order}:{'interlaced' if keep_progressive else 'all'}"]
 
 
-def scaled(colour: Colour, aspect: Fraction, box: Box, width: int, height: int, fit: str) -> list[str]:
-    """Filters from the picture inside `box` to width x height of RGB; `fit` 'pad' shows all of it, between black."""
+def scale_filters(colour: Colour, aspect: Fraction, box: Box, width: int, height: int, fit: str) -> list[str]:
+    """Filters from the part `box` of the picture to RGB of width x height; `fit` 'pad' shows all of it, between black."""
     inner_width, inner_height = width, height
     if fit == "pad":
         inner_width, inner_height = fit_size(box, aspect, width, height)
