@@ -27,24 +27,6 @@ def first_frame(seconds: Fraction, fps: Fraction) -> int:
     return math.ceil(seconds * fps)
 
 
-def frame_range(start: Fraction | None, end: Fraction | None, fps: Fraction, frames: int) -> tuple[int, int]:
-    """(first, count) of the frames at or after `start` and before `end`, of a film with so many frames.
-
-    Raises RefilmError if there are none.
-    """
-    first = first_frame(start or Fraction(0), fps)
-    last = frames if end is None else min(frames, first_frame(end, fps))
-    if first >= frames:
-        raise RefilmError(
-            f"start {format_time(start or 0)} lies after the end of the film, which lasts {format_time(frames / fps)}"
-        )
-    if end is not None and last <= first:
-        raise RefilmError(
-            f"end {format_time(end)} is not after start {format_time(start or 0)}: no frame of the film is between them"
-        )
-    return first, last - first
-
-
 def format_time(seconds: float | Fraction) -> str:
     """'1:02:03' or '2:03', rounded to seconds."""
     minutes, second = divmod(round(seconds), 60)
@@ -66,4 +48,15 @@ class TimeSpan:
 
     def frame_range(self, fps: Fraction, frames: int) -> tuple[int, int]:
         """(first, count) of these frames of a film with so many frames. Raises RefilmError if there are none."""
-        return frame_range(self.start, self.end, fps, frames)
+        start, end = self.start or Fraction(0), self.end
+        first = first_frame(start, fps)
+        last = frames if end is None else min(frames, first_frame(end, fps))
+        if first >= frames:
+            raise RefilmError(
+                f"start {format_time(start)} lies after the end of the film, which lasts {format_time(frames / fps)}"
+            )
+        if end is not None and last <= first:
+            raise RefilmError(
+                f"end {format_time(end)} is not after start {format_time(start)}: no frame of the film is between them"
+            )
+        return first, last - first
