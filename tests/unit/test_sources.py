@@ -111,7 +111,7 @@ def test_a_line_that_breaks_again_and_again_costs_little_more_than_the_film(film
 def test_a_stopped_download_goes_on_in_the_next_run(film):
     site = Site(breaks=[2_000_000] + [0] * 50)
     with served(site) as address:
-        with pytest.raises(RefilmError, match=r"2\.0 MB that came are kept: run the same command again") as error:
+        with pytest.raises(RefilmError, match=r"2\.0 MB are kept: run the same command again") as error:
             fetch(address, film, stall_timeout=0)
         assert not film.exists() and "secret" not in str(error.value) and "\n" not in str(error.value)
         site.breaks.clear()
@@ -129,7 +129,7 @@ def test_a_server_that_knows_no_ranges_is_asked_from_the_beginning(film):
 def test_a_server_that_breaks_always_at_the_same_place_is_given_up(film):
     with (
         served(Site(breaks=[1_000_000] * 1000, ranges=False)) as address,
-        pytest.raises(RefilmError, match="could not be fetched in"),
+        pytest.raises(RefilmError, match="could not be downloaded"),
     ):
         fetch(address, film, stall_timeout=0.3)
     assert not film.exists()
@@ -169,7 +169,7 @@ def test_a_weak_etag_is_no_reason_to_start_over(film):
 def test_a_page_or_a_playlist_is_no_film(film, page):
     with (
         served(Site(page, kind="video/mp4")) as address,
-        pytest.raises(RefilmError, match="no film: give the address of the film file itself"),
+        pytest.raises(RefilmError, match="not a film: give the address of the film file itself"),
     ):
         fetch(address, film)
     assert list(film.parent.iterdir()) == []
@@ -187,7 +187,7 @@ def test_a_permanent_error_is_not_retried(film, status):
 
 
 def test_an_address_that_leads_to_a_file_of_this_machine_is_refused(film):
-    with served(Site(status=[302])) as address, pytest.raises(RefilmError, match="this address cannot be asked"):
+    with served(Site(status=[302])) as address, pytest.raises(RefilmError, match="this address is not supported"):
         fetch(address, film)
     assert not film.exists()
 
@@ -210,7 +210,7 @@ def test_nobody_there_is_one_line_soon(film):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     done = command("fetch_film", f"--source=http://127.0.0.1:{port}/x.mkv", f"--film={film}", "--stall-timeout=0")
-    assert "could not be fetched in 1 tries (" in refused(done) and "Connection refused" in refused(done)
+    assert "could not be downloaded, attempts: 1 (" in refused(done) and "Connection refused" in refused(done)
     assert not film.exists()
 
 
@@ -237,9 +237,9 @@ def test_a_wrong_film_is_fetched_again_by_the_same_command(film):
 def test_two_processes_do_not_write_one_film(film):
     with served(Site()) as address:
         film.parent.mkdir()
-        from refilm.sources.download import _Part
+        from refilm.sources.download import PartialDownload
 
-        with _Part(film), pytest.raises(RefilmError, match="another process is fetching this film"):
+        with PartialDownload(film), pytest.raises(RefilmError, match="another process is fetching this film"):
             fetch(address, film)
         fetch(address, film, SUM)
 
@@ -336,10 +336,10 @@ def test_a_public_film_in_s3_needs_no_credentials(bucket, film, monkeypatch, tmp
 
 def test_a_film_that_changed_on_s3_is_never_mixed(bucket, film, monkeypatch):
     bucket.put_object(Bucket="films", Key="changing.mkv", Body=FILM)
-    from refilm.sources.download import _Part
+    from refilm.sources.download import PartialDownload
 
     film.parent.mkdir()
-    with _Part(film) as part:
+    with PartialDownload(film) as part:
         part.file.write(FILM[:1_000_000])
         part.save_state(version=bucket.head_object(Bucket="films", Key="changing.mkv")["ETag"], total=len(FILM))
     bucket.put_object(Bucket="films", Key="changing.mkv", Body=OTHER)
@@ -350,9 +350,9 @@ def test_a_film_that_changed_on_s3_is_never_mixed(bucket, film, monkeypatch):
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("s3://films/no such film.mkv", r"NoSuchKey.*: correct the film's source, or your AWS settings"),
+        ("s3://films/no such film.mkv", r"NoSuchKey.*: correct the film's source, or the AWS configuration"),
         ("s3://nobucket-here/film.mkv", r"NoSuchBucket.*: correct the film's source"),
-        ("s3://films", r"this is no s3 address: write s3://bucket/path"),
+        ("s3://films", r"this is not an s3 address: write s3://bucket/path"),
     ],
 )
 def test_what_s3_has_not_is_one_line(bucket, film, address, words):

