@@ -105,7 +105,7 @@ def _derive(folder: Path) -> None:
 
 
 def _with_dolby_vision(content: bytes) -> bytes:
-    """An MP4 with its index at its end whose video is said to be Dolby Vision profile 5."""
+    """An MP4 with its index at its end whose video is tagged as Dolby Vision profile 5."""
     box = (8 + len(_DOLBY_VISION_5)).to_bytes(4, "big") + b"dvcC" + _DOLBY_VISION_5
     place = content.index(b"avcC") - 4
     grown = bytearray(content[:place] + box + content[place:])

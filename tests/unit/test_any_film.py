@@ -46,8 +46,8 @@ def difference(one, other) -> float:
 def film_of_fields(path, order="tff", tagged=True, rate="60000/1001", codec=("-c:v", "ffv1")) -> Path:
     """A white bar wanders over grey, 2.5 pixels each field: 30 frames of 60 fields."""
     bar = f"color=gray:size=160x480:rate={rate}:duration=1,format=gbrp[g];color=white:size=16x480:rate={rate}:duration=1"
-    weave = "interleave_top" if order == "tff" else "interleave_bottom"
-    moved = f"{bar},format=gbrp[b];[g][b]overlay=x=n*2.5:format=gbrp,format=yuv420p,tinterlace={weave}"
+    mode = "interleave_top" if order == "tff" else "interleave_bottom"
+    moved = f"{bar},format=gbrp[b];[g][b]overlay=x=n*2.5:format=gbrp,format=yuv420p,tinterlace={mode}"
     flags = ",setfield=" + (order if tagged else "prog")
     ffmpeg("-filter_complex", moved + flags, *codec, path)
     return path
@@ -74,7 +74,7 @@ def test_fields_become_whole_pictures(tmp_path, order, tagged):
 
 @pytest.mark.parametrize(("order", "tagged"), [("tff", True), ("bff", True), ("bff", False)])
 def test_each_field_can_become_a_frame(tmp_path, order, tagged):
-    """59.94 fields a second become 59.94 frames a second, in their order: the bar never goes back."""
+    """59.94 fields/s become 59.94 frames/s, in their order: the bar never goes back."""
     film = film_of_fields(tmp_path / "film.mkv", order, tagged)
     frames, attributes = extract(film, tmp_path, "160x112", crop="none", fit="stretch", deinterlace="fields")
     assert len(frames) == 60 and attributes["fps"] == "60000/1001"
@@ -305,7 +305,7 @@ def test_a_film_without_a_rate_has_all_its_frames(tmp_path):
     assert len(frames) == 48
 
 
-def test_an_absurd_rate_is_told(tmp_path):
+def test_an_absurd_rate_is_an_error(tmp_path):
     film = tmp_path / "film.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=1000:duration=0.2", "-c:v", "ffv1", film)
     assert "its clock says 1000 frames/s" in refusal(film, tmp_path)
@@ -333,7 +333,7 @@ def cut_off(film, share) -> Path:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_film_cut_off_is_refused_with_what_is_there_and_used_if_told_so(tmp_path, suffix):
+def test_a_truncated_film_is_refused_or_used_as_damaged_says(tmp_path, suffix):
     whole = whole_film(tmp_path, suffix)
     cut = cut_off(whole, 0.6)
     line = refusal(cut, tmp_path)
@@ -344,7 +344,7 @@ def test_a_film_cut_off_is_refused_with_what_is_there_and_used_if_told_so(tmp_pa
     assert all(difference(frames[n], expected[n]) < 1 for n in range(0, len(frames) - 4, 5))
 
 
-def test_it_is_told_how_much_of_a_film_cut_off_is_there(tmp_path):
+def test_the_error_says_how_much_of_a_truncated_film_is_there(tmp_path):
     whole = whole_film(tmp_path)
     line = refusal(cut_off(whole, 0.6), tmp_path)
     present = re.search(r"of the 6\.0 s that its header declares (\d\.\d) s are there", line)
@@ -467,7 +467,7 @@ def test_a_file_that_names_others_opens_none(tmp_path, secret, visited, name, ki
     assert asked == []
 
 
-def test_a_film_whose_pictures_are_said_to_lie_in_another_file_does_not_open_it(tmp_path, secret, visited):
+def test_a_film_that_refers_to_another_file_does_not_open_it(tmp_path, secret, visited):
     """QuickTime's data reference: the samples of the track are in the file that it names."""
     asked, port = visited
     film = make_film(tmp_path / "film.mp4", seconds=1, sound=False)

@@ -97,7 +97,11 @@ WRONG = [
     ("films.bladerunner.source", "stills/*.png", "films.bladerunner: the images stills/.*.png have no rate .* add fps"),
     ("films.bladerunner.fps", 24, "films.bladerunner.fps: only a folder of images needs it; .* remove fps"),
     ("films.bladerunner", {"source": "stills/*.png", "fps": "24000/1001"}, None),
-    ("films.bladerunner", {"source": "stills/", "fps": "fast"}, "films.bladerunner.fps: 'fast' is no frame rate: write"),
+    (
+        "films.bladerunner",
+        {"source": "stills/", "fps": "fast"},
+        "films.bladerunner.fps: 'fast' is not a valid frame rate: write",
+    ),
     ("films.bladerunner", {"source": "stills/", "fps": 24, "audio": "eng"}, "audio: eng: the images stills/ have no sound"),
     (
         "films.bladerunner",

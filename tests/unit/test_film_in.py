@@ -122,7 +122,7 @@ def test_one_lost_frame_does_not_change_the_rate():
         assert frame_rate(times, Fraction(1, 1000), fps)[:2] == (fps, False)
 
 
-def test_a_step_that_is_told_to_stop_leaves_nothing_behind(tmp_path):
+def test_a_step_that_receives_sigterm_leaves_nothing_behind(tmp_path):
     film = make_film(tmp_path / "film.mkv", seconds=60, size="1280x720", fps="50")
     words = [f"--source={film}", f"--frames={tmp_path / 'out' / 'film.h5'}", "--size=256x144"]
     environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
@@ -138,7 +138,7 @@ def test_a_step_that_is_told_to_stop_leaves_nothing_behind(tmp_path):
 
 
 def test_a_variable_rate_film_becomes_constant_at_its_own_rate(tmp_path):
-    """One second at 24, one at 12, one at 24 frames a second: 60 pictures are 72 frames, each shown at its time."""
+    """One second at 24, one at 12, one at 24 frames/s: 60 pictures are 72 frames, each shown at its time."""
     film = tmp_path / "vfr.mp4"
     keep = "select='lt(t,1)+gte(t,2)+not(mod(n,2))'"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=3", "-vf", keep, "-fps_mode", "vfr", film)
@@ -170,7 +170,7 @@ def test_one_hole_on_a_coarse_clock_does_not_change_the_rate():
 
 
 def test_the_rate_of_a_film_of_two_rates_is_the_faster_one():
-    """Two thirds of the time 8 frames a second, one third 24, on a clock of milliseconds: no frame shall be lost."""
+    """Two thirds of the time 8 frames/s, one third 24, on a clock of milliseconds: no frame is lost."""
     moments = [n / 8 for n in range(160)] + [20 + n / 24 for n in range(480)] + [40 + n / 8 for n in range(160)]
     assert frame_rate([round(1000 * t) for t in moments], Fraction(1, 1000), Fraction(24))[:2] == (Fraction(24), False)
 

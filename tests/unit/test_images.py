@@ -93,7 +93,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path):
 def test_another_set_of_images_has_another_digest():
     sets = [["a/1.png", "a/2.png"], ["a/1.png"], ["a/1.png", "a/3.png"]]
     assert len({images_digest(files) for files in sets}) == 3
-    assert images_digest(["a/1.png"]) == images_digest(["b/1.png"])  # of images that moved nothing is made anew
+    assert images_digest(["a/1.png"]) == images_digest(["b/1.png"])  # moved images trigger no re-run
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_rates(written, rate):
 
 @pytest.mark.parametrize("written", [0, "-1", "fast", "24/0", "1e3", 5000, ""])
 def test_what_is_no_rate(written):
-    with pytest.raises(RefilmError, match=r"films\.x\.fps: .* is no frame rate: write"):
+    with pytest.raises(RefilmError, match=r"films\.x\.fps: .* is not a valid frame rate: write"):
         parse_rate(written, "films.x.fps")
 
 
@@ -149,7 +149,7 @@ def test_what_is_transparent_is_black(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif", "png"])
-def test_an_image_stands_as_its_camera_said(tmp_path, suffix):
+def test_the_orientation_tag_of_a_camera_is_applied(tmp_path, suffix):
     """Four quarters of four colours; the tag says how the camera was held, in each of the eight ways."""
     upright = np.zeros((96, 128, 3), np.uint8)
     upright[:48, :64], upright[:48, 64:], upright[48:, :64] = (255, 0, 0), (0, 255, 0), (0, 0, 255)

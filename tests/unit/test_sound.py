@@ -48,12 +48,12 @@ def pitch(samples: np.ndarray) -> float:
 def loudness(path, filters="anull") -> float:
     """Integrated loudness in LUFS by EBU R128."""
     command = [executable(), "-hide_banner", "-nostdin", "-i", str(path), "-map", "0:a:0", "-af", f"{filters},ebur128"]
-    said = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True).stderr
-    return float(re.findall(r"I: +(-[\d.]+) LUFS", said)[-1])
+    stderr = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True).stderr
+    return float(re.findall(r"I: +(-[\d.]+) LUFS", stderr)[-1])
 
 
 def surround(path, layout, sounding: dict[str, str], seconds=3):
-    """A film whose channels sound as told, each an expression of t; the others are silent."""
+    """A film with these channels, each an expression of t; the others are silent."""
     channels = "|".join(sounding.get(name, "0") for name in LAYOUTS[layout].split())
     tone = f"aevalsrc={channels}:channel_layout={layout}:sample_rate=48000:duration={seconds}"
     picture = f"testsrc2=size=64x48:rate=24:duration={seconds}"
@@ -66,11 +66,11 @@ def many_tongues(tmp_path_factory):
     """German, English (a commentary first, then the default), and one that does not say: each a tone of its own."""
     path = tmp_path_factory.mktemp("tongues") / "film.mkv"
     tones = [word for n in range(4) for word in ("-f", "lavfi", "-i", f"sine={300 * (n + 1)}:duration=2")]
-    said = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng", "-metadata:s:a:2", "language=eng"]
-    said += ["-metadata:s:a:1", "title=Director, (talks)", "-disposition:a:0", "0", "-disposition:a:1", "comment"]
+    tags = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng", "-metadata:s:a:2", "language=eng"]
+    tags += ["-metadata:s:a:1", "title=Director, (talks)", "-disposition:a:0", "0", "-disposition:a:1", "comment"]
     maps = [word for n in range(5) for word in ("-map", n)]
     picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=2", *tones, *maps)
-    ffmpeg(*picture, *said, "-disposition:a:2", "default", "-c:a", "aac", path)
+    ffmpeg(*picture, *tags, "-disposition:a:2", "default", "-c:a", "aac", path)
     return path
 
 
@@ -175,7 +175,7 @@ def test_mono_stays_mono_and_stereo_keeps_its_sides_at_their_level(tmp_path):
 
 
 def test_a_broadcast_that_goes_from_stereo_to_surround_stays_in_step(tmp_path):
-    """Two tones: stereo for three seconds, then surround. ffmpeg builds its filters anew at the seam."""
+    """Two tones: stereo for three seconds, then surround. ffmpeg creates its filters again there."""
     for name, sound, offset in (
         ("one", "sine=440:sample_rate=48000:duration=3,aformat=channel_layouts=stereo", 0),
         ("two", "aevalsrc=0|0|0.5*sin(2*PI*1000*t)|0|0|0:channel_layout=5.1:sample_rate=48000:duration=3", 3),

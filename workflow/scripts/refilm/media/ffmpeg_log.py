@@ -197,7 +197,7 @@ def channel_layout(description: str) -> str:
 
 
 def is_default(description: str) -> bool:
-    """Whether a player plays this stream unless told otherwise."""
+    """Whether a player plays this stream by default."""
     return "(default)" in description
 
 

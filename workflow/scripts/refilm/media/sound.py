@@ -118,8 +118,8 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
     """The file descriptor of a pipe that delivers the track as PCM, mixed down, with its own times, in NUT.
 
     Only samples whose time is before `seconds` from the start pass: a false time far ahead, as damage makes it, would delay
-    all that follows it. This first ffmpeg keeps no state: where a broadcast changes from stereo to surround it builds its
-    filters anew, and those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe. Raises
+    all that follows it. This first ffmpeg keeps no state: where a broadcast changes from stereo to surround it creates
+    its filters again, and those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe. Raises
     RefilmError if the sound cannot be decoded.
     """
     track = film_input(sound.source, copyts=None)[str(sound.track.stream)]

@@ -1,4 +1,4 @@
-"""Where a film comes from: a file, a folder of images, or an address from which the file is fetched first."""
+"""The source of a film: a file, a folder of images, or an address from which the file is downloaded."""
 
 import fnmatch
 import glob
@@ -42,9 +42,9 @@ def is_images(source: str) -> bool:
 
 
 def image_files(source: str) -> list[str]:
-    """The images of a folder or a pattern in the order that a person means: 2 before 10, case aside.
+    """The images of a folder or a pattern in natural order: 2 before 10, ignoring case.
 
-    A folder's name is taken as it stands, with whatever brackets are in it; files whose names begin with a dot are none.
+    Brackets in the name of a folder have no special meaning. Hidden files are left out.
     Raises RefilmError for a name that is not Unicode.
     """
     path = Path(source)
@@ -57,7 +57,7 @@ def image_files(source: str) -> list[str]:
     files = sorted((file for file in found if not file.name.startswith(".") and not file.is_dir()), key=_natural)
     for file in files:
         if any("\udc80" <= letter <= "\udcff" for letter in str(file)):
-            raise RefilmError(f"{source}: {os.fsencode(file)!r} is no Unicode name: rename this image")
+            raise RefilmError(f"{source}: {os.fsencode(file)!r} is not a Unicode name: rename this image")
     return [str(file) for file in files]
 
 
@@ -65,23 +65,26 @@ def _natural(path: Path) -> tuple:
     """Folder by folder, numbers by their value; names that differ in case alone by their letters."""
 
     def key(part: str) -> list:
-        # split() puts text at even places and digits at odd ones, so that like is compared with like
+        # split() puts text at even indices and digits at odd ones, so that equal types are compared
         return [int(piece) if n % 2 else piece.casefold() for n, piece in enumerate(_NUMBER.split(part))]
 
     return [key(part) for part in path.parts], path
 
 
 def images_digest(files: list[str]) -> str:
-    """A short string that is another one when images came, went or were renamed: '250-3f1c9a0b52d7e846'."""
+    """A short string that changes when images are added, removed or renamed: '250-3f1c9a0b52d7e846'."""
     names = "\0".join(Path(file).name for file in files)
     return f"{len(files)}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
 
 def parse_rate(value: str | int | float, place: str) -> Fraction:
-    """Frames a second from 24, 12.5, '24000/1001' and 23.976, which is 24000/1001 to everyone."""
+    """Frames per second from 24, 12.5, '24000/1001' and 23.976, which stands for 24000/1001.
+
+    `place` is the key that the error names. Raises RefilmError for anything else.
+    """
     text = str(value).strip()
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?|[1-9][0-9]*/[1-9][0-9]*", text) or not 0 < Fraction(text) <= 1000:
-        raise RefilmError(f"{place}: {value!r} is no frame rate: write frames a second, such as 24 or 24000/1001")
+        raise RefilmError(f"{place}: {value!r} is not a valid frame rate: write frames per second, such as 24 or 24000/1001")
     rate = Fraction(text)
     near = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
     return near if rate.denominator > 1 and "/" not in text and abs(rate - near) < Fraction(7, 1000) else rate

@@ -157,7 +157,7 @@ class Recorder:
         self._next_save = time.monotonic() + checkpoint_interval(time.monotonic() - began)
 
     def interrupt(self) -> None:
-        """Raises Interrupted: the state was saved, and training goes on in the next run."""
+        """Raises Interrupted: the state was saved, and training continues in the next run."""
         raise Interrupted(
             f"{self.folder.name}: stopped after step {self.trainer.step} of {self.total}; the same command continues"
         )
