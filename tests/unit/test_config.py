@@ -100,7 +100,7 @@ WRONG = [
     (
         "films.bladerunner",
         {"source": "stills/", "fps": "fast"},
-        "films.bladerunner.fps: 'fast' is not a valid frame rate: write",
+        "films.bladerunner.fps: 'fast' is not a valid frame rate",
     ),
     ("films.bladerunner", {"source": "stills/", "fps": 24, "audio": "eng"}, "audio: eng: the images stills/ have no sound"),
     (

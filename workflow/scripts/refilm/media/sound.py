@@ -119,8 +119,8 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
 
     Only samples whose time is before `seconds` from the start pass: a false time far ahead, as damage makes it, would delay
     all that follows it. This first ffmpeg keeps no state: where a broadcast changes from stereo to surround it creates
-    its filters again, and those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe. Raises
-    RefilmError if the sound cannot be decoded.
+    its filters again, and those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe.
+    Raises RefilmError if the sound cannot be decoded.
     """
     track = film_input(sound.source, copyts=None)[str(sound.track.stream)]
     part = track.filter_("aselect", f"lt(t,{float(sound.start + seconds):.6f})")
