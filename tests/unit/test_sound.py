@@ -122,6 +122,16 @@ def test_a_broadcast_says_its_languages_otherwise(tmp_path, many_tongues):
     assert [(track.number, track.language) for track in tracks] == [(1, "ger"), (2, "eng"), (3, "eng"), (4, "")]
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
+@pytest.mark.parametrize("audio", ["auto", "en", "de"])
+def test_a_track_of_two_languages_is_one_of_each(tmp_path, suffix, audio):
+    film = make_film(tmp_path / "film.mkv", seconds=1)
+    tags = ("-metadata:s:a:0", "language=eng,ger")
+    ffmpeg("-i", film, "-c:v", "mpeg2video", "-c:a", "mp2", *tags, tmp_path / f"two{suffix}")
+    track = choose_track(FilmFile(tmp_path / f"two{suffix}"), audio)
+    assert track is not None and str(track) == "1 (eng,ger, mono)"
+
+
 @pytest.mark.parametrize(
     ("text", "code"), [("EN", "eng"), ("ger", "deu"), ("de_AT", "deu"), ("no", "nor"), ("fre", "fra"), ("sgn", "sgn")]
 )

@@ -15,8 +15,7 @@ _KEY, _DISCARD = 0x1, 0x4  # AV_PKT_FLAG_KEY; AV_PKT_FLAG_DISCARD: decoded but n
 
 # --- what `ffmpeg -i` prints about a file
 
-_STREAM = re.compile(r"\s*Stream #0:(\d+)(\S*): (\w+): (.*)")
-_STREAM_LANGUAGE = re.compile(r"(?:\[\w+\])?(?:\(([\w-]+)\))?")
+_STREAM = re.compile(r"\s*Stream #0:(\d+)(?:\[\w+\])?(?:\((.*?)\))?\S*: (\w+): (.*)")
 _TITLE = re.compile(r"\s*(?:title|name) +: (.+)")
 _CONTAINER = re.compile(r"^Input #0, (\w+)", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+), start: (-?\d+\.\d+)", re.MULTILINE)
@@ -52,13 +51,13 @@ _CUT_OFF = re.compile(r"partial file|File ended prematurely")
 class StreamInfo:
     """A stream as `ffmpeg -i` lists it.
 
-    index: ffmpeg's number of it; kind: 'Video', 'Audio', 'Subtitle', 'Data', ...; language: its tag, '' without one, None
-    where the line names it in an unknown way; description: codec, format, size, rate, disposition; title: of its metadata.
+    index: ffmpeg's number of it; kind: 'Video', 'Audio', 'Subtitle', 'Data', ...; language: its tag, several separated by
+    commas, '' without one; description: codec, format, size, rate, disposition; title: of its metadata.
     """
 
     index: int
     kind: str
-    language: str | None
+    language: str
     description: str
     title: str = ""
 
@@ -119,9 +118,8 @@ def parse_streams(log: str) -> list[StreamInfo]:
     streams: list[StreamInfo] = []
     for line in log.splitlines():
         if match := _STREAM.match(line):
-            index, tags, kind, description = match.groups()
-            language = _STREAM_LANGUAGE.fullmatch(tags)
-            streams.append(StreamInfo(int(index), kind, language and (language[1] or ""), description))
+            index, language, kind, description = match.groups()
+            streams.append(StreamInfo(int(index), kind, language or "", description))
         elif streams and (match := _TITLE.match(line)):
             streams[-1] = replace(streams[-1], title=match[1].strip())
     return streams

@@ -31,8 +31,8 @@ _GAP_THRESHOLD = 0.02  # seconds by which the clock of the sound jumps at a gap 
 class Track:
     """A soundtrack.
 
-    number: from 1, for people; stream: ffmpeg's index; language: its tag, '' without one; layout: of its channels;
-    description, title: what the file says of it.
+    number: from 1, for people; stream: ffmpeg's index; language: its tag, several separated by commas, '' without one;
+    layout: of its channels; description, title: what the file says of it.
     """
 
     number: int
@@ -78,7 +78,7 @@ def soundtracks(film: FilmFile) -> list[Track]:
     """All soundtracks of a film, in the order of the file."""
     tracks: dict[int, Track] = {}
     for stream in film.streams:
-        if stream.kind == "Audio" and stream.language is not None:
+        if stream.kind == "Audio":
             # A broadcast lists a stream in each of its programmes.
             number = tracks[stream.index].number if stream.index in tracks else len(tracks) + 1
             language = "" if stream.language == "und" else stream.language
@@ -110,7 +110,7 @@ def _matches(track: Track, wanted: str) -> bool:
         return True
     if wanted.isdecimal():
         return track.number == int(wanted)
-    return bool(track.language) and language_code(track.language) == language_code(wanted)
+    return language_code(wanted) in [language_code(language) for language in track.language.split(",") if language]
 
 
 @contextmanager
