@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 # The networks of the tests are so small that a second thread costs more than it does.
@@ -15,6 +16,8 @@ import pytest
 
 from refilm.config.configuration import Config
 from refilm.config.recipe import Recipe
+from refilm.frames.metadata import FrameMetadata
+from refilm.frames.store import write_frames_from
 from refilm.media.ffmpeg import executable
 
 ROOT = Path(__file__).parent.parent
@@ -114,6 +117,20 @@ def frames_file(tmp_path_factory) -> Path:
     done = command("extract_frames", f"--source={made}", f"--frames={folder / 'film.h5'}", "--size=64x48")
     assert done.returncode == 0, done.stderr
     return folder / "film.h5"
+
+
+@pytest.fixture(scope="session")
+def grey_model(tmp_path_factory) -> Path:
+    """A small autoencoder that has learnt to reconstruct frames of one even grey, 64x48, to within some levels."""
+    folder = tmp_path_factory.mktemp("grey")
+    levels = np.random.default_rng(0).permutation(np.arange(0, 256, 2)).astype(np.uint8)
+    frames = np.ones((len(levels), 48, 64, 3), np.uint8) * levels[:, None, None, None]
+    write_frames_from(folder / "grey.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
+    recipe = small_recipe(recipe="autoencoder", steps=300, batch_size=16, learning_rate=0.002)
+    model = folder / "model.safetensors"
+    done = command("train_model", "--frames", folder / "grey.h5", f"--recipe={recipe.to_json()}", f"--model={model}")
+    assert done.returncode == 0, done.stderr
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
 """Models and batches for tests of gradients, in float64."""
 
+from pathlib import Path
+
 import torch
 
 from refilm.config.recipe import Recipe
 from refilm.config.recipes import RECIPES
 from refilm.models.base import Batch, Model, StepContext, StepResult
+from refilm.models.model_file import save_model
 from refilm.models.registry import build_model
 from tests.conftest import small_recipe
 
@@ -38,3 +41,10 @@ def relative_difference(ours: list[torch.Tensor], expected: list[torch.Tensor]) 
     """Norm of the difference over the norm of what is expected."""
     difference = torch.stack([(a - b).norm() for a, b in zip(ours, expected, strict=True)]).norm()
     return (difference / torch.stack([b.norm() for b in expected]).norm()).item()
+
+
+def save_untrained(path: Path, recipe: Recipe) -> Path:
+    """A model file of the recipe with its initial weights, the same each time."""
+    torch.manual_seed(0)
+    save_model(path, build_model(recipe), 0)
+    return path

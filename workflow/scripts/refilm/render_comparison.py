@@ -1,92 +1,104 @@
-"""Original and reconstructions in one picture: labelled, in step, with sound, from any moment to any other.
+"""A clip of the original and its reconstructions in one picture: labelled, synchronous, with sound.
 
-python -m refilm.render_comparison --frames results/frames/256x144/bikes.h5 --title Bikes
-    --reconstructions results/reconstructions/bikes_by_bikes.h5 --by=Bikes --source films/bikes.mp4
+python -m refilm.render_comparison --frames results/frames/256x144/bikes.h5 --latents results/latents/bikes_by_bikes.h5
+    --models results/models/bikes/model.safetensors --title Bikes --by Bikes --source films/bikes.mp4
     --clip results/comparisons/bikes.mp4
 """
 
+import argparse
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from refilm.config.keys import ComparisonKeys, FilmKeys, GlobalKeys, VideoKeys, add_option
+from refilm.core.background import run_ahead
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import scratch_folder
-from refilm.core.times import first_frame, format_time, parse_time
+from refilm.core.times import TimeSpan
+from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
 from refilm.media.encode import encode_video
 from refilm.media.sound import film_sound
+from refilm.models.device import choose_device
+from refilm.models.inference import decode_latents
+from refilm.models.model_file import load_model
 from refilm.rendering.comparison import Arrangement, Label
+from refilm.rendering.upscale import upscaled_size
 
-_CHUNK = 16  # frames of each film handed to ffmpeg at once
+_CHUNK = 16  # frames of the original read at once
 
 
-def main(args) -> None:
+def main(args: argparse.Namespace) -> None:
+    if not len(args.latents) == len(args.models) == len(args.by):
+        raise RefilmError("--latents, --models and --by: give as many of each, in the same order")
+    name, device = Path(args.clip).stem, choose_device(args.device)
     with ExitStack() as stack:
-        films = [stack.enter_context(FrameStore(file)) for file in [args.frames, *args.reconstructions]]
-        original = films[0]
-        _check_alike(films)
-        first, end = _stretch(original, args)
-        sound = film_sound(args.source, original.metadata.start_time + first / original.fps, args.audio)
-        tile_width = round(args.height * original.width / original.height / 2) * 2
-        arrangement = Arrangement(len(films), args.layout, tile_width, args.height)
-        labels = [Label(args.title, "original"), *(Label(args.title, f"as remembered by {by}") for by in args.by)]
-        with scratch_folder() as scratch:
-            drawn = scratch / "labels.png"
-            arrangement.draw_labels(labels).save(drawn)
-            encode_video(
-                args.clip,
-                _stacked(films, first, end),
-                end - first,
-                (original.width, original.height * len(films)),
-                original.fps,
-                args.crf,
-                sound,
-                f"compare {Path(args.clip).stem}",
-                arrangement.filter(drawn),
-            )
-    print(f"{args.clip}: {end - first} frames, {len(films)} pictures of {tile_width}x{args.height}")
-
-
-def _stacked(films: list[FrameStore], first: int, end: int):
-    """The same frame of every film, one on top of the other: (n, H * films, W, 3)."""
-    for start in range(first, end, _CHUNK):
-        yield np.concatenate([film[start : min(end, start + _CHUNK)] for film in films], axis=1)
-
-
-def _stretch(film: FrameStore, args) -> tuple[int, int]:
-    """(first frame, frame after the last) between start and end, in seconds of the film as rebuilt."""
-    start, end = (parse_time(value, key) if value else None for value, key in ((args.start, "start"), (args.end, "end")))
-    first = first_frame(start or Fraction(0), film.fps)
-    last = len(film) if end is None else min(len(film), first_frame(end, film.fps))
-    if first >= last:
-        raise RefilmError(
-            f"comparison '{Path(args.clip).stem}': nothing lies between start {format_time(start or 0)} and end "
-            f"{format_time(end) if end else 'of the film'}: the film lasts {format_time(len(film) / film.fps)}"
+        film = stack.enter_context(FrameStore(args.frames))
+        first, end = _frame_range(film, TimeSpan.parse(args.start, args.end), name)
+        pictures = [film.batches(_CHUNK, first, end)]
+        for latents_file, model_file in zip(args.latents, args.models, strict=True):
+            latents, model = stack.enter_context(LatentStore(latents_file)), load_model(model_file, device)
+            latents.check_model(model.recipe.latent_dim, model_file)
+            latents.check_film(film, model.recipe.size)
+            pictures.append(run_ahead(decode_latents(model, latents, first, end)))
+        sound = film_sound(args.source, film.metadata.start_time + first / film.fps, args.audio)
+        tile = upscaled_size((film.width, film.height), args.height)
+        arrangement = Arrangement(len(pictures), args.layout, *tile)
+        drawn = stack.enter_context(scratch_folder()) / "labels.png"
+        arrangement.draw_labels(_labels(args.title, args.by)).save(drawn)
+        encode_video(
+            args.clip,
+            _stacked(pictures),
+            end - first,
+            (film.width, film.height * len(pictures)),
+            film.fps,
+            args.crf,
+            sound,
+            f"compare {name}",
+            arrangement.filter(drawn),
         )
-    return first, last
+    print(f"{args.clip}: {end - first} frames, {len(pictures)} pictures of {tile[0]}x{tile[1]}")
 
 
-def _check_alike(films: list[FrameStore]) -> None:
-    for film in films[1:]:
-        if (len(film), film.width, film.height) != (len(films[0]), films[0].width, films[0].height):
-            raise RefilmError(f"{film.path}: not as many frames, or not as large, as {films[0].path}: rebuild it again")
+def _labels(title: str, by: list[str]) -> list[Label]:
+    return [Label(title, "original"), *(Label(title, f"as remembered by {model}") for model in by)]
+
+
+def _stacked(pictures: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """The same frame of every picture, one below the other: uint8 (H * pictures, W, 3) at a time."""
+    for frames in zip(*map(_frames, pictures), strict=True):
+        yield np.concatenate(frames)
+
+
+def _frames(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for batch in batches:
+        yield from batch
+
+
+def _frame_range(film: FrameStore, span: TimeSpan, clip: str) -> tuple[int, int]:
+    """(first frame, frame after the last) of a part of the film."""
+    try:
+        first, count = span.frame_range(film.fps, len(film))
+    except RefilmError as error:
+        raise RefilmError(f"comparison '{clip}': {error}") from error
+    return first, first + count
 
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, help="frames file of the original")
-    parser.add_argument("--reconstructions", required=True, nargs="+", help="frames files of its reconstructions")
+    parser.add_argument("--latents", required=True, nargs="+", help="its latents, of each model")
+    parser.add_argument("--models", required=True, nargs="+", help="the models that decode them, in the same order")
     parser.add_argument("--title", required=True, help="the film's title")
-    parser.add_argument("--by", required=True, action="append", help="the title of a reconstruction's model; one for each")
-    parser.add_argument("--source", default="", help="the film file, for its sound; without one the result is silent")
-    parser.add_argument("--audio", default="auto", help="its soundtrack: auto, a language, a number from 1, or none")
+    parser.add_argument("--by", required=True, action="append", help="the title of a model; once for each")
+    parser.add_argument("--source", default="", help="the film file, for its sound; without it the clip is silent")
+    add_option(parser, FilmKeys, "audio")
     parser.add_argument("--clip", required=True, help="the MP4 to write")
-    parser.add_argument("--start", help="first moment shown: seconds or HH:MM:SS of the rebuilt film")
-    parser.add_argument("--end", help="end of what is shown")
-    parser.add_argument("--layout", default="row", choices=["row", "column", "grid"])
-    parser.add_argument("--height", type=int, default=432, help="height of each picture in pixels")
-    parser.add_argument("--crf", type=int, default=14, help="H.264 quality, 0 (lossless) to 51")
+    for key in ("start", "end", "layout", "height"):
+        add_option(parser, ComparisonKeys, key)
+    add_option(parser, VideoKeys, "crf")
+    add_option(parser, GlobalKeys, "device")
     run_command(main, parser)

@@ -14,6 +14,7 @@ import numpy as np
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write
 from refilm.frames.metadata import Attribute
+from refilm.frames.store import FrameStore
 from refilm.sources.listing import parse_rate
 
 _ROWS_AT_ONCE = 16384  # rows read together while a file is checked: 13 MB of 200 numbers each
@@ -88,6 +89,24 @@ class LatentStore:
 
     def __exit__(self, *_exception: object) -> None:
         self._file.close()
+
+    def check_model(self, latent_dim: int, model: Path | str) -> None:
+        """Raises RefilmError if a model, named by its file, decodes latents of another size."""
+        if self.dim != latent_dim:
+            raise RefilmError(
+                f"{self.path}: {self.dim} numbers per frame, but {model} decodes {latent_dim}: use the model that encoded "
+                "them"
+            )
+
+    def check_film(self, film: FrameStore, size: tuple[int, int]) -> None:
+        """Raises RefilmError if these are not the latents of a film, decoded to frames of `size` (width, height)."""
+        if len(self) != len(film):
+            raise RefilmError(f"{self.path}: {len(self)} frames, but {film.path} has {len(film)}: encode the film again")
+        if (film.width, film.height) != size:
+            raise RefilmError(
+                f"{self.path}: decoded to {size[0]}x{size[1]}, but {film.path} has frames of {film.width}x{film.height}: "
+                "use frames of the model's size"
+            )
 
     def __len__(self) -> int:
         return int(self._dataset.shape[0])

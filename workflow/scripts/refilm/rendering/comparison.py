@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
-from ffmpeg.nodes import Stream
+from ffmpeg.nodes import FilterableStream
 from PIL import Image
 
 from refilm.rendering.style import BACKGROUND, draw_text, text_height
-
-_UPSCALE = "bicubic+accurate_rnd+full_chroma_int"
+from refilm.rendering.upscale import upscale
 
 
 @dataclass(frozen=True)
@@ -70,14 +69,14 @@ class Arrangement:
             draw_text(canvas, left, top - self.label_height, self.tile_width, self.type_size, label.title, label.remark)
         return canvas
 
-    def filter(self, labels: Path) -> Callable[[Stream], Stream]:
+    def filter(self, labels: Path) -> Callable[[FilterableStream], FilterableStream]:
         """A function from the ffmpeg-python stream of frames stacked vertically to the stream of the clip.
 
         labels: the file of `draw_labels`. The others are laid over the first picture: the clip has its frames and its
         timestamps, and the still image adds none.
         """
 
-        def arrange(stacked: Stream) -> Stream:
+        def arrange(stacked: FilterableStream) -> FilterableStream:
             copies = stacked.filter_multi_output("split", self.count)
             colour = "0x{:02x}{:02x}{:02x}".format(*BACKGROUND)
             canvas = self._tile(copies.stream(0), 0).filter_("pad", *self.size, *self.place(0), color=colour)
@@ -88,7 +87,7 @@ class Arrangement:
 
         return arrange
 
-    def _tile(self, stacked: Stream, n: int) -> Stream:
+    def _tile(self, stacked: FilterableStream, n: int) -> FilterableStream:
         """The n-th of the stacked pictures, upscaled."""
         tile = stacked.filter_("crop", "iw", f"ih/{self.count}", 0, f"{n}*ih/{self.count}")
-        return tile.filter_("scale", self.tile_width, self.tile_height, flags=_UPSCALE)
+        return upscale(tile, (self.tile_width, self.tile_height))

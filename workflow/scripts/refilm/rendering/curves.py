@@ -113,7 +113,7 @@ _PANELS = [
     _Panel(
         "Feature loss, in the discriminator's layers",
         {"feature_loss": "feature loss"},
-        "falls, then hovers: the layers that measure it learn too",
+        "falls, then hovers; the layers that measure it learn too",
         logarithmic=True,
     ),
     _Panel(
@@ -131,11 +131,11 @@ _PANELS = [
         zones=(_Zone(0, 0.1, "almost certain", _BAD), _Zone(_CHANCE_LOSS, 1.08 * _CHANCE_LOSS, "chance", _BAD)),
         limits=(0, 1.7),
     ),
-    _Panel("Generator's loss", {"l_generator": "loss"}, "hovers: a steady rise means that the discriminator is winning"),
+    _Panel("Generator's loss", {"l_generator": "loss"}, "hovers; a steady rise means that the discriminator is winning"),
     _Panel(
         "Weight of the feature loss, gamma",
         {"gamma": "gamma"},
-        "hovers: feature and adversarial loss in balance",
+        "hovers; feature and adversarial loss in balance",
         logarithmic=True,
     ),
     _Panel(
