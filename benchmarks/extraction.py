@@ -2,8 +2,8 @@
 
     python -m benchmarks.extraction FILM [ROUNDS]
 
-Whole processes, in turn: ours with its start, its probing, its writing and its checks; ffmpeg with the same filters and
-no output. The ratio is of each round's pair, the median of the rounds.
+Whole processes, alternating: ours with its start, its probing, its writing and its checks; ffmpeg with the same filters and
+no output. The ratio is that of each round's pair, the median of the rounds.
 """
 
 import statistics

@@ -34,10 +34,10 @@ def main(film: str, minutes: int = 100) -> float:
 def _peak(film: str, scratch: Path, minutes: int) -> float:
     """Megabytes of the largest process of an extraction at its peak."""
     repeated, frames = scratch / "film.mkv", scratch / "film.h5"
-    picture = film_input(film, stream_loop=-1)["v:0"]
-    run_ffmpeg(command_line(ffmpeg.output(picture, str(repeated), c="copy", t=60 * minutes)), "film")
-    words = [f"--source={repeated}", f"--frames={frames}", "--size=32x32"]
-    done = subprocess.run([sys.executable, "-c", _MEASURED, *words], check=True, capture_output=True, text=True)
+    video = film_input(film, stream_loop=-1)["v:0"]
+    run_ffmpeg(command_line(ffmpeg.output(video, str(repeated), c="copy", t=60 * minutes)), "film")
+    options = [f"--source={repeated}", f"--frames={frames}", "--size=32x32"]
+    done = subprocess.run([sys.executable, "-c", _MEASURED, *options], check=True, capture_output=True, text=True)
     frames.unlink()
     return max(int(peak) / _UNIT for peak in done.stdout.splitlines()[-1].split())
 

@@ -1,9 +1,10 @@
-"""Mutated film files: each gives whole frames or one line, in time, and leaves nothing behind.
+"""Mutated film files: each gives frames or one line of error, in time, and leaves nothing behind.
 
     python -m tests.fuzz [COUNT] [SEED]
 
-Films of several containers get bits flipped, are cut off, lose, gain and swap pieces and boxes. Each is extracted, every
-other one with `damaged: use`. File n of a seed is always the same. Prints what came of them; what is wrong is kept.
+Films of several containers get bits flipped, are truncated, lose, gain and swap pieces and boxes. Each is extracted, every
+other one with `damaged: use`. File n of a seed is always the same. Prints how often each outcome occurred; files with a
+wrong outcome are kept.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from pathlib import Path
 from refilm import extract_frames
 from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore
-from refilm.media import ffmpeg as running
+from refilm.media import ffmpeg
 from tests.conftest import make_film
 
 _LIMIT_SECONDS = 60  # for a film of two seconds
@@ -50,74 +51,74 @@ def make_films(folder: Path) -> list[Path]:
     return [make_film(folder / name, seconds=2, size="96x64", codec=codec) for name, codec in _FILMS.items()]
 
 
-def mutated(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    """What was done to a file, and the file."""
-    kind = chance.choice(list(_MUTATIONS))
-    return kind, bytes(_MUTATIONS[kind](bytearray(content), chance))
+def mutated(content: bytes, rng: random.Random) -> tuple[str, bytes]:
+    """(kind of mutation, the mutated file)."""
+    kind = rng.choice(list(_MUTATIONS))
+    return kind, bytes(_MUTATIONS[kind](bytearray(content), rng))
 
 
-def _flip(content: bytearray, chance: random.Random) -> bytearray:
-    for _ in range(chance.choice([1, 5, 50, 500])):
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+def _flip(content: bytearray, rng: random.Random) -> bytearray:
+    for _ in range(rng.choice([1, 5, 50, 500])):
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     return content
 
 
-def _flip_head(content: bytearray, chance: random.Random) -> bytearray:
-    for _ in range(chance.choice([1, 3, 10])):
-        content[chance.randrange(min(2000, len(content)))] = chance.randrange(256)
+def _flip_head(content: bytearray, rng: random.Random) -> bytearray:
+    for _ in range(rng.choice([1, 3, 10])):
+        content[rng.randrange(min(2000, len(content)))] = rng.randrange(256)
     return content
 
 
-def _cut(content: bytearray, chance: random.Random) -> bytearray:
-    return content[: chance.randrange(1, len(content))]
+def _truncate(content: bytearray, rng: random.Random) -> bytearray:
+    return content[: rng.randrange(1, len(content))]
 
 
-def _lose(content: bytearray, chance: random.Random) -> bytearray:
-    start, end = _piece(content, chance)
+def _remove(content: bytearray, rng: random.Random) -> bytearray:
+    start, end = _piece(content, rng)
     return content[:start] + content[end:]
 
 
-def _repeat(content: bytearray, chance: random.Random) -> bytearray:
-    start, end = _piece(content, chance)
-    return content[:end] + content[start:end] * chance.choice([1, 2, 8]) + content[end:]
+def _repeat(content: bytearray, rng: random.Random) -> bytearray:
+    start, end = _piece(content, rng)
+    return content[:end] + content[start:end] * rng.choice([1, 2, 8]) + content[end:]
 
 
-def _clear(content: bytearray, chance: random.Random) -> bytearray:
-    start, end = _piece(content, chance)
+def _clear(content: bytearray, rng: random.Random) -> bytearray:
+    start, end = _piece(content, rng)
     return content[:start] + bytes(end - start) + content[end:]
 
 
-def _swap(content: bytearray, chance: random.Random) -> bytearray:
-    a, b, c, d = sorted(chance.randrange(len(content) + 1) for _ in range(4))
+def _swap(content: bytearray, rng: random.Random) -> bytearray:
+    a, b, c, d = sorted(rng.randrange(len(content) + 1) for _ in range(4))
     return content[:a] + content[c:d] + content[b:c] + content[a:b] + content[d:]
 
 
-def _shuffle_boxes(content: bytearray, chance: random.Random) -> bytearray:
-    """The outermost boxes of an MP4, or blocks of 1,880 bytes, in another order; one may come twice, one not at all."""
-    boxes, place = [], 0
-    while place < len(content):
-        size = int.from_bytes(content[place : place + 4], "big")
-        size = size if content[4:8] == b"ftyp" and 8 <= size <= len(content) - place else 1880
-        boxes.append(content[place : place + size])
-        place += size
-    chosen = [chance.randrange(len(boxes)) for _ in range(3)]
+def _shuffle_boxes(content: bytearray, rng: random.Random) -> bytearray:
+    """The outermost boxes of an MP4, or blocks of 1,880 bytes, in another order; one twice, and perhaps one left out."""
+    boxes, offset = [], 0
+    while offset < len(content):
+        size = int.from_bytes(content[offset : offset + 4], "big")
+        size = size if content[4:8] == b"ftyp" and 8 <= size <= len(content) - offset else 1880
+        boxes.append(content[offset : offset + size])
+        offset += size
+    chosen = [rng.randrange(len(boxes)) for _ in range(3)]
     boxes[chosen[0]], boxes[chosen[1]] = boxes[chosen[1]], boxes[chosen[0]]
-    boxes.insert(chosen[2], boxes[chance.randrange(len(boxes))])
-    if chance.random() < 0.5:
-        boxes.pop(chance.randrange(len(boxes)))
+    boxes.insert(chosen[2], boxes[rng.randrange(len(boxes))])
+    if rng.random() < 0.5:
+        boxes.pop(rng.randrange(len(boxes)))
     return bytearray().join(boxes)
 
 
-def _piece(content: bytearray, chance: random.Random) -> tuple[int, int]:
-    start = chance.randrange(len(content))
-    return start, min(len(content), start + chance.choice([1, 10, 188, 1000, 20000]))
+def _piece(content: bytearray, rng: random.Random) -> tuple[int, int]:
+    start = rng.randrange(len(content))
+    return start, min(len(content), start + rng.choice([1, 10, 188, 1000, 20000]))
 
 
 _MUTATIONS = {
     "bits flipped": _flip,
     "header changed": _flip_head,
-    "cut off": _cut,
-    "piece lost": _lose,
+    "truncated": _truncate,
+    "piece removed": _remove,
     "piece repeated": _repeat,
     "piece cleared": _clear,
     "pieces swapped": _swap,
@@ -126,10 +127,10 @@ _MUTATIONS = {
 
 
 def examine(films: list[Path], seed: int, number: int, keep: Path) -> tuple[str, str, str]:
-    """(kind of mutation, outcome, what is wrong or nothing) of file `number`; a file that went wrong goes to `keep`."""
-    chance = random.Random(f"{seed} {number}")
-    film = chance.choice(films)
-    kind, content = mutated(film.read_bytes(), chance)
+    """(mutation, outcome, what is wrong with it or '') of file `number`; a file with a wrong outcome is copied to `keep`."""
+    rng = random.Random(f"{seed} {number}")
+    film = rng.choice(films)
+    kind, content = mutated(film.read_bytes(), rng)
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder, f"{number}-{film.name}"), Path(folder, "out")
         path.write_bytes(content)
@@ -150,12 +151,12 @@ def examine(films: list[Path], seed: int, number: int, keep: Path) -> tuple[str,
 
 
 def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
-    """('frames', '') or ('one line', '') and what is wrong with it."""
-    running.STALL_TIMEOUT_SECONDS = _LIMIT_SECONDS / 2
-    words = [f"--source={path}", f"--frames={out / 'film.h5'}", "--size=32x32", f"--damaged={damaged}"]
+    """('frames' or 'one line', what is wrong with it or '')."""
+    ffmpeg.STALL_TIMEOUT_SECONDS = _LIMIT_SECONDS / 2
+    options = [f"--source={path}", f"--frames={out / 'film.h5'}", "--size=32x32", f"--damaged={damaged}"]
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            extract_frames.main(extract_frames.film_parser().parse_args(words))
+            extract_frames.main(extract_frames.film_parser().parse_args(options))
     except RefilmError as error:
         line = str(error)
         return "one line", "" if line and "\n" not in line and path.name in line else f"its line: {line!r}"
@@ -170,26 +171,26 @@ def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
 
 
 def _decodable(path: Path) -> int:
-    """How many frames of the picture a plain ffmpeg decodes."""
-    command = [running.executable(), "-v", "quiet", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
-    output, _ = running.run_ffmpeg([*command, "-f", "framecrc", "-"], str(path))
+    """How many frames of the video a plain ffmpeg decodes."""
+    command = [ffmpeg.executable(), "-v", "quiet", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
+    output, _ = ffmpeg.run_ffmpeg([*command, "-f", "framecrc", "-"], str(path))
     return sum(line[:1] != "#" for line in output.splitlines())
 
 
 def _children() -> list[str]:
     children = []
     for tasks in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
             children += tasks.read_text().split()
     return children
 
 
 def fuzz(count: int, seed: int, keep: Path, workers: int) -> tuple[Counter, list[str]]:
-    """Examine so many files: how often each outcome came, and what was wrong."""
+    """Examine so many files: (how often each outcome occurred, what was wrong)."""
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(workers) as pool:
         films = make_films(Path(folder))
-        found = [pool.submit(examine, films, seed, number, keep) for number in range(count)]
-        results = [future.result() for future in found]
+        futures = [pool.submit(examine, films, seed, number, keep) for number in range(count)]
+        results = [future.result() for future in futures]
     return Counter(f"{kind}: {outcome}" for kind, outcome, _ in results), [wrong for _, _, wrong in results if wrong]
 
 

@@ -1,4 +1,4 @@
-"""Whatever film a person has: fields, high dynamic range, odd shapes, damage, traps. Right frames, or one line."""
+"""Films of all kinds: interlaced, high dynamic range, unusual sizes, damaged, hostile. Right frames, or one line."""
 
 import http.server
 import os
@@ -40,7 +40,7 @@ def difference(one, other) -> float:
     return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())
 
 
-# --- fields
+# --- interlaced films
 
 
 def film_of_fields(path, order="tff", tagged=True, rate="60000/1001", codec=("-c:v", "ffv1")) -> Path:
@@ -61,7 +61,7 @@ def bar_centres(frames) -> np.ndarray:
 
 @pytest.mark.parametrize("order", ["tff", "bff"])
 @pytest.mark.parametrize("tagged", [True, False])
-def test_fields_become_whole_pictures(tmp_path, order, tagged):
+def test_interlaced_films_are_deinterlaced(tmp_path, order, tagged):
     """No combed frame is left: each row of a frame shows the bar at one place, and it moves evenly."""
     film = film_of_fields(tmp_path / "film.mkv", order, tagged)
     frames, attributes = extract(film, tmp_path, "160x112", crop="none", fit="stretch")
@@ -86,7 +86,7 @@ def test_each_field_can_become_a_frame(tmp_path, order, tagged):
     assert float(Fraction(late["start_time"])) == pytest.approx(30 * 1001 / 60000, abs=1e-3)
 
 
-def test_whole_pictures_that_are_tagged_as_fields_stay_as_they_are(tmp_path):
+def test_progressive_frames_that_are_tagged_as_interlaced_are_unchanged(tmp_path):
     """A PAL film is often called interlaced, and is not: each of its frames is one picture."""
     film = tmp_path / "pal.ts"
     source = "mandelbrot=size=720x576:rate=25,scroll=h=0.01:v=0.007,setfield=tff"
@@ -98,7 +98,7 @@ def test_whole_pictures_that_are_tagged_as_fields_stay_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("picture", ["testsrc2=size=720x576:rate=25", "mandelbrot=size=720x576:rate=25,scroll=v=0.007"])
-def test_progressive_films_of_a_broadcast_size_stay_as_they_are(tmp_path, picture):
+def test_progressive_films_of_a_broadcast_size_are_unchanged(tmp_path, picture):
     film = tmp_path / "film.mkv"
     ffmpeg("-f", "lavfi", "-i", picture, "-t", "2", *EXACT, film)
     assert probe(film).field_order == "progressive"
@@ -140,7 +140,7 @@ def hable(nits: float) -> float:
 
 
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
-def test_hdr10_and_hlg_look_alike_and_as_the_curve_says(tmp_path, transfer):
+def test_hdr10_and_hlg_have_the_levels_of_the_tone_curve(tmp_path, transfer):
     nits = [0, 1, 10, 50, 100, 203, 400, 1000]
     film = hdr_film(tmp_path / "hdr.mkv", transfer, nits)
     frames, attributes = extract(film, tmp_path)
@@ -159,7 +159,7 @@ def test_a_real_hdr_film_looks_like_its_sdr_version(tmp_path, real_films, hard_c
     assert len(one) == len(other) == 480 and abs(error.mean()) < 6 and 10 * np.log10(255**2 / np.square(error).mean()) > 25
 
 
-def test_wide_primaries_of_an_sdr_film_become_the_screens(tmp_path):
+def test_wide_primaries_of_an_sdr_film_are_converted(tmp_path):
     """A BT.709 red, written in BT.2020, is that red again."""
     film = tmp_path / "wide.mkv"
     to_wide = "format=gbrpf32le,zscale=pin=709:tin=709:min=gbr:rin=full:p=2020:t=709:m=2020_ncl:r=limited,format=yuv444p10le"
@@ -182,7 +182,7 @@ def test_wide_primaries_of_an_sdr_film_become_the_screens(tmp_path):
     "pixels",
     ["yuv420p10le", "yuv422p", "yuv422p10le", "yuv444p", "yuv444p12le", "gbrp", "gbrp10le", "bgr0", "yuv411p", "gray"],
 )
-def test_depths_and_chroma_of_all_kinds_have_the_same_colours(tmp_path, pixels):
+def test_colours_are_the_same_in_all_pixel_formats(tmp_path, pixels):
     film = tmp_path / "film.mkv"
     colour = "0x969696" if pixels == "gray" else "0xC83232"
     scale = "scale=out_color_matrix=bt601:out_range=tv:flags=accurate_rnd+full_chroma_int"
@@ -201,7 +201,7 @@ def test_depths_and_chroma_of_all_kinds_have_the_same_colours(tmp_path, pixels):
         (".webm", ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-lossless", "1")),
     ],
 )
-def test_what_is_transparent_is_black(tmp_path, suffix, codec):
+def test_transparent_pixels_are_black(tmp_path, suffix, codec):
     """Left half opaque red, right half transparent white, and in a second film half transparent."""
     for name, alpha, level in (("clear", 0, 0), ("half", 128, 128)):
         film = tmp_path / f"{name}{suffix}"
@@ -215,7 +215,7 @@ def test_what_is_transparent_is_black(tmp_path, suffix, codec):
         assert np.abs(frames[:, :, 35:62].astype(int) - level).max() <= 4
 
 
-# --- shapes that change, and sizes
+# --- variable size, and unusual sizes
 
 
 def joined(path, *sizes: str, rate=25) -> Path:
@@ -230,7 +230,7 @@ def joined(path, *sizes: str, rate=25) -> Path:
     return path
 
 
-def test_each_frame_is_shown_as_meant_where_the_size_changes_midway(tmp_path):
+def test_every_frame_keeps_its_shape_where_the_size_changes_midway(tmp_path):
     """64x48, then wider, which lies between black above and below, then the same shape in fewer pixels."""
     film = joined(tmp_path / "film.ts", "64x48", "64x48", "96x48", "32x24")
     frames, _ = extract(film, tmp_path, "64x48", crop="none")
@@ -267,7 +267,7 @@ def test_a_film_of_one_frame(tmp_path, size):
         assert np.array_equal(file["frames"][:], frames)
 
 
-def test_a_film_all_of_key_frames_is_looked_at_here_and_there(tmp_path):
+def test_a_film_of_nothing_but_key_frames_is_sampled(tmp_path):
     """Its bars are found without decoding all of it twice."""
     film = tmp_path / "film.mov"
     picture = "testsrc2=size=128x72:rate=24:duration=60,drawbox=color=white:t=2,pad=128:96:0:12"
@@ -352,7 +352,7 @@ def test_the_error_says_how_much_of_a_truncated_film_is_there(tmp_path):
     assert present and float(present[1]) == pytest.approx(len(frames) / 24, abs=0.1)
 
 
-def test_a_film_with_more_sound_than_picture_is_whole(tmp_path):
+def test_a_film_with_more_sound_than_video_is_complete(tmp_path):
     film = tmp_path / "film.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=2", "-f", "lavfi", "-i", "sine=duration=20", film)
     assert len(extract(film, tmp_path)[0]) == 48
@@ -375,7 +375,7 @@ def flipped(film, seed=1, flips=40) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts", ".mkv"])
-def test_flipped_bits_are_noticed_and_what_is_whole_keeps_its_place(tmp_path, suffix):
+def test_flipped_bits_are_detected_and_intact_frames_keep_their_time(tmp_path, suffix):
     whole = whole_film(tmp_path, suffix)
     film = flipped(whole)
     assert re.search(r"of 144 frames \d+ are intact|the film is damaged", refusal(film, tmp_path))
@@ -386,9 +386,9 @@ def test_flipped_bits_are_noticed_and_what_is_whole_keeps_its_place(tmp_path, su
     assert np.median([difference(frames[n], expected[n]) for n in ends]) < 1
 
 
-def test_a_part_of_a_damaged_film_that_is_whole_is_taken_as_it_is(tmp_path, monkeypatch):
-    """What is broken before the first frame that is wanted is nobody's business. To find out where it is broken ffmpeg shows
-    each frame: for one that is silent for long would be taken to hang."""
+def test_an_intact_part_of_a_damaged_film_is_used(tmp_path, monkeypatch):
+    """Frames that are broken before the first one that is wanted do not matter. To locate them ffmpeg prints a line for each
+    frame, since one that prints nothing would be taken to stall."""
     shown, run = [], decode.run_ffmpeg
 
     def run_and_count(command, name):
@@ -413,12 +413,12 @@ def test_a_part_of_a_damaged_film_that_is_whole_is_taken_as_it_is(tmp_path, monk
     assert len(shown) == 2 and min(shown) > 200  # of ten seconds before, and of five more
 
 
-# --- traps
+# --- hostile files
 
 
 @pytest.fixture
 def secret(tmp_path) -> Path:
-    """A white film that nobody may see."""
+    """A white film that must not be opened."""
     film = tmp_path / "secret.ts"
     ffmpeg("-f", "lavfi", "-i", "color=white:size=64x48:rate=24:duration=1", "-c:v", "mpeg2video", film)
     return film
@@ -441,7 +441,7 @@ def visited():
 
 
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
-TRAPS = {
+HOSTILE_FILES = {
     "list.m3u8": HLS,
     "list.mp4": HLS,
     "list.ffconcat": "ffconcat version 1.0\nfile '{}'\n",
@@ -455,15 +455,15 @@ TRAPS = {
 }
 
 
-@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize("name", HOSTILE_FILES)
 @pytest.mark.parametrize("kind", ["beside", "absolute", "address"])
 def test_a_file_that_names_others_opens_none(tmp_path, secret, visited, name, kind):
     asked, port = visited
     target = {"beside": secret.name, "absolute": str(secret), "address": f"http://127.0.0.1:{port}/secret.ts"}[kind]
-    trap = tmp_path / name
-    trap.write_text(TRAPS[name].format(target))
+    hostile = tmp_path / name
+    hostile.write_text(HOSTILE_FILES[name].format(target))
     secret.with_suffix(".sub").write_bytes(secret.read_bytes())
-    assert "this is not a film but" in (line := refusal(trap, tmp_path)) or "cannot be read as a film" in line
+    assert "this is not a film but" in (line := refusal(hostile, tmp_path)) or "cannot be read as a film" in line
     assert asked == []
 
 
@@ -476,9 +476,9 @@ def test_a_film_that_refers_to_another_file_does_not_open_it(tmp_path, secret, v
     for target in (f"file:{secret}", f"http://127.0.0.1:{port}/secret.ts"):
         box = target.encode() + b"\0"
         box = (12 + len(box)).to_bytes(4, "big") + b"url " + bytes(4) + box
-        trap = tmp_path / "trap.mp4"
-        trap.write_bytes(_with_box(content, own, box))
-        done = command("extract_frames", f"--source={trap}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
+        hostile = tmp_path / "hostile.mp4"
+        hostile.write_bytes(_with_box(content, own, box))
+        done = command("extract_frames", f"--source={hostile}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
         if done.returncode == 0:
             with FrameStore(tmp_path / "x.h5") as store:
                 assert store[:].mean() < 240  # its own frames, and not the white ones
@@ -495,7 +495,7 @@ def _with_box(content: bytes, place: int, box: bytes) -> bytes:
     return bytes(grown)
 
 
-def test_a_pattern_of_images_is_only_a_name(tmp_path):
+def test_a_file_name_is_not_a_pattern(tmp_path):
     """`a%d.png` does not open a1.png."""
     ffmpeg("-f", "lavfi", "-i", "color=white:size=64x48", "-frames:v", "1", tmp_path / "a1.png")
     (tmp_path / "a%d.png").write_bytes(b"")
@@ -504,10 +504,10 @@ def test_a_pattern_of_images_is_only_a_name(tmp_path):
     assert "this is not a film but a single image" in refusal(tmp_path / "a%d.png", tmp_path)
 
 
-# --- ffmpeg as a guest
+# --- processes
 
 
-def test_where_there_is_no_hardware_decoder_the_cpu_decodes_and_says_so(tmp_path, film):
+def test_without_the_hardware_decoder_the_cpu_decodes_and_a_message_says_so(tmp_path, film):
     """A decoder that this ffmpeg or this machine does not have: the same frames, and one line about it."""
     plain, _ = extract(film, tmp_path, name="plain")
     words = (f"--source={film}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")

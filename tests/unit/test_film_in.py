@@ -1,4 +1,4 @@
-"""Films become frames: every one, in order, in the right colours, cut where it should be; or one line says why not."""
+"""Films become frames: every one, in order, in the right colours, of the right part; or one line says why not."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def test_start_and_end_are_exact_to_the_frame(tmp_path, start, end, first, count
     assert float(Fraction(attributes["start_time"])) == pytest.approx(first / 24, abs=0.003)
 
 
-def test_a_film_that_begins_late_on_its_own_clock_keeps_all_frames(tmp_path):
+def test_a_film_whose_clock_starts_late_keeps_all_frames(tmp_path):
     film = make_film(tmp_path / "plain.mkv", seconds=2)
     ffmpeg("-i", film, "-c", "copy", "-output_ts_offset", "7.5", tmp_path / "late.ts")
     frames, attributes = extract(tmp_path / "late.ts", tmp_path)
@@ -68,7 +68,7 @@ def test_a_part_of_a_broadcast_is_exact_too(tmp_path, suffix):
 
 
 def test_a_recording_that_begins_inside_a_group_of_pictures(tmp_path):
-    """What no key frame came before cannot be decoded, and is no frame of the film."""
+    """Frames in front of the first key frame cannot be decoded, and do not count."""
     whole = make_film(tmp_path / "whole.ts", seconds=4, fps="25", codec=("-c:v", "mpeg2video", "-g", "25", "-bf", "2"))
     cut = tmp_path / "cut.ts"
     cut.write_bytes(whole.read_bytes()[188 * (whole.stat().st_size // 188 // 3) :])
@@ -83,7 +83,7 @@ def test_recordings_joined_end_to_end_are_refused(tmp_path):
     assert "the file's clock restarts after" in refused(done)
 
 
-def test_the_largest_picture_is_the_film(tmp_path):
+def test_the_largest_video_stream_is_used(tmp_path):
     film = tmp_path / "two.mp4"
     sources = ("-f", "lavfi", "-i", "testsrc=size=64x48:duration=1", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=1")
     ffmpeg(*sources, "-map", "0:v", "-map", "1:v", "-c:v", "libx264", film)
@@ -103,7 +103,7 @@ def test_ffmpeg_describes_a_film_only_once(tmp_path, film):
 
 @pytest.mark.parametrize("offset", ["0", "1.4"])
 @pytest.mark.parametrize("start", [None, 1])
-def test_a_variable_rate_film_that_begins_late_is_whole(tmp_path, offset, start):
+def test_a_variable_rate_film_whose_clock_starts_late_is_complete(tmp_path, offset, start):
     film, late = tmp_path / "vfr.mkv", tmp_path / "late.mkv"
     keep = "select='lt(t,1)+gte(t,2)+not(mod(n,2))'"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=3", "-vf", keep, "-fps_mode", "vfr", "-crf", "1", film)
@@ -179,7 +179,7 @@ def test_the_rate_of_a_film_of_two_rates_is_the_faster_one():
 
 
 @pytest.mark.parametrize("width,height,box", [(64, 36, None), (64, 48, Box(0, 6, 64, 36)), (96, 48, Box(16, 6, 64, 36))])
-def test_black_bars_are_found_and_taken_away(tmp_path, width, height, box):
+def test_black_bars_are_removed(tmp_path, width, height, box):
     film = tmp_path / "film.mp4"
     picture = "testsrc2=size=64x36:rate=24:duration=2,drawbox=color=white:t=2"
     ffmpeg("-f", "lavfi", "-i", f"{picture},pad={width}:{height}:(ow-iw)/2:(oh-ih)/2", "-crf", "10", film)
@@ -194,13 +194,13 @@ def test_dark_scenes_titles_and_fades_do_not_move_the_bars():
     assert picture_box(whole + dark + glitch + black, 640, 360) == Box(0, 60, 640, 240)
 
 
-def test_what_is_drawn_on_black_has_no_bars():
+def test_an_animation_on_black_has_no_bars():
     """An abstract film reaches another distance from the border in every frame."""
     edges = [(20 + n % 60, 620 - n % 70, 10 + n % 50, 350 - n % 45) for n in range(400)]
     assert picture_box(edges, 640, 360) == Box(0, 0, 640, 360)
 
 
-def test_a_film_all_black_keeps_its_whole_picture():
+def test_a_black_film_is_not_cropped():
     assert picture_box([(639, 0, 359, 0)] * 9, 640, 360) == Box(0, 0, 640, 360)
 
 
@@ -227,7 +227,7 @@ def test_crop_pad_and_stretch(tmp_path):
     assert grey["pad"][:, 17:47].min() > 250 and grey["pad"][:, :15].max() < 5 and grey["pad"][:, 49:].max() < 5
 
 
-def test_pixels_that_are_not_square_are_shown_as_meant(tmp_path):
+def test_the_sample_aspect_ratio_is_applied(tmp_path):
     """32x48 pixels twice as wide as high are a picture of 64x48: the whole of it fills a frame of that shape."""
     film = tmp_path / "anamorphic.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=32x48:rate=24:duration=1", "-vf", "setsar=2", film)
@@ -241,7 +241,7 @@ def test_pixels_that_are_not_square_are_shown_as_meant(tmp_path):
 @pytest.mark.parametrize("matrix,size", [("bt709", "1280x720"), ("smpte170m", "640x480")])
 @pytest.mark.parametrize("colour", ["0x808080", "0xC83232", "0x32C832", "0x3232C8", "0x101010", "0xF0F0F0"])
 @pytest.mark.parametrize("tagged", [True, False])
-def test_colours_are_the_films(tmp_path, matrix, size, colour, tagged):
+def test_colours_match_the_film(tmp_path, matrix, size, colour, tagged):
     film = tmp_path / "film.mp4"
     scale = (
         f"scale=out_color_matrix={'bt709' if matrix == 'bt709' else 'bt601'}:out_range=tv:flags=accurate_rnd,format=yuv444p"
@@ -268,11 +268,11 @@ def test_scaling_is_the_mean_of_the_area(tmp_path):
     assert 10 * np.log10(255**2 / np.square(difference).mean()) > 45 and abs(difference.mean()) < 0.1
 
 
-# --- what cannot be a film
+# --- files that are not films
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda path: None, "there is no such file: put the film there"),
         (lambda path: path.mkdir(), "this is not a file"),
@@ -281,16 +281,16 @@ def test_scaling_is_the_mean_of_the_area(tmp_path):
         (lambda path: ffmpeg("-f", "lavfi", "-i", "sine=duration=1", path), "this file has no video, only sound"),
     ],
 )
-def test_what_is_no_film_is_refused_in_one_line(tmp_path, make, words):
+def test_files_that_are_not_films_are_refused_in_one_line(tmp_path, make, message):
     film = tmp_path / "film.mp4"
     make(film)
     done = command("extract_frames", f"--source={film}", f"--frames={tmp_path / 'out' / 'x.h5'}", "--size=64x48")
     line = refused(done)
-    assert str(film) in line and re.search(words, line)
+    assert str(film) in line and re.search(message, line)
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_film_cut_off_is_refused_and_what_was_there_stays(tmp_path):
+def test_a_truncated_film_is_refused_and_the_previous_frames_stay(tmp_path):
     whole = make_film(
         tmp_path / "whole.mp4", seconds=4, size="320x240", codec=("-c:v", "libx264", "-movflags", "+faststart")
     )
@@ -306,7 +306,7 @@ def test_a_film_cut_off_is_refused_and_what_was_there_stays(tmp_path):
 @pytest.mark.parametrize(
     "name", ["-leading dash.mp4", 'it\'s "quoted".mp4', "Стачка 罷工 🎬.mp4", "a%d:b,c[0];d.mp4", "new\nline.mp4"]
 )
-def test_odd_names_are_only_names(tmp_path, name):
+def test_unusual_file_names(tmp_path, name):
     film = make_film(tmp_path / "film.mp4", seconds=1).rename(tmp_path / name)
     frames, attributes = extract(film, tmp_path)
     assert len(frames) == 24 and attributes["source"] == str(film)
@@ -320,7 +320,7 @@ def test_a_playlist_opens_no_address(tmp_path):
     assert "refilm: " in refused(done)
 
 
-def test_a_named_ffmpeg_that_is_none(tmp_path, film):
+def test_an_ffmpeg_that_does_not_exist_is_refused(tmp_path, film):
     words = (f"--source={film}", f"--frames={tmp_path / 'x.h5'}", "--size=64x48")
     done = command("extract_frames", *words, environment={"REFILM_FFMPEG": "no-such-ffmpeg"})
     assert "REFILM_FFMPEG: 'no-such-ffmpeg' is not an executable" in refused(done)

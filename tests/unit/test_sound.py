@@ -1,4 +1,4 @@
-"""The soundtrack that was asked for, as loud as it was meant, in step with the picture."""
+"""The wanted soundtrack, at its loudness, in step with the video."""
 
 import re
 import subprocess
@@ -29,8 +29,8 @@ def result(film, folder, seconds=3, start=0, audio="auto", fps=24):
     return path
 
 
-def heard(path) -> np.ndarray:
-    """The soundtrack as it is: float32 (samples, channels) at 48 kHz."""
+def samples_of(path) -> np.ndarray:
+    """The soundtrack unchanged: float32 (samples, channels) at 48 kHz."""
     channels = 1 if "mono" in described(path).split("Audio:")[1] else 2
     command = [executable(), "-v", "error", "-i", str(path), "-map", "0:a:0", "-f", "f32le", "-"]
     return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4").reshape(-1, channels)
@@ -62,9 +62,9 @@ def surround(path, layout, sounding: dict[str, str], seconds=3):
 
 
 @pytest.fixture(scope="module")
-def many_tongues(tmp_path_factory):
+def languages_film(tmp_path_factory):
     """German, English (a commentary first, then the default), and one that does not say: each a tone of its own."""
-    path = tmp_path_factory.mktemp("tongues") / "film.mkv"
+    path = tmp_path_factory.mktemp("languages") / "film.mkv"
     tones = [word for n in range(4) for word in ("-f", "lavfi", "-i", f"sine={300 * (n + 1)}:duration=2")]
     tags = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng", "-metadata:s:a:2", "language=eng"]
     tags += ["-metadata:s:a:1", "title=Director, (talks)", "-disposition:a:0", "0", "-disposition:a:1", "comment"]
@@ -74,7 +74,7 @@ def many_tongues(tmp_path_factory):
     return path
 
 
-# --- which one
+# --- which track
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def many_tongues(tmp_path_factory):
         ("4", 1200),
     ],
 )
-def test_the_track_that_was_asked_for(tmp_path, many_tongues, audio, hertz):
-    assert pitch(heard(result(many_tongues, tmp_path, 2, audio=audio))[:, 0]) == pytest.approx(hertz, abs=2)
+def test_the_wanted_track_is_used(tmp_path, languages_film, audio, hertz):
+    assert pitch(samples_of(result(languages_film, tmp_path, 2, audio=audio))[:, 0]) == pytest.approx(hertz, abs=2)
 
 
-def test_none_is_silence_and_needs_no_film(tmp_path, many_tongues):
-    assert "Audio" not in described(result(many_tongues, tmp_path, 1, audio="none"))
+def test_none_is_silence_and_needs_no_film(tmp_path, languages_film):
+    assert "Audio" not in described(result(languages_film, tmp_path, 1, audio="none"))
     assert film_sound("", Fraction(0)) is None and film_sound("nowhere.mkv", Fraction(0), "none") is None
 
 
 @pytest.mark.parametrize(("audio", "what"), [("fra", "soundtrack in 'fra'"), ("5", "soundtrack 5"), ("0", "soundtrack 0")])
-def test_what_is_not_there_is_one_line_with_what_there_is(many_tongues, audio, what):
+def test_an_unavailable_track_is_one_line_with_those_that_are_available(languages_film, audio, what):
     with pytest.raises(RefilmError) as error:
-        film_sound(str(many_tongues), Fraction(0), audio)
+        film_sound(str(languages_film), Fraction(0), audio)
     there = '1 (ger, mono), 2 (eng, mono, "Director, (talks)"), 3 (eng, mono), 4 (mono)'
     assert f"there is no {what}; there are: {there}: set audio to" in str(error.value)
     assert "\n" not in str(error.value)
@@ -116,8 +116,8 @@ def test_a_silent_film_has_no_language(tmp_path):
         film_sound(str(film), Fraction(0), "eng")
 
 
-def test_a_broadcast_says_its_languages_otherwise(tmp_path, many_tongues):
-    ffmpeg("-i", many_tongues, "-map", "0", "-c:v", "mpeg2video", "-c:a", "mp2", tmp_path / "film.ts")
+def test_languages_of_a_broadcast(tmp_path, languages_film):
+    ffmpeg("-i", languages_film, "-map", "0", "-c:v", "mpeg2video", "-c:a", "mp2", tmp_path / "film.ts")
     tracks = soundtracks(FilmFile(tmp_path / "film.ts"))
     assert [(track.number, track.language) for track in tracks] == [(1, "ger"), (2, "eng"), (3, "eng"), (4, "")]
 
@@ -151,7 +151,7 @@ def test_languages_have_one_spelling(text, code):
 )  # fmt: skip
 def test_surround_is_mixed_as_itu_r_bs_775_says(tmp_path, layout, channel, left, right):
     film = surround(tmp_path / "film.mkv", layout, {channel: "0.4*sin(2*PI*440*t)"})
-    sound = heard(result(film, tmp_path))
+    sound = samples_of(result(film, tmp_path))
     assert sound.shape[1] == 2
     assert [level(sound[:, 0]) / 0.4, level(sound[:, 1]) / 0.4] == pytest.approx([left, right], abs=0.01)
 
@@ -160,7 +160,7 @@ def test_surround_is_mixed_as_itu_r_bs_775_says(tmp_path, layout, channel, left,
 def test_the_loudest_surround_does_not_clip(tmp_path, layout):
     """Every channel at full scale in phase is 7.7 dB more than a stereo track can hold."""
     everything = dict.fromkeys(LAYOUTS[layout].split(), "sin(2*PI*220*t)")
-    sound = heard(result(surround(tmp_path / "film.mkv", layout, everything), tmp_path))
+    sound = samples_of(result(surround(tmp_path / "film.mkv", layout, everything), tmp_path))
     assert 0.8 < np.abs(sound).max() < 1
 
 
@@ -177,7 +177,7 @@ def test_mono_stays_mono_and_stereo_keeps_its_sides_at_their_level(tmp_path):
         ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=2", "-f", "lavfi", "-i", source, "-c:a", "flac", film)
         video = result(film, tmp_path, 2)
         assert f"48000 Hz, {channels}" in described(video) and "aac" in described(video)
-        levels = [level(side) for side in heard(video).T]
+        levels = [level(side) for side in samples_of(video).T]
         assert levels == pytest.approx([0.5, 0.1][: len(levels)], abs=0.01)
 
 
@@ -194,7 +194,7 @@ def test_a_broadcast_that_goes_from_stereo_to_surround_stays_in_step(tmp_path):
         ffmpeg(*sources, "-c:v", "mpeg2video", "-c:a", "ac3", "-output_ts_offset", offset, tmp_path / f"{name}.ts")
     film = tmp_path / "both.ts"
     film.write_bytes((tmp_path / "one.ts").read_bytes() + (tmp_path / "two.ts").read_bytes())
-    sound = heard(result(film, tmp_path, 6, start="1.4", fps=25))[:, 0]
+    sound = samples_of(result(film, tmp_path, 6, start="1.4", fps=25))[:, 0]
     assert len(sound) / 48000 == pytest.approx(6, abs=0.03)
     pitches = [pitch(sound[round(k * 4800) : round((k + 1) * 4800)]) for k in range(60)]
     assert [round(hertz, -2) for hertz in pitches[:30]] == [400] * 30 and [round(hertz, -2) for hertz in pitches[31:59]] == [
@@ -223,18 +223,18 @@ def test_a_gap_in_the_sound_is_silence_of_its_length(tmp_path):
     )
     lost = "noise=drop=gt(pts*tb\\,2.5)*lt(pts*tb\\,2.56)+gt(pts*tb\\,4.5)*lt(pts*tb\\,4.56)"
     ffmpeg("-i", whole, "-c", "copy", "-bsf:a", lost, film)
-    sound = np.abs(heard(result(film, tmp_path, 6))[:, 0])
+    sound = np.abs(samples_of(result(film, tmp_path, 6))[:, 0])
     loud = np.flatnonzero(sound > 0.3)
     begins = loud[np.diff(loud, prepend=-(10**6)) > 12000] / 48000
     assert len(begins) == 6 and np.abs(begins - np.arange(6)).max() < 1 / 24
 
 
 @pytest.mark.parametrize(("start", "silent"), [(1.5, 0.5), (2.5, 0)])
-def test_a_stretch_that_the_sound_ends_in_or_before(tmp_path, start, silent):
+def test_a_part_of_a_film_in_which_or_before_which_the_sound_ends(tmp_path, start, silent):
     """The sound of this film lasts two seconds, its picture five."""
     film = tmp_path / "film.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=5", "-f", "lavfi", "-i", "sine=440:duration=2", film)
-    sound = heard(result(film, tmp_path, 2, start=start))[:, 0]
+    sound = samples_of(result(film, tmp_path, 2, start=start))[:, 0]
     assert len(sound) / 48000 == pytest.approx(2, abs=0.03)
     assert np.abs(sound[round(48000 * silent) + 2400 :]).max() < 0.01
     assert silent == 0 or np.abs(sound[: round(48000 * silent)]).max() > 0.1
@@ -269,6 +269,6 @@ def test_a_false_time_of_one_packet_costs_no_more_than_that_packet(tmp_path):
     blocks = list(re.finditer(rb"\xa3(?:[\x81-\xfe]|[\x40-\x7f].)\x82(..)\x80", content, re.DOTALL))
     place = blocks[len(blocks) // 3].start(1)
     film.write_bytes(content[:place] + b"\x70\x00" + content[place + 2 :])
-    found = heard(result(film, tmp_path, seconds=6))[:, 0]
-    seconds = np.sqrt(np.mean(np.square(found[: 6 * 48000].reshape(6, -1)), axis=1))
+    samples = samples_of(result(film, tmp_path, seconds=6))[:, 0]
+    seconds = np.sqrt(np.mean(np.square(samples[: 6 * 48000].reshape(6, -1)), axis=1))
     assert len(blocks) > 100 and seconds.min() > 0.8 * seconds.max() > 0

@@ -7,6 +7,7 @@ harmonic each time it passes the line: what is seen and what is heard are one se
     python -m refilm.compose_whitney --film results/demo/films/whitney.mp4
 """
 
+import argparse
 import colorsys
 import math
 import wave
@@ -23,6 +24,7 @@ from refilm.media.sound import film_sound
 ELEMENTS = 40
 WIDTH, HEIGHT = 512, 288
 FPS = 24
+CRF = 14
 SMOOTHING = 2  # drawn this much larger and averaged down
 RATE = 48000
 FUNDAMENTAL = 55.0  # Hz
@@ -71,7 +73,7 @@ def compose_sound(seconds: float) -> np.ndarray:
     return (32000 * np.tanh(sound / np.abs(sound).max() * 1.6) / math.tanh(1.6)).astype("<i2")
 
 
-def main(args) -> None:
+def main(args: argparse.Namespace) -> None:
     count = args.seconds * FPS
     with scratch_folder() as scratch:
         sound = scratch / "whitney.wav"
@@ -80,7 +82,7 @@ def main(args) -> None:
             file.writeframes(compose_sound(args.seconds).tobytes())
         frames = (draw_frame(n / count) for n in range(count))
         encode_video(
-            args.film, frames, count, (WIDTH, HEIGHT), Fraction(FPS), 14, film_sound(str(sound), Fraction(0)), "whitney"
+            args.film, frames, count, (WIDTH, HEIGHT), Fraction(FPS), CRF, film_sound(str(sound), Fraction(0)), "whitney"
         )
     print(f"{args.film}: {count} frames")
 

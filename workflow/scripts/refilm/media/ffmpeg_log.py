@@ -1,7 +1,7 @@
 """The text that ffmpeg prints, as values. All knowledge of its wording is in this module.
 
 Pure functions of text. Their tests run on recorded output of several ffmpeg versions (tests/unit/fixtures/ffmpeg_log), so
-that a version that words something differently is noticed there and adapted to here.
+that a version with another wording fails there, and is supported by a change here.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""What the decoded frames of a film look like: size and shape, colour, field order, and the picture inside black bars.
+"""Properties of the decoded frames of a film: size and shape, colour, field order, and the picture inside black bars.
 
-Read off what ffmpeg's filters `showinfo` and `cropdetect` print about sampled frames.
+Taken from what ffmpeg's filters `showinfo` and `cropdetect` print about sampled frames.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class FrameProperties:
-    """How the frames of a film look.
+    """Properties that most frames of a film share.
 
     width, height: the most frequent size in pixels, after rotation; sample_aspect: width of a pixel by its height;
     variable_size: some frames have another size or shape; field_order: 'progressive', 'tff' or 'bff' (top or bottom field

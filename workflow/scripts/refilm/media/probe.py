@@ -1,5 +1,5 @@
 """The video of a film file, measured rather than believed: its frames are counted, its rate is computed from their times,
-and how they look is read off decoded frames.
+and their properties are those of decoded frames.
 """
 
 import tempfile
@@ -27,7 +27,7 @@ _RECORDING_CONTAINERS = {"mpegts", "mpeg"}  # containers of broadcasts, which be
 
 @dataclass(frozen=True)
 class VideoStream(FrameProperties):
-    """The video of a film: how its frames look, and when they are shown.
+    """The video of a film: the properties of its frames, and when they are shown.
 
     film: the file; field_order: as measured, not as tagged; tagged_interlaced: most frames are tagged as interlaced; fps:
     frames per second; constant: every frame lies within half a frame of first_time + k / fps; frames: how many there are;
