@@ -119,7 +119,7 @@ class FrameStore:
         os.close(self._file)
 
     def __len__(self) -> int:
-        return self.count
+        return int(self.count)
 
     def __getitem__(self, index: int | slice) -> np.ndarray:
         """One frame (H, W, 3), or consecutive frames (n, H, W, 3), uint8."""
@@ -132,7 +132,8 @@ class FrameStore:
             return frames
         if not -self.count <= index < self.count:
             raise IndexError(f"frame {index} of {self.count}")
-        return self.read([index % self.count])[0]
+        frame: np.ndarray = self.read([index % self.count])[0]
+        return frame
 
     def batches(self, n: int, start: int = 0, end: int | None = None) -> Iterator[np.ndarray]:
         """The frames from `start` to before `end` (default: all), in order, `n` at a time: uint8 (n, H, W, 3) each."""
@@ -160,7 +161,7 @@ class FrameStore:
 
     def _fill(self, frames: np.ndarray, index: int) -> None:
         """Read into a C-contiguous array, from frame `index` on; a short read is an error, never a repeated frame."""
-        view = memoryview(frames.reshape(-1))
+        view = frames.reshape(-1).data
         offset, done = self._offset + index * self._frame_bytes, 0
         while done < len(view):
             count = os.preadv(self._file, [view[done:]], offset + done)

@@ -70,7 +70,7 @@ class Model(nn.Module):
         """The parameters of each optimiser, by name: here one for each network."""
         return {name: list(network.parameters()) for name, network in self.networks().items()}
 
-    def head_weights(self) -> list[nn.Parameter]:
+    def head_weights(self) -> list[Tensor]:
         """The matrices that sum a whole frame; they learn at `recipe.head_lr_scale` times the learning rate."""
         raise NotImplementedError
 

@@ -114,7 +114,7 @@ class Broad2016(Model):
         parameters["decoder"] += list(self.encoder.log_variance_head.parameters())
         return parameters
 
-    def head_weights(self) -> list[nn.Parameter]:
+    def head_weights(self) -> list[Tensor]:
         return [self.encoder.mean_head.weight, self.encoder.log_variance_head.weight, self.discriminator.head.weight]
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,6 +181,8 @@ def gan_loss(real: Tensor, recon: Tensor, prior: Tensor) -> Tensor:
 class _Downsample(nn.Conv2d):
     """Half the size, by a 5x5 convolution of stride 2 with TensorFlow's padding."""
 
+    bias: nn.Parameter
+
     def __init__(self, channels: int, out: int):
         super().__init__(channels, out, 5, stride=2)
         nn.init.trunc_normal_(self.weight, std=_INIT_STD, a=-2 * _INIT_STD, b=2 * _INIT_STD)
@@ -193,13 +195,15 @@ class _Downsample(nn.Conv2d):
 class _Upsample(nn.ConvTranspose2d):
     """The transpose of `_Downsample`: one pixel before the frame and two after it are cut off."""
 
+    bias: nn.Parameter
+
     def __init__(self, channels: int, out: int):
         super().__init__(channels, out, 5, stride=2, padding=1)
         nn.init.normal_(self.weight, std=_INIT_STD)
         nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x)[..., :-1, :-1].contiguous(memory_format=torch.channels_last)
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return super().forward(x, output_size)[..., :-1, :-1].contiguous(memory_format=torch.channels_last)
 
 
 class _BatchNorm(nn.Module):

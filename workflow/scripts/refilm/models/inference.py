@@ -88,7 +88,7 @@ def decode_frames(model: Model, latents: Latents, indices: Sequence[int]) -> np.
     if not model.recipe.spec.mixes_batch:
         wanted = np.concatenate([np.asarray(latents[index : index + 1]) for index in indices])
         return np.concatenate([_decode(model, part, batch)[: len(part)].cpu().numpy() for part in _parts(wanted, batch)])
-    frames = {}
+    frames: dict[int, np.ndarray] = {}
     for whole, own in batch_ranges(len(latents), batch):
         if wanted_here := [index for index in set(indices) if index in own]:
             decoded = _decode(model, np.asarray(latents[whole.start : whole.stop]), batch).cpu().numpy()

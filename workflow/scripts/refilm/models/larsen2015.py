@@ -130,7 +130,7 @@ class VAEGAN(Model):
         self.decoder = Decoder(recipe)
         self.discriminator = Discriminator(recipe)
 
-    def head_weights(self) -> list[nn.Parameter]:
+    def head_weights(self) -> list[Tensor]:
         return [self.encoder.head.weight, self.discriminator.head.weight]
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,8 @@ class GroupNorm(nn.GroupNorm):
 
     def from_sums(self, x: Tensor) -> Tensor:
         """The same from sums over channels."""
-        return ChannelwiseGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)
+        y: Tensor = ChannelwiseGroupNorm.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-untyped-call]
+        return y
 
 
 class ChannelwiseGroupNorm(torch.autograd.Function):
@@ -99,7 +100,8 @@ class DownsampleRGB(Downsample):
         patches = torch.cat([square.flatten(0, 2) for square in windows], 1)  # (B * H/2 * W/2, 48)
         kernel = self.weight.unflatten(3, (2, 2)).unflatten(2, (2, 2))  # (out, 3, y, dy, x, dx)
         kernel = kernel.permute(0, 2, 4, 3, 5, 1).flatten(1)
-        return F.linear(patches, kernel, self.bias).unflatten(0, (-1, rows, columns)).permute(0, 3, 1, 2)
+        features: Tensor = F.linear(patches, kernel, self.bias).unflatten(0, (-1, rows, columns))
+        return features.permute(0, 3, 1, 2)
 
 
 class UpsampleConv(nn.ConvTranspose2d):
@@ -116,7 +118,7 @@ class UpsampleConv(nn.ConvTranspose2d):
         taps = torch.tensor([0.25, 0.5, 0.25])
         self.weight = nn.Parameter(torch.randn(channels, out, 1, 1) / channels**0.5 * torch.outer(taps, taps))
         register_parametrization(self, "weight", NearestUpsampleKernel(), unsafe=True)
-        if bias:
+        if self.bias is not None:
             nn.init.zeros_(self.bias)
 
 
@@ -131,6 +133,8 @@ class NearestUpsampleKernel(nn.Module):
 class UpsampleConvToRGB(nn.Conv2d):
     """`UpsampleConv` to RGB with a 5x5 convolution. Computed as a 3x3 convolution and a pixel shuffle, at a quarter of the
     cost of the equivalent 6x6 transposed convolution."""
+
+    bias: nn.Parameter
 
     def __init__(self, channels: int):
         super().__init__(channels, 3 * 4, 3, padding=1)
@@ -158,7 +162,8 @@ class PixelShuffleKernel(NearestUpsampleKernel):
 
     def forward(self, kernel: Tensor) -> Tensor:
         taps = super().forward(kernel).unflatten(3, (3, 2)).unflatten(2, (3, 2))  # (3, C, y, odd y, x, odd x)
-        return taps.flip(3, 5).permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
+        kernels: Tensor = taps.flip(3, 5).permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
+        return kernels
 
 
 class Linear32(nn.Linear):

@@ -12,4 +12,5 @@ def build_model(recipe: Recipe) -> Model:
     """The networks of a recipe with their initial weights, in channels_last order."""
     module, _, name = recipe.spec.model.partition(":")
     model: Model = getattr(importlib.import_module(module), name)(recipe)
-    return model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    return model

@@ -4,7 +4,7 @@ They show the blur that a learned similarity is to avoid.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import grad
 
 from refilm.config.recipe import Recipe
@@ -21,7 +21,7 @@ class VAE(Model):
         self.encoder = Encoder(recipe)
         self.decoder = Decoder(recipe)
 
-    def head_weights(self) -> list[nn.Parameter]:
+    def head_weights(self) -> list[Tensor]:
         return [self.encoder.head.weight]
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
