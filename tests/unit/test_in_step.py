@@ -50,8 +50,8 @@ def skipped(folder, fps):
         (skipped, "30000/1001", "30000/1001"),
     ],
 )
-def test_picture_and_sound_stay_together_whatever_the_clock(tmp_path, make, fps, result):
-    video, _ = through(make(tmp_path, fps), tmp_path)
+def test_picture_and_sound_stay_together_whatever_the_clock(tmp_path, grey_model, make, fps, result):
+    video = through(make(tmp_path, fps), tmp_path, grey_model)
     rate = Fraction(result)
     flashes, beeps = onsets(video, rate)
     assert len(flashes) == len(beeps) == 6
@@ -61,14 +61,14 @@ def test_picture_and_sound_stay_together_whatever_the_clock(tmp_path, make, fps,
         assert -1 / rate <= flash - beep <= later + 1 / rate, moment
 
 
-def test_each_field_as_a_frame_stays_in_step(tmp_path):
-    video, _ = through(interlaced(tmp_path, "25"), tmp_path, extract=("--deinterlace=fields",))
+def test_each_field_as_a_frame_stays_in_step(tmp_path, grey_model):
+    video = through(interlaced(tmp_path, "25"), tmp_path, grey_model, "--deinterlace=fields")
     flashes, beeps = onsets(video, 50)
     assert len(flashes) == len(beeps) == 6
     assert max(abs(flash - beep) for flash, beep in zip(flashes, beeps, strict=True)) <= 1 / 25
 
 
-def test_a_damaged_recording_that_is_used_has_its_pictures_at_their_times(tmp_path):
+def test_a_damaged_recording_that_is_used_has_its_pictures_at_their_times(tmp_path, grey_model):
     """Of its second ten seconds much is broken: where the picture can be read again, it is where it was."""
     flash_and_beep(tmp_path / "film.mkv", SECONDS, "24")
     film = tmp_path / "film.ts"
@@ -77,6 +77,6 @@ def test_a_damaged_recording_that_is_used_has_its_pictures_at_their_times(tmp_pa
     for place in range(len(content) * 2 // 5, len(content) * 3 // 5, 997):
         content[place] ^= 0x55
     film.write_bytes(content)
-    video, _ = through(film, tmp_path, extract=("--damaged=use",))
+    video = through(film, tmp_path, grey_model, "--damaged=use")
     flashes, _ = onsets(video, 24)
     assert all(min(abs(flash - moment) for flash in flashes) <= 1 / 24 for moment in (1, 6, 26))
