@@ -24,7 +24,7 @@ demo: .venv/run ## train a small network on ten seconds of film and reconstruct 
 test: .venv/dev ## run all tests
 	python -m pytest -q tests
 
-test-unit: .venv/dev ## run the unit tests only: under a minute
+test-unit: .venv/dev ## run only the unit tests, in less than a minute
 	python -m pytest -q tests/unit
 
 lint: .venv/dev ## check style, spelling, types and the order of imports

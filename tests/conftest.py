@@ -1,4 +1,4 @@
-"""What the tests share: films made with ffmpeg, a small recipe, and the commands as a user runs them."""
+"""Shared by all tests: films made with ffmpeg, a small recipe, and the commands as a user runs them."""
 
 import json
 import os
@@ -7,9 +7,12 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-# The networks of the tests are so small that a second thread costs more than it does.
+ROOT = Path(__file__).parent.parent
+# Child processes test this checkout, whichever one is installed.
+os.environ["PYTHONPATH"] = f"{ROOT / 'workflow' / 'scripts'}{os.pathsep}{ROOT}"
+# The networks of the tests are so small that a second thread costs more than it saves.
 os.environ["OMP_NUM_THREADS"] = "1"
-os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide what a process that ends forgets to flush
+os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide missing flushes at the end of a process
 
 import numpy as np
 import pytest
@@ -19,8 +22,6 @@ from refilm.config.recipe import Recipe
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.media.ffmpeg import executable
-
-ROOT = Path(__file__).parent.parent
 
 
 def ffmpeg(*arguments) -> str:
@@ -68,7 +69,7 @@ def described(path) -> str:
 
 def command(module: str, *arguments, cwd=None, environment=None) -> subprocess.CompletedProcess:
     """`python -m refilm.<module>` as the rules run it."""
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")} | (environment or {})
+    environ = os.environ | (environment or {})
     words = [sys.executable, "-m", f"refilm.{module}", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environ)
 

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from refilm.frames.store import FrameStore
+from refilm.frames.metadata import FrameMetadata
+from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.film_file import FilmFile
 from refilm.media.probe import VideoStream, probe_video
 from tests.conftest import command
@@ -32,6 +35,19 @@ def extract(film, folder: Path, size: str = "64x48", name: str = "frames", **opt
     assert done.returncode == 0, done.stderr
     with FrameStore(path) as store:
         return store[:], store.attributes
+
+
+def store_of(path: Path, count: int) -> Path:
+    """Write a frames file of `count` random frames, 64x48; always the same ones."""
+    random = np.random.default_rng(count)
+    frames = random.integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
+    write_frames_from(path, 64, 48, FrameMetadata(Fraction(24)), [frames])
+    return path
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether two sets of named tensors are equal, bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def probe(film) -> VideoStream:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from refilm.frames.store import FrameStore
 from tests.conftest import described, make_film
-from tests.unit.test_sources import Site, served
+from tests.http_site import Site, served
 from tests.workflow.test_plan import plan, refusal, snakemake
 
 TRAINING = {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 6}

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from refilm.core.errors import RefilmError
 
-# Shares of the frames, chosen so that the films of tests/unit/test_film_in.py and test_hard_cases.py get their known boxes.
+# Fractions of the frames, chosen so that the films of test_film_in.py and test_hard_cases.py get their known boxes.
 _EDGE_SHARE = 0.05  # that must agree on an edge: a glitch does not, a changed aspect ratio does
 _BAR_SHARE = 0.2  # that must end at the edge of a bar; what is drawn on black ends somewhere else each time
 

@@ -1,7 +1,6 @@
 """Watching a training: previews that know what they show, their film, TensorBoard's events, the words beside the bar."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -35,9 +34,8 @@ def frames_of(path, count=24):
 
 def train(frames, folder, recipe, *options) -> subprocess.Popen:
     words = ["--frames", frames, f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}", *options]
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
     line = [sys.executable, "-m", "refilm.train_model", "--device=cpu", *map(str, words)]
-    return subprocess.Popen(line, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 # --- previews

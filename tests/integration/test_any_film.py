@@ -1,7 +1,6 @@
 """Films of all kinds: interlaced, high dynamic range, unusual sizes, damaged, hostile. Right frames, or one line."""
 
 import http.server
-import os
 import re
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from refilm.frames.store import FrameStore
 from refilm.media import decode
 from refilm.media.bars import Box
 from refilm.media.ffmpeg import executable
-from tests.conftest import ROOT, command, ffmpeg, make_film, refused, runs
+from tests.conftest import command, ffmpeg, make_film, refused, runs
 from tests.helpers import extract, probe, wait_for
 
 EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "1")
@@ -521,11 +520,8 @@ def test_without_the_hardware_decoder_the_cpu_decodes_and_a_message_says_so(tmp_
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends the children of a process that is killed")
 def test_an_ffmpeg_does_not_outlive_a_step_that_is_killed(tmp_path):
     film = make_film(tmp_path / "film.mkv", seconds=60, size="1280x720", fps="50", sound=False)
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
     words = [f"--source={film}", f"--frames={tmp_path / 'out' / 'film.h5'}", "--size=256x144"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "refilm.extract_frames", *words], env=environ, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-m", "refilm.extract_frames", *words], stderr=subprocess.DEVNULL)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     decoding = lambda: list((tmp_path / "out").glob(".film.part*")) and children.read_text().split()  # noqa: E731
     wait_for(decoding, failed=lambda: process.poll() is not None)

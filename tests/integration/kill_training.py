@@ -1,6 +1,6 @@
 """A program for a test: trains the same model twice, once undisturbed, once ended at random moments.
 
-    python -m tests.unit.kill_training FOLDER MOMENTS SEED
+    python -m tests.integration.kill_training FOLDER MOMENTS SEED
 
 Each time by KILL, by TERM, or by a disk on which no checkpoint can be written. KILL and TERM are sent some steps after it
 began, or before the first one, and then at any moment of a step, of a report, or of a checkpoint. Prints how it was ended,

@@ -16,9 +16,9 @@ from refilm.core.errors import RefilmError
 from refilm.models.base import StepContext
 from refilm.training.distributed import ProcessGroup, check_shards
 from refilm.training.loop import train
-from tests.conftest import ROOT, runs, small_recipe
+from tests.conftest import runs, small_recipe
+from tests.helpers import same, store_of, wait_for
 from tests.models import batch_of, model_of, relative_difference, step_of
-from tests.unit.test_training import same, store_of, wait_for
 
 CPU = torch.device("cpu")
 BALANCED = {"gamma": "auto", "equilibrium": 0.68, "equilibrium_margin": 0.02}
@@ -51,10 +51,9 @@ def test_two_processes_have_the_gradients_of_one_to_1e9(tmp_path):
 def start(films, folder, recipe, gpus):
     words = [sys.executable, "-m", "refilm.train_model", "--frames", *map(str, films), f"--recipe={recipe.to_json()}"]
     words += [f"--model={folder / 'model.safetensors'}", "--device=cpu", f"--gpus={gpus}"]
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts"), "OMP_NUM_THREADS": "1"}
     scratch = folder.parent / f"scratch-of-{folder.name}"
     scratch.mkdir(exist_ok=True)
-    environ["TMPDIR"] = str(scratch)
+    environ = os.environ | {"TMPDIR": str(scratch)}
     return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

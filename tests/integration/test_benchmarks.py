@@ -1,7 +1,6 @@
 """What the benchmarks are made of, on small data. `make bench` measures the figures."""
 
 import json
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -22,7 +21,7 @@ from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.registry import build_model
-from tests.conftest import ROOT, config
+from tests.conftest import config
 
 CPU = torch.device("cpu")
 
@@ -139,9 +138,8 @@ def test_a_missing_package_for_st_lpips_is_one_line(monkeypatch):
 
 
 def benchmark(module: str, *arguments) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'workflow' / 'scripts'}:{ROOT}"}
     command = [sys.executable, "-c", BARE_START.format(module=module, words=list(map(str, arguments)))]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_quality_runs_on_a_bare_machine_and_measures_each_recipe(tmp_path):

@@ -4,12 +4,10 @@ import csv
 import errno
 import fcntl
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from fractions import Fraction
 
@@ -31,17 +29,11 @@ from refilm.training.optimiser import in_layout_of
 from refilm.training.recorder import TrainingCallbacks
 from refilm.training.sampler import FrameSampler, learning_rate, prefetch, preview_steps
 from refilm.training.trainer import Trainer
-from tests.conftest import ROOT, command, refused, small_recipe
+from tests.conftest import command, refused, small_recipe
+from tests.helpers import same, store_of, wait_for
 from tests.models import recipe_named
 
 CPU = torch.device("cpu")
-
-
-def store_of(path, count):
-    random = np.random.default_rng(count)
-    frames = random.integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
-    write_frames_from(path, 64, 48, FrameMetadata(Fraction(24)), [frames])
-    return path
 
 
 @pytest.fixture
@@ -51,10 +43,6 @@ def films(tmp_path):
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in trainer.state().items()}
-
-
-def same(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 # --- what a step takes in
@@ -388,16 +376,8 @@ def test_the_optimiser_meets_every_tensor_in_the_weights_own_order(films, tmp_pa
 
 def start_training(films, folder, recipe: Recipe) -> subprocess.Popen:
     words = [sys.executable, "-m", "refilm.train_model", "--frames", *map(str, films), f"--recipe={recipe.to_json()}"]
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
     words += [f"--model={folder / 'model.safetensors'}", "--device=cpu"]
-    return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 UNKILLED = small_recipe(steps=120)
@@ -436,9 +416,8 @@ def test_a_process_that_is_stopped_continues(films, tmp_path, sign, unkilled):
 
 def test_ended_at_fifty_random_moments_it_ends_in_the_same_weights(tmp_path):
     """By KILL, by TERM and by a disk that takes no state, in turn as chance has it."""
-    words = [sys.executable, "-m", "tests.unit.kill_training", str(tmp_path), "50", "1"]
-    environ = os.environ | {"PYTHONPATH": f"{ROOT / 'workflow' / 'scripts'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, env=environ, capture_output=True, text=True)
+    words = [sys.executable, "-m", "tests.integration.kill_training", str(tmp_path), "50", "1"]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert len(found["ended"]) == 50 and set(found["ended"]) == {"KILL", "TERM", "disk"} and found["same"]

@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
-
 # A command with an ffmpeg, a half-written file and a scratch folder, which sends itself the signal at a given point.
 COMMAND = """
 import os, signal, subprocess, sys, threading, time
@@ -46,7 +44,7 @@ MOMENTS = {
 
 def run_until_stopped(folder, moment: str, sign: str, shell: str = "exec") -> subprocess.CompletedProcess:
     (folder / "scratch").mkdir()
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts"), "TMPDIR": str(folder / "scratch")}
+    environ = os.environ | {"TMPDIR": str(folder / "scratch")}
     code = COMMAND.format(sign=sign, moment=moment)
     words = ["sh", "-c", f'{shell} "$@"', "sh", sys.executable, "-c", code]
     return subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, timeout=60)

@@ -1,6 +1,5 @@
 """Films become frames: every one, in order, in the right colours, of the right part; or one line says why not."""
 
-import os
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from refilm.media.bars import Box, crop_to_aspect, picture_box
 from refilm.media.ffmpeg import executable
 from refilm.media.film_file import FilmFile
 from refilm.media.frame_rate import frame_rate
-from tests.conftest import ROOT, command, decoded, ffmpeg, make_film, refused, runs
+from tests.conftest import command, decoded, ffmpeg, make_film, refused, runs
 from tests.helpers import extract, probe, wait_for
 
 # --- counts and rates
@@ -125,8 +124,7 @@ def test_one_lost_frame_does_not_change_the_rate():
 def test_a_step_that_receives_sigterm_leaves_nothing_behind(tmp_path):
     film = make_film(tmp_path / "film.mkv", seconds=60, size="1280x720", fps="50")
     words = [f"--source={film}", f"--frames={tmp_path / 'out' / 'film.h5'}", "--size=256x144"]
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
-    process = subprocess.Popen([sys.executable, "-m", "refilm.extract_frames", *words], env=environ, stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-m", "refilm.extract_frames", *words], stderr=subprocess.PIPE)
     wait_for(lambda: list((tmp_path / "out").glob(".film.part*")), failed=lambda: process.poll() is not None)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     started = children.read_text().split() if children.exists() else []
