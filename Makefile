@@ -6,7 +6,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint fuzz bench clean-demo
+.PHONY: help demo test test-unit lint generate fuzz bench clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: .venv/dev ## check style, spelling, types and the order of imports
 	codespell
 	mypy
 	lint-imports --no-cache
+
+generate: .venv/dev ## write the schema and the tables of config/README.md from config/keys.py
+	python -m refilm.config.generate
 
 fuzz: .venv/dev ## extract mutated films, each to whole frames or one line of error (COUNT=2000 SEED=1)
 	python -m tests.fuzz $(or $(COUNT),2000) $(or $(SEED),1)

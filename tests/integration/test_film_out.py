@@ -82,9 +82,9 @@ def test_any_rate_is_kept_exactly(tmp_path, fps):
 def test_as_many_frames_come_out_as_went_in_at_the_same_rate(tmp_path, grey_model, fps):
     video = through(make_film(tmp_path / "film.mp4", seconds=2, fps=fps), tmp_path, grey_model)
     assert len(decoded(video, SIZE)) == round(2 * Fraction(fps))
-    said = described(video)
-    assert {"24": "24 fps", "25": "25 fps", "30000/1001": "29.97 fps", "24000/1001": "23.98 fps"}[fps] in said
-    assert "h264" in said and "yuv420p(tv, bt709, progressive)" in said
+    streams = described(video)
+    assert {"24": "24 fps", "25": "25 fps", "30000/1001": "29.97 fps", "24000/1001": "23.98 fps"}[fps] in streams
+    assert "h264" in streams and "yuv420p(tv, bt709, progressive)" in streams
 
 
 def test_the_index_stands_before_the_picture_so_that_a_browser_begins_at_once(tmp_path, grey_model):
@@ -112,7 +112,7 @@ def test_a_wrong_number_of_frames_is_an_error_and_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_ffmpeg_cannot_do_is_told_in_its_own_words(tmp_path):
+def test_an_error_of_ffmpeg_has_its_message(tmp_path):
     with pytest.raises(RefilmError, match="not divisible by 2"):
         encode_video(tmp_path / "x.mp4", [np.zeros((5, 47, 63, 3), np.uint8)], 5, (63, 47), Fraction(24), 14, None, "x")
     assert list(tmp_path.iterdir()) == []
