@@ -1,4 +1,4 @@
-"""What the benchmarks share: a recipe, a batch and a clock."""
+"""Shared by the benchmarks: a recipe, a batch and a clock."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What one GPU does, in one command, on a bare machine with torch, h5py and numpy: a table, and the same as JSON.
+"""All GPU figures in one command, on a machine with only torch, h5py and numpy: as a table and as JSON.
 
     python -m benchmarks.gpu [--json FILE] [--steps 2000] [--batches 192,384]
     python -m benchmarks.gpu --dry          on a CPU, small: only whether it runs

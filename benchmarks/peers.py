@@ -47,7 +47,7 @@ def main(
     precision: str = "auto",
     device: str = "auto",
 ) -> dict[str, float]:
-    """How many times as fast ours is, by name of the peer."""
+    """The speed of our step as a multiple of each peer's, by name of the peer."""
     settings = default_recipe(base_channels=width, batch_size=batch, frame_size=size, gamma=500.0, precision=precision)
     on = choose_device(device)
     with ExitStack() as opened:

@@ -1,1 +1,1 @@
-"""How well each recipe remembers a film, at the same cost: docs/quality.md."""
+"""Quality of the reconstructions of each recipe at the same cost: docs/quality.md."""

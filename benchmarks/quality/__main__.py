@@ -150,7 +150,7 @@ def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device
 
 
 def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device: torch.device) -> int:
-    """How many steps a recipe takes in that time, by the last rows of a short training: its first ones warm up."""
+    """Number of steps that a recipe makes in that time, by the last rows of a short training (the first ones warm up)."""
     recipe = default_recipe(**settings, steps=_PROBE)
     _, last = _train(recipe, seen, folder, device)
     return max(1, round(seconds * float(last["frames_per_s"]) / recipe.batch_size))
@@ -169,7 +169,7 @@ def _opened(part: Part, reconstruct: Callable[[FrameStore], Iterator[np.ndarray]
 
 
 def _bits_per_pixel(model: dict, frames: int, size: str) -> dict[str, float]:
-    """What a film costs as a decoder and latents, by pixel of all its frames."""
+    """Size of the decoder and of the latents in bits, over all pixels of the film."""
     width, height = map(int, size.split("x"))
     weights = _NUMBER_BITS * model["values"] / (frames * width * height)
     return {"weights": round(weights, 4), "latents": round(_NUMBER_BITS * model["latent"] / (width * height), 4)}

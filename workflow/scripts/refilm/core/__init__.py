@@ -1,1 +1,1 @@
-"""What every other package needs: errors, command line, files, progress, signals, times. Standard library and tqdm only."""
+"""Shared by all packages: errors, command line, files, progress, sampling, signals, times. Needs only tqdm."""

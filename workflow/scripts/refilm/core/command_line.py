@@ -1,4 +1,4 @@
-"""What all commands share: the parser, errors as one line, and exit statuses."""
+"""Shared by all commands: the parser, errors as one line, and exit statuses."""
 
 import argparse
 import sys
