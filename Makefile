@@ -35,6 +35,7 @@ lint: .venv/dev ## check style, spelling, types and the order of imports
 	codespell
 	mypy
 	lint-imports --no-cache
+	python -m refilm.config.generate --check
 
 generate: .venv/dev ## write the schema and the tables of config/README.md from config/keys.py
 	python -m refilm.config.generate

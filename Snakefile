@@ -3,14 +3,15 @@
     snakemake results/koyaanisqatsi_by_bladerunner.mp4 --cores 4
 
 What can be asked for:
-    results/{film}_by_{model}.mp4             the film as the model rebuilds it, with its sound
+    results/{film}_by_{model}.mp4             the film as the model reconstructs it, with its sound
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
     results/stills/{film}_by_{model}.png      contact sheet
-    results/stills/{film}_crop.png            what of a film's picture is seen
+    results/stills/{film}_crop.png            preview of the crop
     results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
     results/latents/{film}_by_{model}.h5      the film as N x 200 numbers
     results/models/{model}/model.safetensors  the trained networks
-    results/models/{model}/training.mp4       the memory forming, as a film
+    results/models/{model}/training.mp4       the training as a film
+    results/samples/{model}.png, .mp4         frames from noise
 With no target: all that config/config.yaml lists under reconstructions and comparisons.
 """
 
@@ -30,14 +31,12 @@ include: "workflow/rules/frames.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/sample.smk"
 include: "workflow/rules/demo.smk"
-
-
-localrules:
-    all,
 
 
 rule all:
     default_target: True
     input:
-        get_final_output(),
+        planner.targets(),
+    localrule: True

@@ -1,4 +1,4 @@
-"""The whole chain, really run on a tiny film: film to frames, model, reconstruction, video and comparison."""
+"""The whole chain, really run on a tiny film: frames, model, latents, video, comparison, samples."""
 
 import copy
 import json
@@ -13,9 +13,13 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
+from refilm.models.inference import decode_latents
+from refilm.models.model_file import load_model
 from tests.conftest import ROOT, decoded, described, heard, make_film
 from tests.workflow.test_plan import plan, refusal, snakemake
 
@@ -32,7 +36,8 @@ CONFIG = {
 TARGETS = (
     "all",
     "results/metrics/two_by_one.csv",
-    "results/reconstructions/one_by_one.h5",
+    "results/samples/both.png",
+    "results/samples/one.mp4",
     "results/models/one/training.mp4",
 )
 
@@ -67,9 +72,10 @@ def test_as_many_frames_at_every_stage(made):
     assert len(heard(made / "results/one_by_one.mp4")) / 8000 == pytest.approx(48 * 1001 / 24000, abs=0.05)
 
 
-def test_what_was_asked_for_stays_and_what_was_not_is_cleared_away(made):
-    """Reconstructions are temporary: the one that was asked for is there, the others are not."""
-    assert [file.name for file in (made / "results/reconstructions").iterdir()] == ["one_by_one.h5"]
+def test_what_is_made_is_what_the_layout_says(made):
+    assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
+        "comparisons", "frames", "latents", "metrics", "models", "samples", "stills",
+    }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []
 
@@ -79,7 +85,7 @@ def test_beside_the_model_is_how_it_came_to_be(made):
     assert {file.name for file in folder.iterdir()} == {
         "model.safetensors", "training.csv", "training.png", "training.mp4", "previews", "recipe.json", "state",
     }  # fmt: skip
-    assert json.loads((folder / "recipe.json").read_text())["width"] == 8
+    assert json.loads((folder / "recipe.json").read_text())["base_channels"] == 8
     rows = pd.read_csv(folder / "training.csv")
     assert rows["step"].iloc[-1] == 6 and {"psnr", "kl_bits", "d_real", "frames_per_s"} <= set(rows.columns)
     assert Image.open(folder / "previews/step-000000006.png").width > 4 * 64
@@ -88,18 +94,26 @@ def test_beside_the_model_is_how_it_came_to_be(made):
 def test_pictures_and_clips(made):
     assert Image.open(made / "results/stills/two_by_one.png").width > 4 * 64
     assert len(pd.read_csv(made / "results/metrics/two_by_one.csv")) == 25
+    assert Image.open(made / "results/samples/both.png").width > 4 * 64
+    assert "h264" in described(made / "results/samples/one.mp4")
     said = described(made / "results/comparisons/side-by-side.mp4")
     assert "1920x1080" in described(made / "results/models/one/training.mp4")
     assert "Audio" in said and "25 fps" in said and "00:00:00.7" in said  # from 0.25 s (frame 7) to the end: 18 frames
 
 
-def test_the_reconstruction_is_what_the_model_says(made):
+def test_the_video_is_what_the_model_decodes(made):
     """The frames of the video are those of the networks, not of something else of the same size."""
-    with FrameStore(made / "results/reconstructions/one_by_one.h5") as rebuilt:
-        kept = rebuilt[:].astype(int)
-        assert rebuilt.attributes["model"] == "results/models/one/model.safetensors"
+    model = load_model(made / "results/models/one/model.safetensors", torch.device("cpu"))
+    with LatentStore(made / "results/latents/one_by_one.h5") as latents:
+        kept = np.concatenate(list(decode_latents(model, latents))).astype(int)
+        assert latents.attributes["model"] == "results/models/one/model.safetensors"
     exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int"
     assert np.abs(decoded(made / "results/one_by_one.mp4", (64, 48), exact) - kept).mean() < 3
+
+
+def test_the_time_of_a_step_is_recorded(made):
+    table = pd.read_csv(made / "logs/benchmarks/encode_film/one_by_one.tsv", sep="\t")
+    assert table["s"].item() > 0
 
 
 def test_everything_made_nothing_is_to_be_done(made):
@@ -114,7 +128,7 @@ HARMLESS = [
     ("training", dict(reversed(CONFIG["training"].items()))),
     ("training.learning_rate", 0.0005),
     ("training.noise", 1.0),
-    ("training.batch", 4.0),
+    ("training.batch_size", 4.0),
     ("films.two.end", "00:00:01"),
     ("models.both.gamma", 7),
 ]
@@ -153,17 +167,87 @@ def test_another_learning_rate_trains_that_model_and_no_other(made):
     assert jobs["train_model"] == 1 and "extract_frames" not in jobs
 
 
-def test_frames_deleted_and_film_put_away_the_model_still_rebuilds(copied):
-    (copied / "results/frames/64x48/one.h5").unlink()
-    assert "train_model" not in plan(copied, *TARGETS, config=CONFIG)
-    (copied / "films" / "one film.mp4").unlink()
-    assert plan(copied, "results/two_by_one.mp4", "--force", config=CONFIG)["assemble_video"] == 1
+# --- what shows a change, and nothing else
+
+
+def test_another_title_of_a_film_makes_the_pictures_that_show_it_and_encodes_nothing(made):
+    assert plan(made, *TARGETS, config=edited("films.one.title", "Another")) == {
+        "all": 1,
+        "render_stills": 2,  # it is in the title of its model, too
+        "render_comparison": 1,
+        "render_training": 1,
+        "render_samples": 1,
+        "render_drift": 1,
+    }
+    assert plan(made, *TARGETS, config=edited("films.two.title", "Another")) == {
+        "all": 1,
+        "render_stills": 1,
+        "render_comparison": 1,
+        "render_samples": 1,
+    }
+
+
+def test_another_comparison_is_made_of_what_is_there(made):
+    config = copy.deepcopy(CONFIG)
+    config["comparisons"]["again"] = {"film": "two", "models": ["both"]}
+    assert plan(made, *TARGETS, config=config) == {"all": 1, "render_comparison": 1}
+    config["comparisons"]["one-by-both"] = {"film": "one", "models": ["both"]}
+    assert plan(made, *TARGETS, config=config) == {"all": 1, "render_comparison": 2, "encode_film": 1}
+
+
+def test_another_quality_of_video_makes_the_videos(made):
+    assert plan(made, *TARGETS, config=CONFIG | {"video": {"crf": 30}}) == {
+        "all": 1,
+        "render_video": 2,
+        "render_comparison": 1,
+        "render_training": 1,
+        "render_drift": 1,
+    }
+
+
+def test_more_noise_encodes_the_films_and_makes_what_shows_them(made):
+    assert plan(made, *TARGETS, config=CONFIG | {"reconstruction": {"noise": 1}}) == {
+        "all": 1,
+        "encode_film": 3,
+        "render_video": 2,
+        "render_stills": 2,
+        "render_comparison": 1,
+        "measure_film": 1,
+    }
 
 
 def test_another_soundtrack_makes_again_what_is_heard(made):
-    jobs = plan(made, "results/one_by_one.mp4", config=edited("films.one.audio", "none"))
-    assert jobs == {"reconstruct_film": 1, "assemble_video": 1} or jobs == {"assemble_video": 1}
-    assert plan(made, "results/stills/one_by_one.png", config=edited("films.one.audio", "none")) == {}
+    silent = edited("films.one.audio", "none")
+    assert plan(made, *TARGETS, config=silent) == {"all": 1, "render_video": 1}
+    assert plan(made, "results/stills/one_by_one.png", config=silent) == {}
+
+
+# --- what was deleted
+
+
+def test_frames_deleted_and_film_deleted_the_model_still_reconstructs(copied):
+    (copied / "results/frames/64x48/one.h5").unlink()
+    assert plan(copied, *TARGETS, config=CONFIG) == {}
+    (copied / "films" / "one film.mp4").unlink()
+    assert plan(copied, *TARGETS, config=CONFIG) == {}
+    assert plan(copied, "results/two_by_one.mp4", "--force", config=CONFIG) == {"render_video": 1}
+
+
+def test_latents_are_all_that_a_silent_video_needs(copied):
+    """Frames and film are gone: nothing makes the latents again, whatever is edited or forced, and they are decoded."""
+    config = edited("films.one.audio", "none") | {"reconstruction": {"noise": 1}}
+    latents = copied / "results/latents/one_by_one.h5"
+    before = latents.read_bytes()
+    (copied / "results/frames/64x48/one.h5").unlink()
+    (copied / "films" / "one film.mp4").unlink()
+    assert plan(copied, "results/one_by_one.mp4", "--forceall", config=config) == {"train_model": 1, "render_video": 1}
+    (copied / "results/one_by_one.mp4").unlink()
+    assert plan(copied, "results/one_by_one.mp4", config=config) == {"render_video": 1}
+    done = snakemake(copied, "results/one_by_one.mp4", config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(decoded(copied / "results/one_by_one.mp4", (64, 48))) == 48 and latents.read_bytes() == before
+    latents.unlink()
+    assert "film 'one' is missing: put it at films/one film.mp4" in refusal(copied, "results/one_by_one.mp4", config=config)
 
 
 def test_another_cut_of_a_film_remakes_all_that_shows_it(copied):
@@ -173,8 +257,8 @@ def test_another_cut_of_a_film_remakes_all_that_shows_it(copied):
     config["comparisons"] = {}
     assert plan(copied, "results/two_by_one.mp4", "results/metrics/two_by_one.csv", config=config) == {
         "extract_frames": 1,
-        "reconstruct_film": 1,
-        "assemble_video": 1,
+        "encode_film": 1,
+        "render_video": 1,
         "measure_film": 1,
     }
     done = snakemake(copied, "results/two_by_one.mp4", config=config)
@@ -182,16 +266,16 @@ def test_another_cut_of_a_film_remakes_all_that_shows_it(copied):
 
 
 def test_without_the_film_what_is_made_stays_usable(copied):
-    """A film that was put away after its frames were made: stills can be made anew, its sound cannot."""
+    """A film that was deleted after its frames were made: stills can be made again, its sound cannot."""
     (copied / "films" / "two.mkv").unlink()
     (copied / "results/stills/two_by_one.png").unlink()
-    assert plan(copied, "results/stills/two_by_one.png", config=CONFIG) == {"reconstruct_film": 1, "render_stills": 1}
+    assert plan(copied, "results/stills/two_by_one.png", config=CONFIG) == {"render_stills": 1}
     (copied / "results/two_by_one.mp4").unlink()
     assert "film 'two' is missing" in refusal(copied, "results/two_by_one.mp4", config=CONFIG)
 
 
-def test_a_run_that_is_killed_goes_on(copied):
-    """Killed with all its children while it trains: the next run needs no word from the user, and finishes."""
+def test_a_run_that_is_killed_continues(copied):
+    """Killed with all its children while it trains: the next run needs nothing from the user, and finishes."""
     config = edited("models.one", {"films": ["one"], "steps": 400})
     model = copied / "results/models/one"
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", copied, "--cores", "2"]

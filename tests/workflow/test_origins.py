@@ -43,7 +43,7 @@ def levels(folder: Path) -> list[int]:
 def test_images_become_a_silent_film_and_changed_images_make_it_anew(tmp_path, stills):
     images = config(source=f"{ODD}/*.png", fps=12)
     assert plan(tmp_path, "results/one_by_one.mp4", config=images) == {
-        "extract_images": 1, "train_model": 1, "reconstruct_film": 1, "assemble_video": 1,
+        "extract_images": 1, "train_model": 1, "encode_film": 1, "render_video": 1,
     }  # fmt: skip
     done = snakemake(tmp_path, "results/one_by_one.mp4", config=images)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -57,7 +57,7 @@ def test_images_become_a_silent_film_and_changed_images_make_it_anew(tmp_path, s
     Image.new("RGB", (64, 48), (0, 200, 0)).save(third)
     os.utime(third, (later, later))
     again = plan(tmp_path, "results/one_by_one.mp4", config=images)
-    assert again == {"extract_images": 1, "reconstruct_film": 1, "assemble_video": 1}
+    assert again == {"extract_images": 1, "encode_film": 1, "render_video": 1}
     os.utime(third, (0, 0))
     third.unlink()
     assert plan(tmp_path, FRAMES, config=images) == {"extract_images": 1}

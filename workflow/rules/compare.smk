@@ -1,100 +1,125 @@
-"""Originals beside their reconstructions, to be looked at and measured.
+"""Originals beside their reconstructions, to be seen and measured.
 
-Comes in    frames, reconstructions, the film's own sound
-Goes out    results/comparisons/{comparison}.mp4, results/stills/{film}_by_{model}.png, results/metrics/{film}_by_{model}.csv
+Input       frames, latents, models, the film's own sound
+Output      results/comparisons/{comparison}.mp4, results/stills/{film}_by_{model}.png, results/metrics/{film}_by_{model}.csv
+Steps       each decodes of the latents what it shows
 """
 
 
 rule render_comparison:
     input:
-        frames=get_frames,
-        reconstructions=get_reconstructions,
-        source=get_sound_source,
+        frames=planner.frames_for(layout.COMPARISON),
+        latents=planner.compared_latents,
+        models=planner.compared_models,
+        source=ancient(planner.sound_source),
     output:
         clip=report(
-            "results/comparisons/{comparison}.mp4",
+            layout.COMPARISON,
             caption="../report/comparison.rst",
             category="Comparisons",
             labels={"comparison": "{comparison}"},
         ),
     log:
-        "logs/render_comparison/{comparison}.log",
+        layout.log("render_comparison", "{comparison}"),
+    benchmark:
+        layout.benchmark("render_comparison", "{comparison}")
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: 16
     resources:
-        mem_mb=4000,
-        runtime="4h",
+        gpu=1,
+        mem_mb=8000,
+        runtime="12h",
     params:
-        options=exit_on_error(get_comparison_options),
-        audio=exit_on_error(get_audio),
-        crf=CONFIG.video.crf,
+        options=planner.comparison_options,
+        audio=planner.audio,
+        crf=planner.config.video.crf,
+        device=planner.device,
     message:
         "{wildcards.comparison}: original and reconstructions in one picture"
     shell:
-        "python -m refilm.render_comparison"
-        " --frames={input.frames:q}"
-        " --reconstructions {input.reconstructions:q}"
-        " --source={input.source:q}"
-        " --audio={params.audio:q}"
-        " --clip={output.clip:q}"
-        " {params.options:q}"
-        " --crf={params.crf}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "render_comparison"
+            " --frames={input.frames:q}"
+            " --latents {input.latents:q}"
+            " --models {input.models:q}"
+            " --source={input.source:q}"
+            " --audio={params.audio:q}"
+            " --clip={output.clip:q}"
+            " {params.options:q}"
+            " --crf={params.crf}"
+            " --device={params.device:q}"
+        )
 
 
 rule render_stills:
     input:
-        frames=get_frames,
-        reconstruction="results/reconstructions/{film}_by_{model}.h5",
+        frames=planner.frames_for(layout.STILLS),
+        latents=layout.LATENTS,
+        model=layout.MODEL,
     output:
         sheet=report(
-            "results/stills/{film}_by_{model}.png",
+            layout.STILLS,
             caption="../report/stills.rst",
             category="Stills",
             labels={"film": "{film}", "model": "{model}"},
         ),
     log:
-        "logs/render_stills/{film}_by_{model}.log",
-    conda:
-        "../../envs/refilm.yaml"
-    resources:
-        mem_mb=1000,
-        runtime="10m",
-    params:
-        title=exit_on_error(lambda wildcards: CONFIG.film_title(wildcards.film)),
-        by=exit_on_error(lambda wildcards: CONFIG.model_title(wildcards.model)),
-    message:
-        "{wildcards.film} by {wildcards.model}: contact sheet"
-    shell:
-        "python -m refilm.render_stills"
-        " --frames={input.frames:q}"
-        " --reconstruction={input.reconstruction:q}"
-        " --title={params.title:q}"
-        " --by={params.by:q}"
-        " --sheet={output.sheet:q}"
-        " 2>&1 | keep_log {log:q}"
-
-
-rule measure_film:
-    input:
-        frames=get_frames,
-        reconstruction="results/reconstructions/{film}_by_{model}.h5",
-    output:
-        metrics="results/metrics/{film}_by_{model}.csv",
-    log:
-        "logs/measure_film/{film}_by_{model}.log",
+        layout.log("render_stills", layout.PAIR),
     conda:
         "../../envs/refilm.yaml"
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime="4h",
+        gpu=1,
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        title=planner.film_title,
+        by=planner.model_title,
+        device=planner.device,
     message:
-        "{wildcards.film} by {wildcards.model}: how near each frame is"
+        "{wildcards.film} by {wildcards.model}: contact sheet"
     shell:
-        "python -m refilm.measure_film"
-        " --frames={input.frames:q}"
-        " --reconstruction={input.reconstruction:q}"
-        " --metrics={output.metrics:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "render_stills"
+            " --frames={input.frames:q}"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --by={params.by:q}"
+            " --sheet={output.sheet:q}"
+            " --device={params.device:q}"
+        )
+
+
+rule measure_film:
+    input:
+        frames=planner.frames_for(layout.METRICS),
+        latents=layout.LATENTS,
+        model=layout.MODEL,
+    output:
+        metrics=layout.METRICS,
+    log:
+        layout.log("measure_film", layout.PAIR),
+    benchmark:
+        layout.benchmark("measure_film", layout.PAIR)
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime="12h",
+    params:
+        device=planner.device,
+    message:
+        "{wildcards.film} by {wildcards.model}: PSNR, SSIM and more of each frame"
+    shell:
+        step(
+            "measure_film"
+            " --frames={input.frames:q}"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --metrics={output.metrics:q}"
+            " --device={params.device:q}"
+        )

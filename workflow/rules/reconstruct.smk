@@ -1,20 +1,22 @@
-"""Models rebuild films.
+"""Models reconstruct films.
 
-Comes in    results/frames/{width}x{height}/{film}.h5, results/models/{model}/model.safetensors, the film's own sound
-Goes out    results/{film}_by_{model}.mp4, results/latents/{film}_by_{model}.h5
-Steps       reconstruct every frame (results/reconstructions/{film}_by_{model}.h5, temporary unless asked for), assemble
+Input       results/frames/{width}x{height}/{film}.h5, results/models/{model}/model.safetensors, the film's own sound
+Output      results/latents/{film}_by_{model}.h5, the durable form of a reconstruction
+            results/{film}_by_{model}.mp4
+Steps       encode every frame; decode, encode as video and add the sound in one pass
 """
 
 
-rule reconstruct_film:
+rule encode_film:
     input:
-        frames=get_frames,
-        model="results/models/{model}/model.safetensors",
+        frames=planner.frames_for(layout.LATENTS),
+        model=planner.encoder,
     output:
-        reconstruction=temp("results/reconstructions/{film}_by_{model}.h5"),
-        latents="results/latents/{film}_by_{model}.h5",
+        latents=layout.LATENTS,
     log:
-        "logs/reconstruct_film/{film}_by_{model}.log",
+        layout.log("encode_film", layout.PAIR),
+    benchmark:
+        layout.benchmark("encode_film", layout.PAIR)
     conda:
         "../../envs/refilm.yaml"
     threads: 16
@@ -23,50 +25,58 @@ rule reconstruct_film:
         mem_mb=8000,
         runtime="12h",
     params:
-        noise=CONFIG.reconstruction.noise,
-        device=get_device,
+        noise=planner.config.reconstruction.noise,
+        device=planner.device,
     message:
-        "{wildcards.film} as {wildcards.model} remembers it"
+        "{wildcards.film} by {wildcards.model}: frames to latents"
     shell:
-        "python -m refilm.reconstruct_film"
-        " --frames={input.frames:q}"
-        " --model={input.model:q}"
-        " --reconstruction={output.reconstruction:q}"
-        " --latents={output.latents:q}"
-        " --noise={params.noise}"
-        " --device={params.device:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "encode_film"
+            " --frames={input.frames:q}"
+            " --model={input.model:q}"
+            " --latents={output.latents:q}"
+            " --noise={params.noise}"
+            " --device={params.device:q}"
+        )
 
 
-rule assemble_video:
+rule render_video:
     input:
-        reconstruction="results/reconstructions/{film}_by_{model}.h5",
-        source=get_sound_source,
+        latents=layout.LATENTS,
+        model=layout.MODEL,
+        source=ancient(planner.sound_source),
     output:
         video=report(
-            "results/{film}_by_{model}.mp4",
+            layout.VIDEO,
             caption="../report/video.rst",
             category="Reconstructions",
             labels={"film": "{film}", "model": "{model}"},
         ),
     log:
-        "logs/assemble_video/{film}_by_{model}.log",
+        layout.log("render_video", layout.PAIR),
+    benchmark:
+        layout.benchmark("render_video", layout.PAIR)
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: 16
     resources:
-        mem_mb=2000,
-        runtime="4h",
+        gpu=1,
+        mem_mb=8000,
+        runtime="12h",
     params:
-        audio=exit_on_error(get_audio),
-        crf=CONFIG.video.crf,
+        audio=planner.audio,
+        crf=planner.config.video.crf,
+        device=planner.device,
     message:
-        "{wildcards.film} by {wildcards.model}: frames to video, with the film's sound"
+        "{wildcards.film} by {wildcards.model}: latents to video, with the film's sound"
     shell:
-        "python -m refilm.assemble_video"
-        " --reconstruction={input.reconstruction:q}"
-        " --source={input.source:q}"
-        " --audio={params.audio:q}"
-        " --video={output.video:q}"
-        " --crf={params.crf}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "render_video"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --source={input.source:q}"
+            " --audio={params.audio:q}"
+            " --video={output.video:q}"
+            " --crf={params.crf}"
+            " --device={params.device:q}"
+        )

@@ -1,57 +1,59 @@
 """Frames train models.
 
-Comes in    results/frames/{width}x{height}/{film}.h5 of the model's films
-Goes out    results/models/{model}/model.safetensors, written once, when training is complete
-            results/models/{model}/training.mp4, the memory forming, made from the previews of that training
-Beside it   training.csv, training.png, previews/, recipe.json, tensorboard/ where it is asked for, and state/, the
+Input       results/frames/{width}x{height}/{film}.h5 of the model's films
+Output      results/models/{model}/model.safetensors, written once, when training is complete
+            results/models/{model}/training.mp4, the training as a film, made of its previews
+Beside it   training.csv, training.png, previews/, recipe.json, tensorboard/ where it is enabled, and state/, the
             checkpoints. They are undeclared on purpose: Snakemake deletes the declared outputs of a job that failed or
             starts, and these must survive it.
 """
 
 
+# No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
 rule train_model:
     input:
-        frames=get_training_frames,
+        frames=planner.training_frames,
     output:
-        model="results/models/{model}/model.safetensors",
+        model=layout.MODEL,
     log:
-        "logs/train_model/{model}.log",
+        layout.log("train_model", "{model}"),
     cache: "omit-software"
     conda:
         "../../envs/refilm.yaml"
     threads: 16
     resources:
-        gpu=CONFIG.settings.gpus,
+        gpu=planner.config.settings.gpus,
         mem_mb=16000,
         runtime="7d",
     params:
-        recipe=exit_on_error(get_recipe),
-        device=get_device,
-        machine=get_training_options,
+        recipe=planner.recipe,
+        device=planner.device,
+        machine=planner.training_options,
     message:
-        "{wildcards.model}: training; results/models/{wildcards.model}/previews shows the memory form"
+        "{wildcards.model}: training; results/models/{wildcards.model}/previews shows its progress"
     shell:
-        "python -m refilm.train_model"
-        " --frames {input.frames:q}"
-        " --recipe={params.recipe:q}"
-        " --model={output.model:q}"
-        " --device={params.device:q}"
-        " {params.machine:q}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "train_model"
+            " --frames {input.frames:q}"
+            " --recipe={params.recipe:q}"
+            " --model={output.model:q}"
+            " --device={params.device:q}"
+            " {params.machine:q}"
+        )
 
 
 rule render_training:
     input:
-        model="results/models/{model}/model.safetensors",
+        model=layout.MODEL,
     output:
         film=report(
-            "results/models/{model}/training.mp4",
+            layout.TRAINING_FILM,
             caption="../report/training.rst",
             category="Trainings",
             labels={"model": "{model}"},
         ),
     log:
-        "logs/render_training/{model}.log",
+        layout.log("render_training", "{model}"),
     conda:
         "../../envs/refilm.yaml"
     threads: 4
@@ -59,14 +61,15 @@ rule render_training:
         mem_mb=2000,
         runtime="1h",
     params:
-        title=exit_on_error(lambda wildcards: CONFIG.model_title(wildcards.model)),
-        crf=CONFIG.video.crf,
+        title=planner.model_title,
+        crf=planner.config.video.crf,
     message:
-        "{wildcards.model}: the memory forming, as a film"
+        "{wildcards.model}: the training as a film"
     shell:
-        "python -m refilm.render_training"
-        " --model={input.model:q}"
-        " --title={params.title:q}"
-        " --film={output.film:q}"
-        " --crf={params.crf}"
-        " 2>&1 | keep_log {log:q}"
+        step(
+            "render_training"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --film={output.film:q}"
+            " --crf={params.crf}"
+        )

@@ -3,15 +3,17 @@
 import copy
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
+from refilm import layout
 from refilm.config.keys import (
     SLUG,
     ComparisonKeys,
@@ -26,7 +28,7 @@ from refilm.config.keys import (
 )
 from refilm.config.recipe import Recipe, parse_size
 from refilm.config.recipes import RECIPES
-from refilm.config.schema import key_at, schema
+from refilm.config.schema import Schema, key_at, schema
 from refilm.core.errors import RefilmError, suggest
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
@@ -38,6 +40,8 @@ _LATER_PIXEL_KEYS = (
     "damaged",
 )  # the same: newer keys, which a recipe names only where they are not the default
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several times as fast, and not everywhere
+
 
 class Config:
     """A checked configuration. `films`, `models`, `comparisons`: the keys of each entry by its name."""
@@ -47,7 +51,7 @@ class Config:
         values = _normalise_yaml(copy.deepcopy(dict(raw)))
         _check_schema(values)
         self._training: dict[str, Any] = values.get("training", {})
-        self.frame_size: str = (defaults(TrainingKeys) | self._training)["frame_size"]
+        self.frame_size: str = {**defaults(TrainingKeys), **self._training}["frame_size"]
         self.films = {name: _film(given) for name, given in values.get("films", {}).items()}
         self.models = {name: _model(given) for name, given in values.get("models", {}).items()}
         self._of_model = {name: _only(TrainingKeys, given) for name, given in values.get("models", {}).items()}
@@ -116,20 +120,20 @@ class Config:
         own = self.film(film)
         return own.audio != "none" and not is_images(own.source)
 
-    def check_reconstructs(self, model: str, place: str) -> None:
+    def check_reconstructs(self, model: str) -> None:
         """Raises RefilmError for a model that cannot encode films."""
         recipe = self.recipe(model)
         if not recipe.spec.reconstructs:
             raise RefilmError(
-                f"{place}: model '{model}' cannot reconstruct films: its recipe {recipe.recipe} has no encoder; "
-                f"it can make results/samples/{model}.png"
+                f"model '{model}' cannot reconstruct films: its recipe {recipe.recipe} has no encoder; "
+                f"ask for {layout.SAMPLES.format(model=model)}"
             )
 
-    def check_samples(self, model: str, place: str) -> None:
+    def check_samples(self, model: str) -> None:
         """Raises RefilmError for a model that has no prior to sample from."""
         recipe = self.recipe(model)
         if not recipe.spec.samples:
-            raise RefilmError(f"{place}: model '{model}' cannot make samples: its recipe {recipe.recipe} has no prior")
+            raise RefilmError(f"model '{model}' cannot make samples: its recipe {recipe.recipe} has no prior")
 
     def _settings_of(self, model: str) -> dict[str, Any]:
         """The keys of training: that are given, those of the model before those of all."""
@@ -163,19 +167,27 @@ class Config:
             _check_known(f"{place}.films", "film", film, self.films)
         if own.get("steps") is not None and own.get("epochs") is not None:
             raise RefilmError(f"{place}: both steps and epochs are given: keep one")
-        recipe = (defaults(TrainingKeys) | self._settings_of(name))["recipe"]
+        recipe = {**defaults(TrainingKeys), **self._settings_of(name)}["recipe"]
         size_place = f"{place if 'frame_size' in own else 'config: training'}.frame_size"
         parse_size(own.get("frame_size", self.frame_size), size_place, RECIPES[recipe].size_multiple)
-        try:
+        with _at(place):
             self.recipe(name)
-        except RefilmError as error:
-            raise RefilmError(f"{place}: {error}") from error
 
     def _check_pair(self, place: str, film: str, models: Iterable[str]) -> None:
         _check_known(place, "film", film, self.films)
         for model in models:
             _check_known(place, "model", model, self.models)
-            self.check_reconstructs(model, place)
+            with _at(place):
+                self.check_reconstructs(model)
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Puts the place before the text of an error."""
+    try:
+        yield
+    except RefilmError as error:
+        raise RefilmError(f"{place}: {error}") from error
 
 
 def _film(given: dict[str, Any]) -> FilmKeys:
@@ -211,7 +223,7 @@ def _check_known(place: str, kind: str, name: str, known: Iterable[str]) -> None
 
 def reject_duplicate_keys(file: Path | str) -> None:
     """Of two equal keys YAML keeps the second, and the films under the first are lost. Raises RefilmError for that."""
-    unread = [yaml.compose(Path(file).read_text(encoding="utf-8"), yaml.SafeLoader)]
+    unread = [yaml.compose(Path(file).read_text(encoding="utf-8"), _Loader)]
     while unread:
         node = unread.pop()
         if isinstance(node, yaml.SequenceNode):
@@ -289,39 +301,29 @@ def _check_schema(values: dict[str, Any]) -> None:
 
 def _format_schema_error(error: ValidationError) -> str:
     place = ".".join(str(part) for part in error.absolute_path)
+    given, limit, part = cast(Any, error.instance), cast(Any, error.validator_value), cast(Schema, error.schema)
     if error.validator == "additionalProperties":
-        return _format_unknown_key(error, f"{place}." if place else "")
+        return _format_unknown_key(given, part["properties"], f"{place}." if place else "")
     if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"{place}: '{missing}' is missing"
-    value = repr(error.instance) if len(repr(error.instance)) < 80 else f"{repr(error.instance)[:77]}..."
+        return f"{place}: '{next(key for key in limit if key not in given)}' is missing"
+    value = repr(given) if len(repr(given)) < 80 else f"{repr(given)[:77]}..."
     if error.validator == "enum" and "anyOf" not in error.absolute_schema_path:
-        known = ", ".join(_as_yaml(choice) for choice in error.validator_value)
-        return f"{place}: {value} is not one of {known}{_nearest_choice(error)}"
-    return f"{place or 'the whole file'}: invalid value {value}{_meaning(error)}"
+        return f"{place}: {value} is not one of {_format_choices(given, limit)}"
+    key = key_at(list(error.absolute_path))
+    meaning = f"{key.summary} ({key.values()})" if key else part.get("description", error.message)
+    return f"{place or 'the whole file'}: invalid value {value}: {meaning}"
 
 
-def _format_unknown_key(error: ValidationError, place: str) -> str:
-    known = error.schema["properties"]
-    unknown = next(key for key in error.instance if key not in known)
+def _format_unknown_key(given: Iterable[str], known: Schema, place: str) -> str:
+    unknown = next(key for key in given if key not in known)
     renamed = {key.former: key.name for key in keys_of(TrainingKeys).values() if key.former}
     if renamed.get(unknown) in known:
         return f"{place}{unknown}: this key is now called {renamed[unknown]}"
     return f"{place}{unknown}: unknown key{suggest(unknown, known)}"
 
 
-def _meaning(error: ValidationError) -> str:
-    """': ' and what the key means and takes."""
-    key = key_at(list(error.absolute_path))
-    if key is not None:
-        return f": {key.summary} ({key.values()})"
-    return f": {error.schema.get('description', error.message)}"
-
-
-def _as_yaml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _nearest_choice(error: ValidationError) -> str:
-    near = suggest(str(error.instance), [str(value) for value in error.validator_value])
-    return near if "did you mean" in near else ""
+def _format_choices(given: Any, choices: list[Any]) -> str:
+    """The choices, and the nearest one where there is one."""
+    known = [str(choice).lower() if isinstance(choice, bool) else str(choice) for choice in choices]
+    near = suggest(str(given), known)
+    return ", ".join(known) + (near if "did you mean" in near else "")

@@ -6,9 +6,12 @@ The first sentence of a description stands alone in error messages and in --help
 
 import argparse
 import dataclasses
+import functools
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from refilm.config.recipes import RECIPES
@@ -371,9 +374,12 @@ class GlobalKeys:
     )
 
 
-def keys_of(section: type) -> dict[str, Key]:
+@functools.cache
+def keys_of(section: type) -> Mapping[str, Key]:
     """The keys of one of the classes above, by name and in order."""
-    return {field.name: _key(field) for field in dataclasses.fields(section) if _METADATA in field.metadata}
+    return MappingProxyType(
+        {field.name: _key(field) for field in dataclasses.fields(section) if _METADATA in field.metadata}
+    )
 
 
 def _key(field: "dataclasses.Field[Any]") -> Key:
@@ -383,9 +389,10 @@ def _key(field: "dataclasses.Field[Any]") -> Key:
     return Key(field.name, plain, field.default, **field.metadata[_METADATA])
 
 
-def defaults(section: type) -> dict[str, Any]:
+@functools.cache
+def defaults(section: type) -> Mapping[str, Any]:
     """The default of every key, for keys that need not be given."""
-    return {name: key.default for name, key in keys_of(section).items() if not key.required}
+    return MappingProxyType({name: key.default for name, key in keys_of(section).items() if not key.required})
 
 
 def add_option(parser: argparse.ArgumentParser, section: type, name: str, option: str | None = None) -> None:

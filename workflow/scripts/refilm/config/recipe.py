@@ -53,7 +53,7 @@ class Recipe(TrainingKeys):
         """
         usual = defaults(TrainingKeys)
         spec = RECIPES[settings.get("recipe", usual["recipe"])]
-        values = usual | dict(spec.defaults) | dict(settings) | {key: usual[key] for key in spec.unused}
+        values = {**usual, **spec.defaults, **settings, **{key: usual[key] for key in spec.unused}}
         if values["steps"] is not None:
             values["epochs"] = None
         return cls.from_json(json.dumps(values | {"architecture_version": spec.version, "films": films}))

@@ -26,10 +26,10 @@ def scheme_of(source: str) -> str | None:
     return match[1].lower() if match else None
 
 
-def downloaded_file(film: str, address: str) -> str:
-    """The file that the film of that address is downloaded to. It does not change when the address does."""
+def film_suffix(address: str) -> str:
+    """'.mkv' of the address of such a film, '' where its path does not end as a film's."""
     suffix = PurePosixPath(urlsplit(address).path).suffix
-    return f"films/downloads/{film}{suffix.lower() if _FILM_SUFFIX.fullmatch(suffix) else ''}"
+    return suffix.lower() if _FILM_SUFFIX.fullmatch(suffix) else ""
 
 
 def is_images(source: str) -> bool:

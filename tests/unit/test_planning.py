@@ -1,0 +1,305 @@
+"""What the rules ask, answered without Snakemake: files, options, and what is missing."""
+
+import inspect
+import json
+import os
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from snakemake.io import contains_wildcard
+
+from refilm import layout
+from refilm.config.planning import Planner, exit_on_error, untracked
+from refilm.config.recipes import RECIPES
+from refilm.core.errors import RefilmError
+from tests.conftest import config
+
+FILMS = {
+    "one": {"source": "films/one.mkv", "title": "Number One"},
+    "two": {"source": "films/two.mkv", "audio": "none", "end": "1:00"},
+    "walk": {"source": "stills/*.png", "fps": 12},
+    "far": {"source": "https://example.org/far.MKV?token=x", "sha256": "A" * 64},
+    "made": {"source": "results/one_by_one.mp4"},
+}
+MODELS = {
+    "one": {"films": ["one", "two"]},
+    "large": {"films": ["one"], "frame_size": "512x288"},
+    "plain": {"films": ["one"], "recipe": "autoencoder"},
+}
+COMPARISONS = {"both": {"film": "one", "models": ["one", "plain"], "start": 1, "height": 96}}
+
+
+def planner(**sections) -> Planner:
+    return Planner(config(**({"films": FILMS, "models": MODELS, "comparisons": COMPARISONS} | sections)))
+
+
+def job(**wildcards: str) -> SimpleNamespace:
+    return SimpleNamespace(**wildcards)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """A working directory with both film files and twelve images."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("films/one.mkv", "films/two.mkv", *(f"stills/{n}.png" for n in range(1, 13))):
+        touch(file)
+    return tmp_path
+
+
+def touch(file: str, text: str = "", later: float = 0) -> None:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(text)
+    os.utime(file, (1e9 + later, 1e9 + later))
+
+
+def train(model: str, recipe: str, later: float = 0) -> None:
+    """The head of a model file, as far as a plan reads it."""
+    file = layout.MODEL.format(model=model)
+    touch(file)
+    head = json.dumps({"__metadata__": {"recipe": recipe}}).encode()
+    Path(file).write_bytes(len(head).to_bytes(8, "little") + head)
+    os.utime(file, (1e9 + later, 1e9 + later))
+
+
+def refusal(capsys, ask, *arguments) -> str:
+    """The one line with which a question ends the process."""
+    with pytest.raises(SystemExit) as stop:
+        ask(*arguments)
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("refilm: ")
+
+
+# --- the decorators
+
+
+def test_an_error_ends_the_process_with_its_line(capsys):
+    @exit_on_error
+    def fail():
+        raise RefilmError("films.x: wrong")
+
+    assert refusal(capsys, fail) == "films.x: wrong"
+
+
+def test_snakemake_tracks_the_params_of_a_function_unless_it_takes_the_output():
+    """Snakemake looks at the signature: dag.py, `_is_deriving_function`."""
+    for name in ("device", "hwaccel", "training_options", "validation_options", "download_options", "source_spec"):
+        assert list(inspect.signature(getattr(planner(), name)).parameters) == ["wildcards", "output"], name
+    for name in ("recipe", "audio", "film_options", "image_options", "comparison_options", "film_title", "model_title"):
+        assert "output" not in inspect.signature(getattr(planner(), name)).parameters, name
+    assert untracked(lambda self, wildcards: wildcards)(None, 3, output="ignored") == 3
+
+
+# --- films and frames
+
+
+def test_a_source_is_the_film_or_its_images_or_where_it_is_fetched_to():
+    ask = planner().source
+    assert ask(job(film="one", size="256x144")) == "films/one.mkv"
+    assert ask(job(film="walk", size="256x144")) == [f"stills/{n}.png" for n in range(1, 13)]
+    assert ask(job(film="far", size="256x144")) == "films/downloads/far.mkv"
+    assert ask(job(film="made", size="256x144")) == "results/one_by_one.mp4"
+
+
+@pytest.mark.parametrize(
+    ("film", "gone", "line"),
+    [
+        ("one", "films/one.mkv", "film 'one' is missing: put it at films/one.mkv, or set films.one.source"),
+        ("walk", "stills", r"film 'walk' has no images: put them at stills/\*.png, or set films.walk.source"),
+        ("on", None, "unknown film 'on'; did you mean 'one'?"),
+    ],
+)
+def test_what_is_missing_is_named_with_where_to_put_it(capsys, film, gone, line):
+    if gone:
+        Path(gone).rename("elsewhere")
+    assert re.match(line, refusal(capsys, planner().source, job(film=film, size="256x144")))
+
+
+def test_a_size_that_is_not_valid_is_refused(capsys):
+    line = refusal(capsys, planner().source, job(film="one", size="250x144"))
+    assert line.startswith("results/frames/250x144: 250x144 is not a valid frame size")
+
+
+def test_a_preview_of_the_crop_is_for_film_files(capsys):
+    assert planner().previewed_source(job(film="one")) == "films/one.mkv"
+    assert "previews of the crop are available for film files" in refusal(
+        capsys, planner().previewed_source, job(film="walk")
+    )
+
+
+@pytest.mark.parametrize("name", ["{film}", "{ film }.mkv", "{a.b}", "{n,[0-9]+}", "{}", "{a b}", "{a", "plain.mkv"])
+def test_a_name_that_snakemake_reads_as_a_wildcard_is_refused(capsys, name):
+    touch(f"films/{name}")
+    ask = planner(films={"one": {"source": f"films/{name}"}}, models={}, comparisons={}).previewed_source
+    if contains_wildcard(name):
+        assert "as a wildcard: rename" in refusal(capsys, ask, job(film="one"))
+    else:
+        assert ask(job(film="one")) == f"films/{name}"
+
+
+def test_a_result_needs_the_film_only_for_its_sound():
+    asked = planner()
+    assert asked.sound_source(job(film="one", model="one")) == "films/one.mkv"
+    assert asked.sound_source(job(comparison="both")) == "films/one.mkv"
+    Path("films/two.mkv").unlink()
+    assert asked.sound_source(job(film="two", model="one")) == []
+    assert asked.sound_source(job(film="walk", model="one")) == []
+
+
+def test_options_of_films_and_images():
+    asked = planner()
+    assert asked.film_options(job(film="two")) == ["--crop=auto", "--end=60", "--fit=crop"]
+    crop, fit, fps, images = asked.image_options(job(film="walk"))
+    assert (crop, fit, fps) == ("--crop=auto", "--fit=crop", "--fps=12") and images.startswith("--images=12-")
+    Path("stills/3.png").unlink()
+    assert asked.image_options(job(film="walk"))[-1].startswith("--images=11-")
+    assert asked.validation_options(job(film="one")) == ["--audio=auto"]
+    assert asked.validation_options(job(film="far")) == ["--audio=auto"]  # its sum is checked when it is fetched
+    assert asked.download_options(job(film="far")) == [f"--sha256={'A' * 64}"]
+    assert asked.source_spec(job(film="walk")) == "stills/*.png"
+
+
+def test_a_download_with_another_sum_is_refused(capsys):
+    touch("films/downloads/far.mkv")
+    touch("films/downloads/far.mkv.json", json.dumps({"sha256": "b" * 64}))
+    line = refusal(capsys, planner().source, job(film="far", size="256x144"))
+    assert line.startswith(f"films/downloads/far.mkv: its sha256 is {'b' * 64}, and films.far.sha256 is {'a' * 64}")
+
+
+def test_frames_have_the_size_of_the_model():
+    asked = planner()
+    assert asked.frames_for(layout.LATENTS)(job(film="one", model="one")) == "results/frames/256x144/one.h5"
+    assert asked.frames_for(layout.STILLS)(job(film="one", model="large")) == "results/frames/512x288/one.h5"
+    assert asked.frames_for(layout.COMPARISON)(job(comparison="both")) == "results/frames/256x144/one.h5"
+
+
+# --- models
+
+
+def test_a_model_that_is_trained_needs_no_frames():
+    asked = planner()
+    frames = ["results/frames/256x144/one.h5", "results/frames/256x144/two.h5"]
+    assert asked.training_frames(job(model="one")) == frames
+    train("one", asked.recipe(job(model="one")))
+    assert asked.training_frames(job(model="one")) == []
+    assert planner(training={"seed": 1}).training_frames(job(model="one")) == frames
+
+
+def test_what_trains_and_how_is_no_part_of_the_recipe():
+    asked = planner(gpus=2, compile=True, tensorboard=True, device="cpu", hwaccel="cuda")
+    assert asked.recipe(job(model="one")) == planner().recipe(job(model="one"))
+    assert asked.training_options(job(model="one")) == ["--gpus=2", "--compile=true", "--tensorboard"]
+    assert (asked.device(job(model="one")), asked.hwaccel(job(film="one"))) == ("cpu", "cuda")
+
+
+def test_a_recipe_without_an_encoder_or_a_prior_is_refused(capsys, monkeypatch):
+    assert planner().sampled_model(job(model="one")) == "results/models/one/model.safetensors"
+    line = "model 'plain' cannot make samples: its recipe autoencoder has no prior"
+    assert refusal(capsys, planner().sampled_model, job(model="plain")) == line
+    asked = planner(comparisons={})
+    monkeypatch.setitem(RECIPES, "autoencoder", RECIPES["autoencoder"].__class__(model="", summary="", reconstructs=False))
+    line = "model 'plain' cannot reconstruct films: its recipe autoencoder has no encoder; ask for results/samples/plain.png"
+    assert refusal(capsys, asked.encoder, job(film="one", model="plain")) == line
+
+
+def test_a_comparison_shows_its_models_in_order():
+    asked, both = planner(), job(comparison="both")
+    assert asked.compared_latents(both) == ["results/latents/one_by_one.h5", "results/latents/one_by_plain.h5"]
+    assert asked.compared_models(both) == [layout.MODEL.format(model=model) for model in ("one", "plain")]
+    assert asked.comparison_options(both) == [
+        "--title=Number One",
+        "--by=Number One + two",
+        "--by=Number One",
+        "--height=96",
+        "--layout=row",
+        "--start=1",
+    ]
+
+
+def test_targets_are_what_the_configuration_lists():
+    assert planner(reconstructions=["two_by_one"]).targets() == [
+        "results/two_by_one.mp4",
+        "results/stills/two_by_one.png",
+        "results/comparisons/both.mp4",
+    ]
+
+
+# --- constraints
+
+
+def matches(constraint: str, rest: str, text: str) -> bool:
+    return re.fullmatch(f"(?:{constraint}){rest}", text) is not None
+
+
+def test_a_film_that_was_fetched_has_no_rule_that_fetches_it():
+    assert planner().downloads() == "far"
+    touch("films/downloads/far.mkv")
+    assert not matches(planner().downloads(), ".*", "far.mkv")
+    assert planner().image_films() == "walk"
+
+
+# --- what was deleted: a path that does not exist, so that Snakemake keeps the result
+
+
+@pytest.mark.parametrize(("film", "source"), [("one", "films/one.mkv"), ("walk", "stills")])
+def test_frames_stay_when_their_film_is_deleted(capsys, film, source):
+    made = job(film=film, size="256x144")
+    touch(f"results/frames/256x144/{film}.h5")
+    assert not str(planner().source(made)).endswith(".deleted")
+    Path(source).rename("elsewhere")
+    assert planner().source(made) == f"{FILMS[film]['source']}.deleted"
+    assert f"film '{film}'" in refusal(capsys, planner().source, job(film=film, size="512x288"))
+
+
+def test_latents_stay_when_film_and_frames_are_deleted():
+    def ask(pair: SimpleNamespace) -> str:
+        return planner().frames_for(layout.LATENTS)(pair)
+
+    pair, frames = job(film="one", model="large"), "results/frames/512x288/one.h5"
+    recipe = planner().recipe(job(model="large"))
+    train("large", recipe)
+    touch("results/latents/one_by_large.h5", later=1)
+    assert ask(pair) == frames  # the film is there
+    Path("films/one.mkv").unlink()
+    assert ask(pair) == f"{frames}.deleted"
+    assert ask(job(film="one", model="one")) == "results/frames/256x144/one.h5"  # never encoded
+    touch(frames)
+    assert ask(pair) == frames  # its frames are there
+    Path(frames).unlink()
+    train("large", recipe, later=2)
+    assert ask(pair) == frames  # the model was trained since, and the latents are of no use
+    train("large", "another recipe")
+    assert ask(pair) == frames
+
+
+def test_pictures_stay_when_all_of_which_they_were_made_is_deleted(capsys):
+    asked, pair = planner(), job(film="one", model="one")
+    Path("films/one.mkv").unlink()
+    for result in (layout.STILLS, layout.METRICS):
+        assert asked.frames_for(result)(pair) == "results/frames/256x144/one.h5"
+        touch(result.format(film="one", model="one"))
+        assert asked.frames_for(result)(pair) == "results/frames/256x144/one.h5.deleted"
+    assert refusal(capsys, asked.sound_source, pair).startswith("film 'one' is missing")
+    touch("results/one_by_one.mp4")
+    assert asked.sound_source(pair) == "films/one.mkv.deleted"
+    touch("results/comparisons/both.mp4")
+    assert asked.sound_source(job(comparison="both")) == "films/one.mkv.deleted"
+
+
+# --- layout
+
+
+def test_logs_and_benchmarks_are_named_by_rule_and_job():
+    assert layout.log("encode_film", layout.PAIR) == "logs/encode_film/{film}_by_{model}.log"
+    assert layout.benchmark("encode_film", layout.PAIR) == "logs/benchmarks/encode_film/{film}_by_{model}.tsv"
+
+
+def test_the_catalogue_says_whose_a_result_is():
+    asked = planner(reconstructions=["two_by_one"])
+    assert [(result.kind, result.film, result.models) for result in layout.catalogue(asked.config)] == [
+        ("video", "two", ("one",)),
+        ("stills", "two", ("one",)),
+        ("comparison", "one", ("one", "plain")),
+    ]

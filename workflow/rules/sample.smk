@@ -1,0 +1,77 @@
+"""Models make frames from noise.
+
+Input       results/models/{model}/model.safetensors
+Output      results/samples/{model}.png, a sheet of frames; results/samples/{model}.mp4, a closed drift through the latents
+"""
+
+
+rule render_samples:
+    input:
+        model=planner.sampled_model,
+    output:
+        sheet=report(
+            layout.SAMPLES,
+            caption="../report/samples.rst",
+            category="Samples",
+            labels={"model": "{model}"},
+        ),
+    log:
+        layout.log("render_samples", "{model}"),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        title=planner.model_title,
+        device=planner.device,
+    message:
+        "{wildcards.model}: frames from noise"
+    shell:
+        step(
+            "render_samples"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --sheet={output.sheet:q}"
+            " --device={params.device:q}"
+        )
+
+
+rule render_drift:
+    input:
+        model=planner.sampled_model,
+    output:
+        film=report(
+            layout.DRIFT,
+            caption="../report/drift.rst",
+            category="Samples",
+            labels={"model": "{model}"},
+        ),
+    log:
+        layout.log("render_drift", "{model}"),
+    benchmark:
+        layout.benchmark("render_drift", "{model}")
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 16
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        title=planner.model_title,
+        crf=planner.config.video.crf,
+        device=planner.device,
+    message:
+        "{wildcards.model}: a drift through the latent space"
+    shell:
+        step(
+            "render_drift"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --film={output.film:q}"
+            " --crf={params.crf}"
+            " --device={params.device:q}"
+        )

@@ -1,0 +1,359 @@
+"""What the rules ask: which files a job needs, with which options, and what is missing.
+
+A planner is made of a checked configuration. Its methods take a job's wildcards, and look at the disk where a plan depends
+on what is there. It does not import Snakemake.
+
+What was made stays, and can be used, when that of which it was made is deleted: frames without their film, latents without
+frames and film, pictures without either. The input of such a job is a path that does not exist and that no rule makes; then
+Snakemake takes the result as it is, whatever is edited or forced. A result that is not there, but needs what was deleted, is
+an error that says what to put where.
+
+@exit_on_error      on every method that Snakemake calls: a RefilmError ends Snakemake with that one line.
+@untracked          on those whose value must not make work again when it changes.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+from refilm import layout
+from refilm.config.configuration import Config
+from refilm.config.recipe import parse_size, recipe_of_model
+from refilm.core.errors import RefilmError, explain
+from refilm.sources.listing import film_suffix, image_files, images_digest, is_images, scheme_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+_SNAKEMAKE_WILDCARD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*)?\}")
+
+
+class Wildcards(Protocol):
+    """The wildcards of a job: an attribute for each."""
+
+    def __getattr__(self, name: str) -> str: ...
+
+
+def exit_on_error(function: F) -> F:
+    """The function, but a RefilmError ends Snakemake with that one line instead of a report about a rule."""
+
+    def checked(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except RefilmError as error:
+            print(f"refilm: {explain(error)}", file=sys.stderr)
+            sys.exit(1)
+
+    # Not functools.wraps: Snakemake inspects each function for each job, and would follow __wrapped__ each time.
+    checked.__name__, checked.__doc__ = function.__name__, function.__doc__
+    return cast(F, checked)
+
+
+def untracked(method: Callable[[Any, Wildcards], T]) -> Callable[[Any, Wildcards, object], T]:
+    """The method as a params function whose value Snakemake does not track.
+
+    Snakemake runs a job again when its params have changed, except for those whose function takes `output`: their value
+    is considered to be derived from it. So the function takes `output`, and ignores it.
+    """
+
+    def derived(self: Any, wildcards: Wildcards, output: object = None) -> T:
+        return method(self, wildcards)
+
+    derived.__name__, derived.__doc__ = method.__name__, method.__doc__
+    return derived
+
+
+class Planner:
+    """Answers for one configuration, on the files of the working directory."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self._available: dict[str, bool] = {}
+
+    # --- films and frames
+
+    @exit_on_error
+    def source(self, wildcards: Wildcards) -> str | list[str]:
+        """The film file, or the images, of frames. Raises RefilmError that says where to put what is missing."""
+        parse_size(wildcards.size, f"results/frames/{wildcards.size}")
+        frames = layout.FRAMES.format(size=wildcards.size, film=wildcards.film)
+        if not self._is_available(wildcards.film) and Path(frames).exists():
+            return _unavailable(self.config.film(wildcards.film).source)
+        return self._source(wildcards.film)
+
+    @exit_on_error
+    def previewed_source(self, wildcards: Wildcards) -> str | list[str]:
+        """The film file whose crop is previewed."""
+        if is_images(self.config.film(wildcards.film).source):
+            raise RefilmError(
+                f"film '{wildcards.film}' is a folder of images: previews of the crop are available for film files only"
+            )
+        return self._source(wildcards.film)
+
+    @exit_on_error
+    def sound_source(self, wildcards: Wildcards) -> str | list[str]:
+        """The film file of a result's soundtrack; none for a silent result."""
+        film = self._film_of(wildcards)
+        if not self.config.has_sound(film):
+            return []
+        result = layout.COMPARISON if hasattr(wildcards, "comparison") else layout.VIDEO
+        if not self._is_available(film) and _is_there(result, wildcards):
+            return _unavailable(self.config.film(film).source)
+        return self._source(film)
+
+    @exit_on_error
+    def audio(self, wildcards: Wildcards) -> str:
+        """Which soundtrack of the film a result has."""
+        return str(self.config.film(self._film_of(wildcards)).audio)
+
+    @exit_on_error
+    def film_options(self, wildcards: Wildcards) -> list[str]:
+        """The options that decide the pixels of a film's frames."""
+        return _options(self.config.film_pixels(wildcards.film))
+
+    @exit_on_error
+    def image_options(self, wildcards: Wildcards) -> list[str]:
+        """The same of images: their rate, and which images there are."""
+        images = images_digest(image_files(self.config.film(wildcards.film).source))
+        rate = self.config.film_rate(wildcards.film)
+        return _options(self.config.film_pixels(wildcards.film) | {"fps": str(rate), "images": images})
+
+    @untracked
+    @exit_on_error
+    def validation_options(self, wildcards: Wildcards) -> list[str]:
+        """What is checked of a film file before it is decoded."""
+        film = self.config.film(wildcards.film)
+        checksum = {} if scheme_of(film.source) else _given(sha256=film.sha256)  # of a download: checked when it was fetched
+        return _options({"audio": str(film.audio)} | checksum)
+
+    @untracked
+    @exit_on_error
+    def download_options(self, wildcards: Wildcards) -> list[str]:
+        """What is checked of a film that was fetched."""
+        return _options(_given(sha256=self.config.film(wildcards.film).sha256))
+
+    @untracked
+    @exit_on_error
+    def source_spec(self, wildcards: Wildcards) -> str:
+        """The address of a film or the pattern of its images. One that is moved is still the same film."""
+        return self.config.film(wildcards.film).source
+
+    def frames_for(self, result: str) -> Callable[[Wildcards], str]:
+        """The function that gives the frames of such a result, at the size of its models."""
+
+        @exit_on_error
+        def frames(wildcards: Wildcards) -> str:
+            film, model = self._film_of(wildcards), self._first_model_of(wildcards)
+            file = self._frames_file(film, model)
+            if self._is_available(film) or Path(file).exists() or not _is_there(result, wildcards):
+                return file
+            if result == layout.LATENTS and not self._are_current(film, model):
+                return file
+            return _unavailable(file)
+
+        return frames
+
+    # --- models
+
+    @exit_on_error
+    def recipe(self, wildcards: Wildcards) -> str:
+        """Everything that decides the weights of a model, as one string."""
+        return self.config.recipe(wildcards.model).to_json()
+
+    @exit_on_error
+    def training_frames(self, wildcards: Wildcards) -> list[str]:
+        """The frames of a model's films; none where the model is trained with the recipe that is configured.
+
+        So frames and films may be deleted once a model is trained, and nothing but its recipe trains it again.
+        """
+        if self._is_trained(wildcards.model):
+            return []
+        return [self._frames_file(film, wildcards.model) for film in self.config.model(wildcards.model).films]
+
+    @exit_on_error
+    def encoder(self, wildcards: Wildcards) -> str:
+        """The model that encodes a film. Raises RefilmError for one that has no encoder."""
+        return self._encoder(wildcards.model)
+
+    @exit_on_error
+    def sampled_model(self, wildcards: Wildcards) -> str:
+        """The model that makes samples. Raises RefilmError for one that has no prior."""
+        self.config.check_samples(wildcards.model)
+        return layout.MODEL.format(model=wildcards.model)
+
+    @untracked
+    @exit_on_error
+    def device(self, _wildcards: Wildcards) -> str:
+        """What the networks run on: another device makes no work again."""
+        return self.config.settings.device
+
+    @untracked
+    @exit_on_error
+    def hwaccel(self, _wildcards: Wildcards) -> str:
+        """What decodes films: the reference is the CPU's frames, and the others' are as good."""
+        return self.config.settings.hwaccel
+
+    @untracked
+    @exit_on_error
+    def training_options(self, _wildcards: Wildcards) -> list[str]:
+        """How a model is trained and what is written besides it: the model is the same."""
+        settings = self.config.settings
+        options = [f"--gpus={settings.gpus}", f"--compile={str(settings.compile).lower()}"]
+        return options + (["--tensorboard"] if settings.tensorboard else [])
+
+    # --- what is shown
+
+    @exit_on_error
+    def film_title(self, wildcards: Wildcards) -> str:
+        """The title of a film in pictures."""
+        return self.config.film_title(wildcards.film)
+
+    @exit_on_error
+    def model_title(self, wildcards: Wildcards) -> str:
+        """The title of a model in pictures."""
+        return self.config.model_title(wildcards.model)
+
+    @exit_on_error
+    def compared_latents(self, wildcards: Wildcards) -> list[str]:
+        """The latents of a comparison's film, by each of its models."""
+        comparison = self.config.comparison(wildcards.comparison)
+        return [layout.LATENTS.format(film=comparison.film, model=model) for model in comparison.models]
+
+    @exit_on_error
+    def compared_models(self, wildcards: Wildcards) -> list[str]:
+        """The models of a comparison, in the same order."""
+        return [self._encoder(model) for model in self.config.comparison(wildcards.comparison).models]
+
+    @exit_on_error
+    def comparison_options(self, wildcards: Wildcards) -> list[str]:
+        """What a comparison shows: titles, the part of the film, the layout."""
+        comparison = self.config.comparison(wildcards.comparison)
+        by = [f"--by={self.config.model_title(model)}" for model in comparison.models]
+        shown = _given(start=comparison.start, end=comparison.end, layout=comparison.layout, height=comparison.height)
+        return [f"--title={self.config.film_title(comparison.film)}", *by, *_options(shown)]
+
+    def targets(self) -> list[str]:
+        """All files that the configuration lists."""
+        return [result.path for result in layout.catalogue(self.config)]
+
+    # --- wildcard constraints, from what is there when Snakemake starts
+
+    def downloads(self) -> str:
+        """The films that have an address and are not fetched yet.
+
+        A film that is there has no rule that makes it, so nothing, not even --forceall, deletes it or fetches it again.
+        """
+        films = self.config.films.items()
+        return _any_of(
+            name for name, film in films if scheme_of(film.source) and not self._download(name, film.source).exists()
+        )
+
+    def image_films(self) -> str:
+        """The films that are images."""
+        return _any_of(self.config.films_of_images())
+
+    # --- how
+
+    def _film_of(self, wildcards: Wildcards) -> str:
+        if hasattr(wildcards, "comparison"):
+            return self.config.comparison(wildcards.comparison).film
+        return wildcards.film
+
+    def _first_model_of(self, wildcards: Wildcards) -> str:
+        if hasattr(wildcards, "comparison"):
+            return self.config.comparison(wildcards.comparison).models[0]
+        return wildcards.model
+
+    def _frames_file(self, film: str, model: str) -> str:
+        return layout.FRAMES.format(size=self.config.recipe(model).frame_size, film=film)
+
+    def _encoder(self, model: str) -> str:
+        self.config.check_reconstructs(model)
+        return layout.MODEL.format(model=model)
+
+    def _is_trained(self, model: str) -> bool:
+        return recipe_of_model(layout.MODEL.format(model=model)) == self.config.recipe(model).to_json()
+
+    def _source(self, film: str) -> str | list[str]:
+        source = self.config.film(film).source
+        if is_images(source):
+            return self._images(film, source)
+        if scheme_of(source):
+            self._check_download(film, source)
+            return str(self._download(film, source))
+        if not self._is_available(film):
+            raise RefilmError(f"film '{film}' is missing: put it at {source}, or set films.{film}.source")
+        return _literal(source)
+
+    def _images(self, film: str, source: str) -> list[str]:
+        images = image_files(source)
+        if not images:
+            raise RefilmError(f"film '{film}' has no images: put them at {source}, or set films.{film}.source")
+        return [_literal(image) for image in images]
+
+    def _is_available(self, film: str) -> bool:
+        """Whether frames of the film can be made: its file was there when a plan first asked, or is fetched or made."""
+        if film not in self._available:
+            self._available[film] = _exists(self.config.film(film).source)
+        return self._available[film]
+
+    def _are_current(self, film: str, model: str) -> bool:
+        """Whether latents are those of the model as it is configured and trained."""
+        trained = Path(layout.MODEL.format(model=model))
+        latents = Path(layout.LATENTS.format(film=film, model=model))
+        return self._is_trained(model) and trained.stat().st_mtime <= latents.stat().st_mtime
+
+    def _download(self, film: str, address: str) -> Path:
+        return Path(layout.DOWNLOAD.format(film=film, suffix=film_suffix(address)))
+
+    def _check_download(self, film: str, address: str) -> None:
+        """Raises RefilmError for a film that was fetched with another SHA-256 than is configured now."""
+        wanted = (self.config.film(film).sha256 or "").lower()
+        path = self._download(film, address)
+        record = Path(layout.DOWNLOAD_RECORD.format(film=film, suffix=film_suffix(address)))
+        if wanted and path.exists() and record.exists():
+            found = json.loads(record.read_text(encoding="utf-8"))["sha256"]
+            if found != wanted:
+                raise RefilmError(
+                    f"{path}: its sha256 is {found}, and films.{film}.sha256 is {wanted}: correct that, or delete {path} to "
+                    "fetch the film again"
+                )
+
+
+def _exists(source: str) -> bool:
+    """Whether a source is there, can be fetched, or is made by a rule."""
+    if is_images(source):
+        return bool(image_files(source))
+    return bool(scheme_of(source)) or source.startswith("results/") or Path(source).exists()
+
+
+def _is_there(result: str, wildcards: Wildcards) -> bool:
+    return Path(result.format(**vars(wildcards))).exists()
+
+
+def _unavailable(path: str) -> str:
+    """A path that does not exist and that no rule makes."""
+    return f"{path}.deleted"
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _options(values: dict[str, Any]) -> list[str]:
+    """Options of a command, always in the same order."""
+    return [f"--{key}={value}" for key, value in sorted(values.items())]
+
+
+def _literal(path: str) -> str:
+    """A path as an input. Snakemake reads it as a pattern, and has no way to quote braces."""
+    if _SNAKEMAKE_WILDCARD.search(path):
+        raise RefilmError(f"{path}: Snakemake reads a word in braces in a file name as a wildcard: rename the file")
+    return path
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """A pattern that matches these names; without names, nothing."""
+    return "|".join(names) or "(?!)"

@@ -1,0 +1,135 @@
+"""Where results lie: every path pattern, and the catalogue of what a configuration makes.
+
+The rules, the planner and the commands read it, so a path is written once. {film}, {model} and {comparison} are names
+without an underscore: `{film}_by_{model}` reads one way only.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+PAIR = "{film}_by_{model}"
+
+DOWNLOAD = "films/downloads/{film}{suffix}"
+DOWNLOAD_RECORD = f"{DOWNLOAD}.json"  # the address, size and SHA-256 of a film that was fetched
+FRAMES = "results/frames/{size}/{film}.h5"
+LATENTS = f"results/latents/{PAIR}.h5"
+MODEL = "results/models/{model}/model.safetensors"
+
+VIDEO = f"results/{PAIR}.mp4"
+STILLS = f"results/stills/{PAIR}.png"
+METRICS = f"results/metrics/{PAIR}.csv"
+COMPARISON = "results/comparisons/{comparison}.mp4"
+CROP_PREVIEW = "results/stills/{film}_crop.png"
+TRAINING_FILM = "results/models/{model}/training.mp4"
+SAMPLES = "results/samples/{model}.png"
+DRIFT = "results/samples/{model}.mp4"
+
+DEMO_FILM = "results/demo/films/{film}.mp4"
+
+_LOG = "logs/{rule}/{job}.log"
+_BENCHMARK = "logs/benchmarks/{rule}/{job}.tsv"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What lies beside a model. No rule declares it, since Snakemake deletes the declared outputs of a job that starts."""
+
+    path: Path
+
+    @property
+    def training_log(self) -> Path:
+        """A row of measures every 20 steps."""
+        return self.path / "training.csv"
+
+    @property
+    def curves(self) -> Path:
+        """The same, drawn."""
+        return self.path / "training.png"
+
+    @property
+    def previews(self) -> Path:
+        """The folder of the preview sheets."""
+        return self.path / "previews"
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe as JSON, to be read."""
+        return self.path / "recipe.json"
+
+    @property
+    def state(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "state"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's events."""
+        return self.path / "tensorboard"
+
+
+class Comparison(Protocol):
+    """The keys of a comparison that say what it shows."""
+
+    @property
+    def film(self) -> str: ...
+
+    @property
+    def models(self) -> tuple[str, ...]: ...
+
+
+class Configuration(Protocol):
+    """The part of a configuration that says what is made: `refilm.config.configuration.Config` is one."""
+
+    @property
+    def reconstructions(self) -> Sequence[str]: ...
+
+    @property
+    def comparisons(self) -> Mapping[str, Comparison]: ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """A file that a configuration makes. kind: video, stills or comparison; films and models: whose it shows."""
+
+    kind: str
+    path: str
+    name: str
+    film: str
+    models: tuple[str, ...]
+
+
+def catalogue(config: Configuration) -> list[Result]:
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons."""
+    pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
+    return [
+        *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
+        *(Result("stills", STILLS.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
+        *(
+            Result("comparison", COMPARISON.format(comparison=name), name, comparison.film, comparison.models)
+            for name, comparison in config.comparisons.items()
+        ),
+    ]
+
+
+def split_pair(pair: str) -> tuple[str, str]:
+    """(film, model) of 'FILM_by_MODEL'."""
+    film, _, model = pair.partition("_by_")
+    return film, model
+
+
+def existing(pattern: str) -> Iterator[Path]:
+    """The files of a pattern that are in the working directory."""
+    return Path().glob(re.sub(r"\{\w+\}", "*", pattern))
+
+
+def log(rule: str, job: str) -> str:
+    """The log of a rule's jobs; `job` has the wildcards that tell them apart."""
+    return _LOG.replace("{rule}", rule).replace("{job}", job)
+
+
+def benchmark(rule: str, job: str) -> str:
+    """The file of the time and memory that a job took."""
+    return _BENCHMARK.replace("{rule}", rule).replace("{job}", job)
