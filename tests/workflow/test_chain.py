@@ -96,9 +96,11 @@ def test_pictures_and_clips(made):
     assert len(pd.read_csv(made / "results/metrics/two_by_one.csv")) == 25
     assert Image.open(made / "results/samples/both.png").width > 4 * 64
     assert "h264" in described(made / "results/samples/one.mp4")
-    said = described(made / "results/comparisons/side-by-side.mp4")
+    streams = described(made / "results/comparisons/side-by-side.mp4")
     assert "1920x1080" in described(made / "results/models/one/training.mp4")
-    assert "Audio" in said and "25 fps" in said and "00:00:00.7" in said  # from 0.25 s (frame 7) to the end: 18 frames
+    assert (
+        "Audio" in streams and "25 fps" in streams and "00:00:00.7" in streams
+    )  # from 0.25 s (frame 7) to the end: 18 frames
 
 
 def test_the_video_is_what_the_model_decodes(made):
@@ -304,6 +306,6 @@ def test_a_failing_step_shows_its_one_line(copied):
     (copied / "films" / "two.mkv").write_bytes(b"not a film")
     (copied / "results/frames/64x48/two.h5").unlink()
     done = snakemake(copied, "results/frames/64x48/two.h5", config=CONFIG)
-    said = done.stdout + done.stderr
-    assert done.returncode != 0 and "Traceback" not in said
-    assert "refilm: films/two.mkv: this file cannot be read as a film" in said
+    output = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in output
+    assert "refilm: films/two.mkv: this file cannot be read as a film" in output

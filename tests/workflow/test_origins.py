@@ -17,7 +17,7 @@ TRAINING = {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_
 
 
 def config(**film) -> dict:
-    """One film as told, one model that watches it."""
+    """One film with these keys, and one model that is trained on it."""
     return {"films": {"one": film}, "models": {"one": {"films": ["one"]}}, "training": TRAINING, "device": "cpu"}
 
 
@@ -40,7 +40,7 @@ def levels(folder: Path) -> list[int]:
         return [int(level) for level in frames[:][:, 0, 0, 0]]
 
 
-def test_images_become_a_silent_film_and_changed_images_make_it_anew(tmp_path, stills):
+def test_images_become_a_silent_film_and_changed_images_trigger_a_rerun(tmp_path, stills):
     images = config(source=f"{ODD}/*.png", fps=12)
     assert plan(tmp_path, "results/one_by_one.mp4", config=images) == {
         "extract_images": 1, "train_model": 1, "encode_film": 1, "render_video": 1,
@@ -48,8 +48,8 @@ def test_images_become_a_silent_film_and_changed_images_make_it_anew(tmp_path, s
     done = snakemake(tmp_path, "results/one_by_one.mp4", config=images)
     assert done.returncode == 0, done.stdout + done.stderr
     assert levels(tmp_path) == [n * 20 for n in range(12)]
-    said = described(tmp_path / "results/one_by_one.mp4")
-    assert "12 fps" in said and "00:00:01.00" in said and "Audio" not in said
+    streams = described(tmp_path / "results/one_by_one.mp4")
+    assert "12 fps" in streams and "00:00:01.00" in streams and "Audio" not in streams
     assert plan(tmp_path, "results/one_by_one.mp4", config=images) == {}
 
     later = time.time() + 5
@@ -103,8 +103,8 @@ def test_the_sum_of_a_film_is_checked_before_it_is_used(tmp_path, film):
     wrong = "0" * 64
     with served(Site(film)) as address:
         done = snakemake(tmp_path, FRAMES, config=config(source=address, sha256=wrong))
-        said = done.stdout + done.stderr
-        assert done.returncode != 0 and f"{wrong}: correct sha256" in said and "Traceback" not in said
+        output = done.stdout + done.stderr
+        assert done.returncode != 0 and f"{wrong}: correct sha256" in output and "Traceback" not in output
         assert not list(tmp_path.glob("films/downloads/one.*"))
         assert snakemake(tmp_path, FRAMES, config=config(source=address)).returncode == 0
         line = refusal(tmp_path, FRAMES, config=config(source=address, sha256=wrong))
@@ -114,13 +114,13 @@ def test_the_sum_of_a_film_is_checked_before_it_is_used(tmp_path, film):
     assert not (tmp_path / "results/frames/32x32").exists() or not list((tmp_path / "results/frames/32x32").iterdir())
 
 
-def test_a_soundtrack_that_is_not_there_is_told_before_anything_is_trained(tmp_path, film):
+def test_a_missing_soundtrack_is_an_error_before_anything_is_trained(tmp_path, film):
     done = snakemake(tmp_path, "results/one_by_one.mp4", config=config(source="made.mkv", audio="fra"))
     assert done.returncode != 0 and "there is no soundtrack in 'fra'; there are: 1 (mono)" in done.stdout + done.stderr
     assert not (tmp_path / FRAMES).exists()
 
 
-def test_a_name_that_snakemake_would_misread_is_told(tmp_path, stills):
+def test_a_name_that_snakemake_would_misread_is_an_error(tmp_path, stills):
     Image.new("RGB", (64, 48)).save(stills / "{film}.png")
     assert "{film}.png: Snakemake takes a word in braces" in refusal(tmp_path, FRAMES, config=config(source=ODD, fps=12))
 
@@ -141,10 +141,10 @@ def test_films_are_extracted_side_by_side(tmp_path):
     targets = [f"results/frames/64x48/{film}.h5" for film in films]
     both = {"films": films, "models": {"one": {"films": list(films)}}}
     done = snakemake(tmp_path, *targets, "--set-threads", "extract_frames=1", config=both)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    begun = [said.index(f"{film}: film to frames") for film in films]
-    assert max(begun) < said.index("Finished jobid")
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    begun = [output.index(f"{film}: film to frames") for film in films]
+    assert max(begun) < output.index("Finished jobid")
     for n, target in enumerate(targets):
         with FrameStore(tmp_path / target) as frames:
             assert len(frames) == 24 * (2 + n)
