@@ -1,5 +1,6 @@
 """Functions that several test files share."""
 
+import subprocess
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -12,7 +13,7 @@ from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.film_file import FilmFile
 from refilm.media.probe import VideoStream, probe_video
-from tests.conftest import command
+from tests.conftest import command, decoded, ffmpeg, heard
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60, failed: Callable[[], object] = lambda: False) -> None:
@@ -53,3 +54,43 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def probe(film) -> VideoStream:
     """The video of a film file, measured with the default options."""
     return probe_video(FilmFile(film))
+
+
+def done(process: subprocess.CompletedProcess) -> str:
+    """What a command printed; asserts that it succeeded."""
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def through(film, folder, model, *options) -> Path:
+    """A film extracted, with these options of that command, encoded and rendered: the video."""
+    frames, latents, video = (folder / name for name in ("frames.h5", "latents.h5", "video.mp4"))
+    decoding = (f"--model={model}", "--device=cpu")
+    done(command("extract_frames", f"--source={film}", f"--frames={frames}", "--size=64x48", *options))
+    done(command("encode_film", f"--frames={frames}", f"--latents={latents}", *decoding))
+    done(command("render_video", f"--latents={latents}", f"--source={film}", f"--video={video}", *decoding))
+    return video
+
+
+def flash_and_beep(path, seconds, fps, *, late=None):
+    """Every five seconds, from the second on, a fifth of a second of white with a tone; else black and silence."""
+    now = "between(mod(t,5),1,1.2)"
+    picture = f"color=black:size=64x48:rate={fps}:duration={seconds},drawbox=color=white:t=fill:enable='{now}'"
+    sound = f"aevalsrc='if({now},0.8*sin(2*PI*1000*t),0)':sample_rate=48000:duration={seconds}"
+    shift = ["-itsoffset", str(late)] if late else []
+    ffmpeg(
+        "-f", "lavfi", "-i", picture, *shift, "-f", "lavfi", "-i", sound, "-pix_fmt", "yuv420p", "-preset", "ultrafast", path
+    )
+    return path
+
+
+def onsets(video, fps, size=(64, 48), tile=None) -> tuple[list[float], list[float]]:
+    """Seconds at which the picture turns white, and at which the tone begins."""
+    grey = decoded(video, size)[:, slice(None), tile or slice(None)].mean((1, 2, 3))
+    white = grey > grey.min() + 0.5 * (grey.max() - grey.min())
+    flashes = (np.flatnonzero(white[1:] & ~white[:-1]) + 1) / float(fps)
+    sound = np.abs(heard(video))
+    loud = np.array([chunk.max() for chunk in np.array_split(sound, len(sound) // 16)]) > 0.1
+    chunks = np.flatnonzero(loud)
+    beeps = chunks[np.diff(chunks, prepend=-(10**6)) > 1000] * 16 / 8000
+    return list(flashes), list(beeps)

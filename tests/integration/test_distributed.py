@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -103,10 +102,7 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
     if victim == "other":
         assert training.returncode == 1 and "the same command continues" in stderr
         assert not any((tmp_path / "scratch-of-model").iterdir())
-    end = time.monotonic() + 20
-    while runs(other):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_for(lambda: not runs(other), seconds=20)
 
 
 @pytest.mark.parametrize(

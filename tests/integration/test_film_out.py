@@ -1,7 +1,6 @@
 """Frames become films again: as many, in the right colours, and the sound where it was."""
 
 import re
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,18 +21,9 @@ from refilm.models.base import to_frames, to_network
 from refilm.models.model_file import load_model
 from refilm.rendering.comparison import Arrangement
 from tests.conftest import command, decoded, described, ffmpeg, heard, make_film, refused
+from tests.helpers import done, flash_and_beep, onsets, through
 
 SIZE = (64, 48)
-
-
-def through(film, folder, model, *options) -> Path:
-    """A film extracted, with these options of that command, encoded and rendered: the video."""
-    frames, latents, video = (folder / name for name in ("frames.h5", "latents.h5", "video.mp4"))
-    decoding = (f"--model={model}", "--device=cpu")
-    done(command("extract_frames", f"--source={film}", f"--frames={frames}", "--size=64x48", *options))
-    done(command("encode_film", f"--frames={frames}", f"--latents={latents}", *decoding))
-    done(command("render_video", f"--latents={latents}", f"--source={film}", f"--video={video}", *decoding))
-    return video
 
 
 def compared(film, folder, model, *options) -> Path:
@@ -43,12 +33,6 @@ def compared(film, folder, model, *options) -> Path:
     words += (f"--clip={clip}", "--height=48", "--device=cpu", *options)
     done(command("render_comparison", f"--frames={folder / 'frames.h5'}", *words))
     return clip
-
-
-def done(process: subprocess.CompletedProcess) -> str:
-    """What a command printed; asserts that it succeeded."""
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def grey_film(path, levels) -> Path:
@@ -119,30 +103,6 @@ def test_an_error_of_ffmpeg_has_its_message(tmp_path):
 
 
 # --- sound
-
-
-def flash_and_beep(path, seconds, fps, *, late=None):
-    """Every five seconds, from the second on, a fifth of a second of white with a tone; else black and silence."""
-    now = "between(mod(t,5),1,1.2)"
-    picture = f"color=black:size=64x48:rate={fps}:duration={seconds},drawbox=color=white:t=fill:enable='{now}'"
-    sound = f"aevalsrc='if({now},0.8*sin(2*PI*1000*t),0)':sample_rate=48000:duration={seconds}"
-    shift = ["-itsoffset", str(late)] if late else []
-    ffmpeg(
-        "-f", "lavfi", "-i", picture, *shift, "-f", "lavfi", "-i", sound, "-pix_fmt", "yuv420p", "-preset", "ultrafast", path
-    )
-    return path
-
-
-def onsets(video, fps, size=SIZE, tile=None) -> tuple[list[float], list[float]]:
-    """Seconds at which the picture turns white, and at which the tone begins."""
-    grey = decoded(video, size)[:, slice(None), tile or slice(None)].mean((1, 2, 3))
-    white = grey > grey.min() + 0.5 * (grey.max() - grey.min())
-    flashes = (np.flatnonzero(white[1:] & ~white[:-1]) + 1) / float(fps)
-    sound = np.abs(heard(video))
-    loud = np.array([chunk.max() for chunk in np.array_split(sound, len(sound) // 16)]) > 0.1
-    heard_at = np.flatnonzero(loud)
-    beeps = heard_at[np.diff(heard_at, prepend=-(10**6)) > 1000] * 16 / 8000
-    return list(flashes), list(beeps)
 
 
 @pytest.mark.parametrize("fps", ["24", "25", "30000/1001"])

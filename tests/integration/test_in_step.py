@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from tests.conftest import ffmpeg
-from tests.integration.test_film_out import flash_and_beep, onsets, through
+from tests.helpers import flash_and_beep, onsets, through
 
 SECONDS = 31  # flashes at 1, 6, ..., 26 s
 

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +15,7 @@ from refilm.frames.store import write_frames_from
 from refilm.rendering.previews import preview_sheets
 from refilm.rendering.training_film import SIZE
 from tests.conftest import ROOT, command, decoded, described, refused, small_recipe
+from tests.helpers import wait_for
 
 RANDOM = np.random.default_rng(0)
 
@@ -60,10 +60,7 @@ def events(folder) -> EventAccumulator:
 def test_events_are_the_rows_of_the_log_even_if_it_was_killed(tmp_path):
     folder, recipe, frames = tmp_path / "bikes", small_recipe(steps=60), frames_of(tmp_path / "f.h5")
     process = train(frames, folder, recipe, "--tensorboard")
-    end = time.monotonic() + 60
-    while not (folder / "training.csv").exists():
-        assert time.monotonic() < end and process.poll() is None
-        time.sleep(0.02)
+    wait_for(lambda: (folder / "training.csv").exists(), failed=lambda: process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     process = train(frames, folder, recipe, "--tensorboard")
@@ -95,10 +92,7 @@ def test_curves_are_there_while_it_trains(tmp_path):
     picture = tmp_path / "bikes" / "training.png"
     process = train(frames_of(tmp_path / "f.h5"), tmp_path / "bikes", small_recipe(steps=100_000))
     try:
-        end = time.monotonic() + 60
-        while not picture.exists():
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.02)
+        wait_for(picture.exists, failed=lambda: process.poll() is not None)
     finally:
         process.kill()
         process.communicate()
