@@ -21,7 +21,7 @@ _CHUNK = 64  # frames read at once
 _BLOCK = 16  # pixels: every frame size is a multiple of it
 _NEAR = 3  # frames compared on each side: a flash of up to 2 frames is not a cut
 _AROUND = 8  # frames on each side whose median change is the usual one: two thirds of a second in all
-_GRAIN_CONTRAST = 8.0  # grey levels, added to a frame's contrast: in near-black frames grain is no change
+_GRAIN_CONTRAST = 8.0  # grey levels, added to a frame's contrast: it keeps grain in near-black frames from being a change
 _MIN_CHANGE = 0.3  # mean difference of block colours at a cut, in standard deviations of a frame; unrelated frames: about 1
 _MIN_PROMINENCE = 1.2  # change times its ratio to the largest of the frames around it; see above
 _MIN_RATIO = 2.0  # of the change to the usual one
@@ -67,7 +67,8 @@ def _block_means(frames: np.ndarray) -> np.ndarray:
     count, height, width, _ = frames.shape
     rows = frames.reshape(count, height // _BLOCK, _BLOCK, width * 3).sum(axis=2, dtype=np.uint16)
     blocks = rows.reshape(count, height // _BLOCK, width // _BLOCK, _BLOCK, 3).sum(axis=3, dtype=np.uint32)
-    return blocks.reshape(count, -1).astype(np.float32) / _BLOCK**2
+    means: np.ndarray = blocks.reshape(count, -1).astype(np.float32) / _BLOCK**2
+    return means
 
 
 def _is_cut(changes: np.ndarray) -> np.ndarray:
@@ -83,11 +84,10 @@ def _is_cut(changes: np.ndarray) -> np.ndarray:
     steps = changes[0].copy()
     steps[0] = 0
     usual = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(steps, _AROUND, "symmetric"), 2 * _AROUND + 1), axis=1)
-    return (
-        (change > _MIN_CHANGE)
-        & (change * change > _MIN_PROMINENCE * (beside + _TINY))
-        & (change > _MIN_RATIO * (usual + _TINY))
-    )
+    cut: np.ndarray = change > _MIN_CHANGE
+    cut &= change * change > _MIN_PROMINENCE * (beside + _TINY)
+    cut &= change > _MIN_RATIO * (usual + _TINY)
+    return cut
 
 
 def _runs(even: np.ndarray) -> list[tuple[int, int, int]]:

@@ -4,20 +4,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from refilm.core.files import atomic_write
 from refilm.rendering.style import BACKGROUND, REMARK, SERIES, TITLE
-
-Colour = str | tuple[float, ...]
 
 _BAD, _GOOD = SERIES[2], SERIES[3]
 _SMOOTHED_SHARE = 25  # curves are smoothed over 1/25 of the training
@@ -172,30 +173,35 @@ def _smooth(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.ewm(span=max(1, len(rows) / _SMOOTHED_SHARE)).mean()
 
 
+def _style() -> dict[Any, Any]:
+    """Settings of matplotlib."""
+    dark, light, grey = (_colour(rgb) for rgb in (BACKGROUND, TITLE, REMARK))
+    colours = {"axes.edgecolor": grey, "xtick.color": grey, "ytick.color": grey, "text.color": light}
+    return colours | {"figure.facecolor": dark, "axes.facecolor": dark, "font.size": 9, "font.family": "DejaVu Sans"}
+
+
+def _colour(rgb: tuple[int, int, int]) -> tuple[float, ...]:
+    return tuple(value / 255 for value in rgb)
+
+
 def draw_curves(log: Path | str, picture: Path | str, name: str) -> None:
     """Draw training.csv as a PNG, with the panels of which the recipe has columns; name: the model's."""
     rows = pd.read_csv(log)
     smooth, findings, panels = _smooth(rows), diagnose(rows), _panels_of(rows)
-    dark, light, grey = (tuple(c / 255 for c in colour) for colour in (BACKGROUND, TITLE, REMARK))
-    colours = {"axes.edgecolor": grey, "xtick.color": grey, "ytick.color": grey, "text.color": light}
-    style = colours | {"figure.facecolor": dark, "axes.facecolor": dark, "font.size": 9, "font.family": "DejaVu Sans"}
-    with plt.rc_context(style), atomic_write(Path(picture)) as partial:
-        lines = -(-len(panels) // 2)
-        figure, axes = plt.subplots(lines, 2, figsize=(12, 2.9 * lines + 0.5), squeeze=False, layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)
+    with plt.rc_context(_style()), atomic_write(Path(picture)) as partial:
+        lines, layout = -(-len(panels) // 2), ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
+        figure, axes = plt.subplots(lines, 2, figsize=(12, 2.9 * lines + 0.5), squeeze=False, layout=layout)
         length = f"{rows['step'].iloc[-1]:,} steps, {rows['seconds'].iloc[-1] / 60:,.0f} min"
         figure.suptitle(f"{name}: {length}", fontsize=14, x=0.012, ha="left")
         for axis, panel in zip(axes.flat, panels, strict=False):
-            _draw_panel(axis, panel, rows, smooth, findings.get(panel.title), grey)
+            _draw_panel(axis, panel, rows, smooth, findings.get(panel.title))
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
         figure.savefig(partial, dpi=130)
         plt.close(figure)
 
 
-def _draw_panel(
-    axis: Axes, panel: _Panel, rows: pd.DataFrame, smooth: pd.DataFrame, finding: str | None, grey: Colour
-) -> None:
+def _draw_panel(axis: Axes, panel: _Panel, rows: pd.DataFrame, smooth: pd.DataFrame, finding: str | None) -> None:
     """Raw values faintly and smoothed ones over them; zones behind; above, what is healthy or what is wrong."""
     series = {column: label for column, label in panel.series.items() if column in rows}
     for colour, (column, label) in zip(SERIES, series.items(), strict=False):
@@ -208,7 +214,7 @@ def _draw_panel(
     _draw_zones(axis, panel, rows[list(series)])
     axis.set_title(panel.title, loc="left", fontsize=11, pad=20)
     axis.text(0, 1.04, f"check: {finding}" if finding else f"healthy: {panel.healthy}", transform=axis.transAxes,
-              color=_BAD if finding else grey, fontsize=9)  # fmt: skip
+              color=_BAD if finding else _colour(REMARK), fontsize=9)  # fmt: skip
     axis.spines[["top", "right"]].set_visible(False)
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
@@ -223,7 +229,7 @@ def _draw_zones(axis: Axes, panel: _Panel, values: pd.DataFrame) -> None:
     """The zones of a panel, and the limits of its y axis."""
     low, high = panel.limits or axis.get_ylim()
     if panel.limits:  # values outside of them stay visible
-        low, high = min(low, values.min(axis=None)), max(high, values.max(axis=None))
+        low, high = min(low, np.nanmin(values)), max(high, np.nanmax(values))
     for zone in panel.zones:
         axis.axhspan(zone.low, zone.high, color=zone.colour, alpha=0.10, linewidth=0)
         middle = (max(low, zone.low) + min(high, zone.high)) / 2

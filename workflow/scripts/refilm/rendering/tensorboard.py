@@ -3,13 +3,16 @@
 import csv
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from refilm.core.errors import RefilmError
 from refilm.rendering.previews import preview_sheets
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _GROUPS = {"d_": "discriminator", "l_": "loss", "frames_per_s": "speed", "seconds": "speed"}
 _OMITTED = ("step", "epoch")
@@ -29,7 +32,8 @@ class TensorBoardLogger:
             raise RefilmError(
                 "tensorboard: the package is not installed: pip install tensorboard, or set tensorboard: false"
             ) from error
-        self._writer_class, self._writer = SummaryWriter, None
+        self._writer_class = SummaryWriter
+        self._writer: SummaryWriter | None = None
         self._started = 0.0
         self.folder, self.log, self.previews = folder, log, previews
 
@@ -45,7 +49,7 @@ class TensorBoardLogger:
         if self._writer is None:
             self._start()
         else:
-            self._add(row)
+            _add(self._writer, row, self._started + row["seconds"])
 
     def add_sheet(self, step: int, sheet: Path) -> None:
         """Add a preview that was written to its folder."""
@@ -62,17 +66,17 @@ class TensorBoardLogger:
         # purge_step: a TensorBoard that is running discards what it read from the old files
         self._writer = self._writer_class(str(self.folder), purge_step=0)
         for row in rows:
-            self._add(row)
+            _add(self._writer, row, self._started + row["seconds"])
         for step, sheet in preview_sheets(self.previews):
             if step <= rows[-1]["step"]:  # later ones are of a run that was killed, and will be made again
                 self.add_sheet(step, sheet)
 
-    def _add(self, row: Row) -> None:
-        for name in row.keys() - set(_OMITTED):
-            if row[name] == "":  # not measured at this step
-                continue
-            when = self._started + row["seconds"]
-            self._writer.add_scalar(_tag(name), row[name], int(row["step"]), walltime=when)
+
+def _add(writer: "SummaryWriter", row: Row, seconds: float) -> None:
+    """Write the metrics of a row; seconds: of the clock, when they were measured."""
+    for name in row.keys() - set(_OMITTED):
+        if row[name] != "":  # measured at this step
+            writer.add_scalar(_tag(name), row[name], int(row["step"]), walltime=seconds)
 
 
 def _tag(name: str) -> str:

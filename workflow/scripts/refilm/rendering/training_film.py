@@ -98,8 +98,9 @@ class TrainingFilm:
 
         def scale(columns: int) -> float:
             lines = -(-count // columns)
-            across = (room[0] - (columns - 1) * _GAP - columns * gap) / (columns * (self._group_width(width) - gap))
-            return min(across, (room[1] - (lines - 1) * _GAP) / (lines * height))
+            across: float = (room[0] - (columns - 1) * _GAP - columns * gap) / (columns * (self._group_width(width) - gap))
+            down: float = (room[1] - (lines - 1) * _GAP) / (lines * height)
+            return min(across, down)
 
         columns = max(range(1, count + 1), key=scale)
         tile = (int(width * scale(columns)), int(height * scale(columns)))
