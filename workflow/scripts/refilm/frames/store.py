@@ -64,7 +64,7 @@ def _header(path: Path, count: int, height: int, width: int, attributes: dict[st
         if offset != DATA_OFFSET or size != DATA_OFFSET + count * height * width * 3:
             raise RefilmError(
                 f"{path}: this HDF5 library places frames at offset {offset} of {size} bytes, expected {DATA_OFFSET}: "
-                "install the h5py of requirements.txt"
+                "install the h5py of constraints.txt"
             )
         with open(scratch, "rb") as header:
             return header.read(DATA_OFFSET)
