@@ -38,15 +38,15 @@ def test_a_sheet_of_one(tmp_path, model):
 
 
 def test_a_model_without_a_prior_has_no_samples(tmp_path, grey_model):
-    for rule, out in (("render_samples", "--sheet=a.png"), ("render_drift", "--film=a.mp4")):
-        done = command(rule, f"--model={grey_model}", "--title=T", out, cwd=tmp_path)
+    for rule, *out in (("render_samples", "--title=T", "--sheet=a.png"), ("render_drift", "--film=a.mp4")):
+        done = command(rule, f"--model={grey_model}", *out, cwd=tmp_path)
         assert "recipe autoencoder has no prior to draw samples from" in refused(done)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_drift_is_a_video_of_its_length(tmp_path, model):
     film = tmp_path / "drift.mp4"
-    words = (f"--model={model}", "--title=T", f"--film={film}", "--device=cpu")
+    words = (f"--model={model}", f"--film={film}", "--device=cpu")
     done = command("render_drift", *words, "--seconds=2", "--height=96", "--crf=1")
     assert done.returncode == 0 and "48 frames" in done.stdout, done.stderr
     exact = "scale=64:48:flags=area+accurate_rnd:in_color_matrix=bt709:in_range=tv"

@@ -179,7 +179,6 @@ def test_another_title_of_a_film_makes_the_pictures_that_show_it_and_encodes_not
         "render_comparison": 1,
         "render_training": 1,
         "render_samples": 1,
-        "render_drift": 1,
     }
     assert plan(made, *TARGETS, config=edited("films.two.title", "Another")) == {
         "all": 1,

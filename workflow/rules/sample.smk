@@ -61,7 +61,6 @@ rule render_drift:
         mem_mb=4000,
         runtime="4h",
     params:
-        title=planner.model_title,
         crf=planner.config.video.crf,
         device=planner.device,
     message:
@@ -70,7 +69,6 @@ rule render_drift:
         step(
             "render_drift"
             " --model={input.model:q}"
-            " --title={params.title:q}"
             " --film={output.film:q}"
             " --crf={params.crf}"
             " --device={params.device:q}"

@@ -1,12 +1,13 @@
 """A film of frames that a model makes of noise: a drift through its latent space that returns to where it started.
 
-python -m refilm.render_drift --model results/models/bikes/model.safetensors --title Bikes --film results/samples/bikes.mp4
+python -m refilm.render_drift --model results/models/bikes/model.safetensors --film results/samples/bikes.mp4
 
 Played in a loop it has no seam.
 """
 
 import argparse
 from fractions import Fraction
+from pathlib import Path
 
 from refilm.config.keys import ComparisonKeys, GlobalKeys, VideoKeys, add_option
 from refilm.core.background import run_ahead
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
         Fraction(FPS),
         args.crf,
         None,
-        f"drift of {args.title}",
+        f"drift {Path(args.film).stem}",
         lambda stream: upscale(stream, size),
     )
     print(f"{args.film}: {len(path)} frames at {FPS} frames/s, seed {args.seed}")
@@ -45,7 +46,6 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="the trained model")
-    parser.add_argument("--title", required=True, help="its title")
     parser.add_argument("--film", required=True, help="the MP4 to write")
     parser.add_argument("--seconds", type=float, default=20, help="length of the loop (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the path")
