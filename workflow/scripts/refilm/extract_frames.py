@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from refilm.config.keys import FilmKeys, GlobalKeys, add_option
 from refilm.config.recipe import parse_size
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
@@ -67,21 +68,17 @@ def add_film_options(parser: argparse.ArgumentParser) -> None:
     """The options that name the film and decide its pixels."""
     parser.add_argument("--source", required=True, help="the film file")
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
-    parser.add_argument("--start", help="start of the part that is taken: seconds or HH:MM:SS")
-    parser.add_argument("--end", help="end of the part that is taken: seconds or HH:MM:SS")
-    parser.add_argument("--crop", default="auto", help="auto, none, or W:H:X:Y")
-    parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
-    parser.add_argument("--deinterlace", default="auto", choices=["auto", "on", "fields", "off"])
-    parser.add_argument("--damaged", default="refuse", choices=["refuse", "use"])
+    for key in _PIXEL_OPTIONS:
+        add_option(parser, FilmKeys, key)
 
 
 def film_parser() -> argparse.ArgumentParser:
     """The command line of this command."""
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, help="the frames file to write")
-    parser.add_argument("--hwaccel", default="none", help="none, auto, or cuda, vaapi, videotoolbox, ... as ffmpeg calls it")
-    parser.add_argument("--audio", default="auto", help="the soundtrack of the results, which must be available")
-    parser.add_argument("--sha256", help="the SHA-256 that the film file must have")
+    add_option(parser, GlobalKeys, "hwaccel")
+    add_option(parser, FilmKeys, "audio")
+    add_option(parser, FilmKeys, "sha256")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
     add_film_options(parser)
     return parser

@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+from refilm.config.keys import FilmKeys, add_option
 from refilm.config.recipe import parse_size
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
@@ -64,10 +65,8 @@ if __name__ == "__main__":
     parser.add_argument("--fps", required=True, help="frames per second, such as 24 or 24000/1001")
     parser.add_argument("--frames", required=True, help="the frames file to write")
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
-    parser.add_argument("--start", help="start of the part that is taken: seconds or HH:MM:SS")
-    parser.add_argument("--end", help="end of the part that is taken: seconds or HH:MM:SS")
-    parser.add_argument("--crop", default="auto", help="auto, none, or W:H:X:Y")
-    parser.add_argument("--fit", default="crop", choices=["crop", "pad", "stretch"])
+    for key in ("start", "end", "crop", "fit"):
+        add_option(parser, FilmKeys, key)
     parser.add_argument("--images", help="the number of images and a digest of their names when the plan was made")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
     run_command(main, parser)

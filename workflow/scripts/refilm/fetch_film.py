@@ -6,6 +6,7 @@ python -m refilm.fetch_film --source https://example.org/film.mkv --film films/d
 import argparse
 from pathlib import Path
 
+from refilm.config.keys import FilmKeys, add_option
 from refilm.core.command_line import command_parser, run_command
 from refilm.sources.download import fetch
 
@@ -19,6 +20,6 @@ if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--source", required=True, help="the address")
     parser.add_argument("--film", required=True, help="the film file to write")
-    parser.add_argument("--sha256", help="the SHA-256 that the film must have")
+    add_option(parser, FilmKeys, "sha256")
     parser.add_argument("--stall-timeout", type=float, default=600, help="seconds without a new byte after which to give up")
     run_command(main, parser)

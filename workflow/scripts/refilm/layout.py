@@ -29,45 +29,16 @@ DRIFT = "results/samples/{model}.mp4"
 
 DEMO_FILM = "results/demo/films/{film}.mp4"
 
+# Beside a model. No rule declares these files: Snakemake deletes the declared outputs of a job that starts.
+TRAINING_LOG = "training.csv"  # a row of measures every 20 steps
+TRAINING_CURVES = "training.png"  # the same, drawn
+PREVIEWS = "previews"
+RECIPE = "recipe.json"
+STATE = "state"  # the checkpoints
+TENSORBOARD = "tensorboard"
+
 _LOG = "logs/{rule}/{job}.log"
 _BENCHMARK = "logs/benchmarks/{rule}/{job}.tsv"
-
-
-@dataclass(frozen=True)
-class ModelFolder:
-    """What lies beside a model. No rule declares it, since Snakemake deletes the declared outputs of a job that starts."""
-
-    path: Path
-
-    @property
-    def training_log(self) -> Path:
-        """A row of measures every 20 steps."""
-        return self.path / "training.csv"
-
-    @property
-    def curves(self) -> Path:
-        """The same, drawn."""
-        return self.path / "training.png"
-
-    @property
-    def previews(self) -> Path:
-        """The folder of the preview sheets."""
-        return self.path / "previews"
-
-    @property
-    def recipe(self) -> Path:
-        """The recipe as JSON, to be read."""
-        return self.path / "recipe.json"
-
-    @property
-    def state(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.path / "state"
-
-    @property
-    def tensorboard(self) -> Path:
-        """The folder of TensorBoard's events."""
-        return self.path / "tensorboard"
 
 
 class Comparison(Protocol):

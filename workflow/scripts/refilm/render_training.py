@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from refilm import layout
+from refilm.config.keys import VideoKeys, add_option
 from refilm.config.recipe import Recipe, metadata_of_model
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
@@ -32,7 +34,7 @@ def main(args: argparse.Namespace) -> None:
 
 def _previews_of(model: str) -> list[tuple[int, Rows]]:
     """(step, rows) of the previews of the training that made the model, at least one."""
-    folder, metadata = Path(model).parent / "previews", metadata_of_model(model)
+    folder, metadata = Path(model).parent / layout.PREVIEWS, metadata_of_model(model)
     if "recipe" not in metadata:
         raise RefilmError(f"{model}: not a model of refilm")
     previews = read_previews(folder, Recipe.from_json(metadata["recipe"]).state_key(), int(metadata["steps"]))
@@ -51,5 +53,5 @@ if __name__ == "__main__":
     parser.add_argument("--model", required=True, help="the trained model; its folder has the previews")
     parser.add_argument("--title", required=True, help="the model's title")
     parser.add_argument("--film", required=True, help="the MP4 to write")
-    parser.add_argument("--crf", type=int, default=14, help="H.264 quality, 0 (lossless) to 51")
+    add_option(parser, VideoKeys, "crf")
     run_command(main, parser)

@@ -17,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from refilm import layout
+from refilm.config.keys import GlobalKeys, add_option
 from refilm.config.recipe import Recipe
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
@@ -39,7 +41,7 @@ _SECONDS_BETWEEN_CURVES = 60.0
 def main(args: argparse.Namespace) -> None:
     recipe, model = Recipe.from_json(args.recipe), Path(args.model)
     if not args.frames:
-        resumable = StateFolder(model.parent / "state", recipe).latest() is not None
+        resumable = StateFolder(model.parent / layout.STATE, recipe).latest() is not None
         again = "restores it from its state" if resumable else "trains it from the beginning, since its state was deleted"
         raise RefilmError(f"{model}: this model was trained already: the same command again {again}")
     device, films, folder = choose_device(args.device), [Path(file) for file in args.frames], model.parent
@@ -69,7 +71,7 @@ def _train(
 
 def _finish(trainer: Trainer, model: Path) -> None:
     """Write the model, and report what is not as it should be."""
-    log, picture = model.parent / "training.csv", model.parent / "training.png"
+    log, picture = model.parent / layout.TRAINING_LOG, model.parent / layout.TRAINING_CURVES
     save_model(model, trainer.ema, trainer.step)
     draw_curves(log, picture, model.parent.name)
     print(f"{model}: trained for {trainer.step} steps")
@@ -81,16 +83,15 @@ class FileCallbacks:
     """Writes recipe.json, previews, curves and TensorBoard events while a model trains."""
 
     def __init__(self, folder: Path, recipe: Recipe, tensorboard: bool):
-        self.folder, self.recipe, self.previews = folder, recipe, folder / "previews"
-        self.tensorboard = (
-            TensorBoardLogger(folder / "tensorboard", folder / "training.csv", self.previews) if tensorboard else None
-        )
+        self.folder, self.recipe, self.previews = folder, recipe, folder / layout.PREVIEWS
+        self.log, self.curves = folder / layout.TRAINING_LOG, folder / layout.TRAINING_CURVES
+        self.tensorboard = TensorBoardLogger(folder / layout.TENSORBOARD, self.log, self.previews) if tensorboard else None
         self._drawn = -math.inf
 
     def on_start(self) -> None:
         """Called when no other process trains in the folder."""
         text = json.dumps(json.loads(self.recipe.to_json()), indent=2, sort_keys=True) + "\n"
-        with atomic_write(self.folder / "recipe.json") as partial:
+        with atomic_write(self.folder / layout.RECIPE) as partial:
             partial.write_text(text, encoding="utf-8")
         archive_other_recipes(self.previews, self.recipe.state_key())
 
@@ -105,7 +106,7 @@ class FileCallbacks:
         if self.tensorboard:
             self.tensorboard.add_row(row)
         if time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES:
-            draw_curves(self.folder / "training.csv", self.folder / "training.png", self.folder.name)
+            draw_curves(self.log, self.curves, self.folder.name)
             self._drawn = time.monotonic()
 
 
@@ -114,8 +115,6 @@ if __name__ == "__main__":
     parser.add_argument("--frames", required=True, nargs="*", help="frames files of the model's films")
     parser.add_argument("--recipe", required=True, help="everything that decides the weights, as JSON")
     parser.add_argument("--model", required=True, help="the model file to write; its folder holds the rest")
-    parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
-    parser.add_argument("--gpus", type=int, default=1, help="how many GPUs of this machine share the training")
-    parser.add_argument("--compile", default="auto", choices=["auto", "true", "false"], help="whether to compile the step")
-    parser.add_argument("--tensorboard", action="store_true", help="write events into tensorboard/ beside the model too")
+    for key in ("device", "gpus", "compile", "tensorboard"):
+        add_option(parser, GlobalKeys, key)
     run_command(main, parser)

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from refilm import layout
 from refilm.config.recipe import Recipe
 from refilm.core.errors import Interrupted, RefilmError
 from refilm.models.base import Model
@@ -62,7 +63,7 @@ class NullRecorder:
     """Reads the checkpoint that the main process continues from, and writes nothing."""
 
     def __init__(self, recipe: Recipe, folder: Path):
-        self.states = StateFolder(folder / "state", recipe)
+        self.states = StateFolder(folder / layout.STATE, recipe)
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +99,7 @@ class Recorder:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        self.states = StateFolder(self.folder / "state", self.recipe)
+        self.states = StateFolder(self.folder / layout.STATE, self.recipe)
         self._stack.enter_context(self.states.locked())
         self.callbacks.on_start()
         return self
@@ -109,7 +110,7 @@ class Recorder:
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
         """Restore the trainer from the latest checkpoint, if there is one, and say what will be trained."""
         self.trainer, self.total, name = trainer, total, self.folder.name
-        log_file = self.folder / "training.csv"
+        log_file = self.folder / layout.TRAINING_LOG
         checkpoint = self.states.load(total, log_file)
         processes = f"{trainer.group.world_size} x " if trainer.group.world_size > 1 else ""
         dtype = str(trainer.dtype).removeprefix("torch.")
