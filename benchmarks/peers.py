@@ -222,7 +222,7 @@ _SIDES = {"ours": _our_steps, "naive": _naive_steps, "pythae": _pythae_steps}
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--width", type=int, default=80, help="base width of the networks (80)")
+    parser.add_argument("--width", type=int, default=80, help="base channels of the networks (80)")
     parser.add_argument("--batch", type=int, default=12, help="frames of a step (12)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured, in turn (5)")
     parser.add_argument("--steps", type=int, default=1, help="steps in each round; more of them on a GPU (1)")

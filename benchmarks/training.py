@@ -1,16 +1,16 @@
 """Claims about a training as a whole, on the CPU or the GPU that is there:
 
 - frames from the disk are trained on at 97 % of the rate of one batch held in memory;
-- 400 steps of width 24, the training of `make demo`, take 4 minutes on two cores with AMX bf16;
+- 400 steps with 24 base channels, the training of `make demo`, take 4 minutes on two cores with AMX bf16;
 - checkpoints take at most 2 % of the training time at the default interval;
-- a step of width 80 reaches 35 % of the rate of a large convolution in the same arithmetic;
+- a step with 80 base channels reaches 35 % of the rate of a large convolution in the same arithmetic;
 - with 200 hours of film the trainer takes less than 1 GiB more memory than with one short film.
 
     python -m benchmarks.training [--width 24] [--rounds 7]
 
 The rate: ten steps with batches read ahead, ten with one batch, the median of three ratios a round. The demo: forty
-times the median of the former, without start and previews. The checkpoint: of a model of width 80, written, synced and
-renamed as in training, the median of the rounds over the interval that follows. The convolution: the third of the
+times the median of the former, without start and previews. The checkpoint: of a model with 80 base channels, written, synced
+and renamed as in training, the median of the rounds over the interval that follows. The convolution: the third of the
 discriminator, forwards, in turn with whole steps, arithmetic over time.
 The memory: peak resident size of a process that trains 200 steps, the one on a film of 512 frames, the other on
 an index of 17,280,000 frames, whose reads are real reads of that film.
@@ -192,8 +192,8 @@ def _made_film(path: Path) -> Path:
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--width", type=int, default=24)
+    parser.add_argument("--width", type=int, default=24, help="base channels of the networks (24)")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--film", help="with --count: train on so many frames of this film, and tell the memory taken")
+    parser.add_argument("--film", help="with --count: train on so many frames of this film, and print the memory used")
     parser.add_argument("--count", type=int)
     run_command(lambda args: _train(args.film, args.count) if args.count else main(args.width, args.rounds), parser)

@@ -7,8 +7,8 @@
 
 One run: whole shots of the film are held out, each recipe is trained on the rest for the same seconds (or steps), and every
 model is measured on frames that it saw, on held-out frames, and on other films. A recipe may have its own settings:
-`larsen2015:adversarial=0.2,width=40`. Needs frames files, and only torch, numpy, h5py, pillow,
-safetensors and tqdm; for ST-LPIPS the wheel stlpips-pytorch, or the path of its weights.
+`larsen2015:adversarial_ratio=0.2,base_channels=40`. Needs frames files, and only torch, numpy, h5py, pillow, safetensors
+and tqdm; for ST-LPIPS the wheel stlpips-pytorch, or the path of its weights.
 
 Writes quality.json, quality.npz and quality.png; docs/quality.md explains the metrics.
 """
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
     if args.table:
         return _show(args.table)
     if not (args.film or args.dry):
-        raise RefilmError("--film is missing: a frames file, or --dry for a film made on the spot")
+        raise RefilmError("--film is missing: give a frames file, or --dry for a generated film")
     with scratch_folder() as scratch:
         if args.dry:
             args.film, args.others = str(_made_film(scratch / "made.h5", 0)), [_made_film(scratch / "other.h5", 1)]
@@ -269,7 +269,7 @@ if __name__ == "__main__":
     parser.add_argument("--st-lpips", help="the weights of ST-LPIPS where the wheel is not installed; none leaves it out")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
     parser.add_argument("--out", default="results/quality", help="folder of the results")
-    parser.add_argument("--work", help="folder of trainings, to go on from if they are cut off; else a temporary one")
+    parser.add_argument("--work", help="folder of the trainings; stopped ones continue from it (default: temporary)")
     parser.add_argument("--table", metavar="OUT", help="only print the table and draw the picture of such results")
-    parser.add_argument("--dry", action="store_true", help="a made film, tiny networks, a few steps")
+    parser.add_argument("--dry", action="store_true", help="a generated film, tiny networks, a few steps")
     run_command(main, parser)

@@ -12,7 +12,7 @@ INSTEAD = {  # a word that is not used: what is used for it
     r"anew": "again",
     r"footage": "frame sampler",
     r"frames a second": "frames per second",
-    r"goes? on": "continue",
+    r"go(es)? on": "continue",
     r"half[- _]made": "partial, temporary",
     r"imagined": "prior samples",
     r"(?<!there )(is|are) no (?!longer)": "is not a valid, is not a",

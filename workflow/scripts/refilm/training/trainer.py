@@ -178,7 +178,7 @@ class Trainer:
         self._graph.replay()
 
     def _record(self, batch: Batch) -> None:
-        """Record the step without running it. Where that fails, steps go on one kernel at a time."""
+        """Record the step without running it. Where that fails, steps continue one kernel at a time."""
         self._static_batch = batch.map(torch.clone)
         graph = torch.cuda.CUDAGraph()
         try:
