@@ -43,7 +43,7 @@ rule demo:
     input:
         expand(
             [layout.VIDEO, layout.STILLS],
-            film=["bikes", "bigbuckbunny", "whitney"],
+            film=["bikes", "bunny", "whitney"],
             model="bikes",
         ),
         expand(layout.TRAINING_FILM, model="bikes"),
