@@ -42,7 +42,7 @@ _REPORT_STEPS = 20  # measures are fetched as often as in training
 
 def main(args) -> dict:
     device = choose_device("cpu" if args.dry else "cuda")
-    small = {"base_channels": 8, "frame_size": "64x48", "latent_dim": 16} if args.dry else {}
+    small = {"base_channels": 8, "frame_size": "64x48", "latent_dim": 16, "batch_size": 2} if args.dry else {}
     frames, steps = (64, 20) if args.dry else (4096, args.steps)
     figures = {"machine": device_name(device), "torch": torch.__version__}
     rate = figures["matrix_tflops"] = matrix_rate(device, 512 if args.dry else 8192)
@@ -55,25 +55,25 @@ def main(args) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         film = _made_film(Path(scratch, "film.h5"), frames, default_recipe(**small, steps=1))
         recipe = default_recipe(**small, steps=10**6)
-        resident = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=True)
+        resident = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, on_device=True)
         total = EPOCHS * FEATURE_FILM / recipe.batch_size * resident
         figures |= {"step_s": resident, "film_min": total / 60, "frames_per_s": recipe.batch_size / resident}
         _say(f"step, batch {recipe.batch_size}", f"{resident * 1e3:.2f} ms")
         _say("six epochs of 168,480 frames", f"{total / 60:.1f} min", "10 min on an H100")
 
         figures["batches"] = {}
-        for batch in [16] if args.dry else [int(word) for word in args.batches.split(",")]:
-            larger = default_recipe(**small, steps=10**6, batch_size=batch)
-            each = seconds_per_step(larger, film, device, max(10, steps // 20), compiled=not args.dry, resident=True)
+        for batch in [4] if args.dry else [int(word) for word in args.batches.split(",")]:
+            larger = default_recipe(**small | {"steps": 10**6, "batch_size": batch})
+            each = seconds_per_step(larger, film, device, max(10, steps // 20), compiled=not args.dry, on_device=True)
             share = operations * batch / each / (rate * 1e12)
             figures["batches"][batch] = {"step_s": each, "frames_per_s": batch / each, "share_of_matrix_rate": share}
             _say(f"batch {batch}: {batch / each:.0f} frames/s, share of the matrix rate", f"{share:.1%}", "30 %")
 
-        streamed = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, resident=False)
+        streamed = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, on_device=False)
         figures["from_disk"] = resident / streamed
         _say("rate with frames from disk, of that with frames on the GPU", f"{resident / streamed:.1%}", "97 %")
 
-        plain = seconds_per_step(recipe, film, device, max(5, steps // 20), compiled=False, resident=True)
+        plain = seconds_per_step(recipe, film, device, max(5, steps // 20), compiled=False, on_device=True)
         figures["step_not_compiled_s"] = plain
         _say("step, not compiled", f"{plain * 1e3:.2f} ms")
     print(json.dumps(figures))

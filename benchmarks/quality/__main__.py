@@ -33,6 +33,7 @@ from benchmarks.quality.measure import measure
 from benchmarks.quality.report import draw, table, write_results
 from benchmarks.quality.st_lpips import StLpips
 from refilm.config.recipe import Recipe
+from refilm.config.recipes import RECIPES
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import scratch_folder
@@ -45,7 +46,7 @@ from refilm.training.loop import train
 from refilm.training.sampler import hold_out_shots
 from refilm.training.trainer import Trainer
 
-_RECIPES = ["broad2016", "larsen2015", "vae", "autoencoder"]
+_RECIPES = [name for name, spec in RECIPES.items() if spec.reconstructs]
 _PROBE = 100  # steps by which a recipe's speed is found
 _SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; of each other film one
 _LOOKED_AT = 9  # frames of which the one with most contrast is shown

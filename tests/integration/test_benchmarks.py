@@ -142,6 +142,14 @@ def benchmark(module: str, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def test_the_gpu_benchmark_runs_on_a_bare_machine(tmp_path):
+    done = benchmark("benchmarks.gpu", "--dry", "--json", tmp_path / "gpu.json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "gpu.json").read_text())
+    assert figures["gradient_error"] < 1e-4 and list(figures["batches"]) == ["4"]
+    assert all(figures[name] > 0 for name in ("step_s", "from_disk", "step_not_compiled_s", "gflop_per_frame"))
+
+
 def test_quality_runs_on_a_bare_machine_and_measures_each_recipe(tmp_path):
     done = benchmark("benchmarks.quality", "--dry", "--recipes", "larsen2015", "vae:noise=0.5", "--out", tmp_path / "q")
     assert done.returncode == 0, done.stderr
