@@ -395,16 +395,16 @@ def defaults(section: type) -> Mapping[str, Any]:
     return MappingProxyType({name: key.default for name, key in keys_of(section).items() if not key.required})
 
 
-def add_option(parser: argparse.ArgumentParser, section: type, name: str, option: str | None = None) -> None:
+def add_option(parser: argparse.ArgumentParser, section: type, name: str) -> None:
     """Give a command the option `--name`, with the default, choices and description of the key."""
     key = keys_of(section)[name]
     if bool in key.types and not key.choices:
-        parser.add_argument(option or f"--{name}", action="store_true", help=_help(key))
+        parser.add_argument(f"--{name}", action="store_true", help=_help(key))
         return
     kind = int if key.types == (int,) else float if key.types == (float,) else str
     choices = [_yaml(choice) for choice in key.choices] or None
     default = _yaml(key.default) if isinstance(key.default, bool) else key.default
-    parser.add_argument(option or f"--{name}", type=kind, default=default, choices=choices, help=_help(key))
+    parser.add_argument(f"--{name}", type=kind, default=default, choices=choices, help=_help(key))
 
 
 def _help(key: Key) -> str:
