@@ -32,7 +32,7 @@ from refilm.models.base import Batch, StepContext, to_network
 from refilm.models.device import capture_stream, choose_device, device_name
 from refilm.models.registry import build_model
 from refilm.training.loop import load_resident_frames
-from refilm.training.sampler import FrameSampler, prefetch
+from refilm.training.sampler import FrameSampler
 from refilm.training.trainer import Trainer
 
 FEATURE_FILM = 168_480  # frames of 117 minutes
@@ -139,7 +139,7 @@ def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: in
         resident = load_resident_frames(sampler, device) if on_device else None
         trainer = Trainer(recipe, device, compiled, resident_frames=resident)
         warm_up = 25
-        for step, batch in prefetch(sampler.load, 0, warm_up + steps):
+        for step, batch in enumerate(sampler.batches(0, warm_up + steps)):
             if step == warm_up:
                 trainer.pop_metrics()
                 began = time.perf_counter()

@@ -34,7 +34,7 @@ from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.device import capture_stream, choose_device, compute_type, device_name
 from refilm.training.checkpoint import StateFolder
 from refilm.training.recorder import checkpoint_interval
-from refilm.training.sampler import FrameSampler, prefetch
+from refilm.training.sampler import FrameSampler
 from refilm.training.trainer import Trainer
 
 _FRAMES = 512
@@ -94,7 +94,7 @@ def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tup
         trainer, held = Trainer(recipe, device), sampler.load(0)
 
         def from_disk() -> None:
-            for _step, batch in prefetch(sampler.load, trainer.step, trainer.step + _STEPS):
+            for batch in sampler.batches(trainer.step, trainer.step + _STEPS):
                 trainer.train_step(batch, recipe.steps)
             trainer.pop_metrics()
 
@@ -171,7 +171,7 @@ def _train(film: Path, count: int) -> None:
         sampler = FrameSampler([LongFilm(store, count)], recipe, pinned=device.type == "cuda")
         trainer = Trainer(recipe, device)
         border = len(sampler) // recipe.batch_size  # where the order of the next epoch is drawn beside this one's
-        for _step, batch in prefetch(sampler.load, border - 100, border + 100):
+        for batch in sampler.batches(border - 100, border + 100):
             trainer.train_step(batch, recipe.steps)
         trainer.pop_metrics()
     print(_peak_memory())

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from refilm.config.recipe import Recipe
 from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
+from refilm.core.prefetch import prefetch
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.inference import decode_latents, encode_film, reconstruct_frames
@@ -27,7 +28,7 @@ from refilm.training.checkpoint import StateFolder
 from refilm.training.loop import train
 from refilm.training.optimiser import in_layout_of
 from refilm.training.recorder import TrainingCallbacks
-from refilm.training.sampler import FrameSampler, learning_rate, prefetch, preview_steps
+from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
 from refilm.training.trainer import Trainer
 from tests.conftest import command, refused, small_recipe
 from tests.helpers import same, store_of, wait_for
@@ -129,17 +130,27 @@ def test_a_step_is_a_function_of_seed_and_step_alone(films):
     assert not torch.equal(a.noise, c.noise) and not torch.equal(a.noise, d.noise) and not torch.equal(a.noise, a.prior)
 
 
-def test_reading_ahead_keeps_the_order_and_passes_errors_on():
-    assert [step for step, _ in prefetch(lambda step: step, 3, 20)] == list(range(3, 20))
-    assert all(step == value for step, value in prefetch(lambda step: step, 0, 9))
+def test_prefetching_keeps_the_order_and_passes_errors_on():
+    assert list(prefetch(range(3, 20), 3)) == list(range(3, 20)) and list(prefetch([], 3)) == []
 
-    def broken(step):
-        if step == 5:
-            raise RefilmError("the disk is gone")
-        return step
+    def broken():
+        yield from range(5)
+        raise RefilmError("the disk is gone")
 
+    results = []
     with pytest.raises(RefilmError, match="the disk is gone"):
-        list(prefetch(broken, 0, 9))
+        for item in prefetch(broken(), 3):
+            results.append(item)
+    assert results == list(range(5))
+
+
+def test_the_batches_of_a_training_are_those_of_its_steps(films):
+    with FrameStore(films[0]) as film:
+        sampler = FrameSampler([film], small_recipe())
+        batches = list(sampler.batches(3, 9))
+        assert len(batches) == 6
+        for step, batch in enumerate(batches, 3):
+            assert all(torch.equal(a, b) for a, b in zip(batch.tensors(), sampler.load(step).tensors(), strict=True))
 
 
 def test_six_epochs_of_a_feature_film_are_84240_steps():

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from refilm.config.keys import GlobalKeys, add_option
-from refilm.core.background import run_ahead
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import atomic_write
+from refilm.core.prefetch import prefetch
 from refilm.core.progress import progress_bar
 from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
         model = load_model(args.model, choose_device(args.device))
         latents.check_model(model.recipe.latent_dim, args.model)
         latents.check_film(film, model.recipe.size)
-        reconstruction = run_ahead(decode_latents(model, latents))
+        reconstruction = prefetch(decode_latents(model, latents))
         table = _measure_film(film, reconstruction, f"measure {Path(args.metrics).stem}")
     with atomic_write(Path(args.metrics)) as partial:
         table.round(4).to_csv(partial, index=False)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from refilm.config.keys import ComparisonKeys, FilmKeys, GlobalKeys, VideoKeys, add_option
-from refilm.core.background import run_ahead
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import scratch_folder
+from refilm.core.prefetch import prefetch
 from refilm.core.times import TimeSpan
 from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
             latents, model = stack.enter_context(LatentStore(latents_file)), load_model(model_file, device)
             latents.check_model(model.recipe.latent_dim, model_file)
             latents.check_film(film, model.recipe.size)
-            pictures.append(run_ahead(decode_latents(model, latents, first, end)))
+            pictures.append(prefetch(decode_latents(model, latents, first, end)))
         sound = film_sound(args.source, film.metadata.start_time + first / film.fps, args.audio)
         tile = upscaled_size((film.width, film.height), args.height)
         arrangement = Arrangement(len(pictures), args.layout, *tile)

@@ -10,9 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from refilm.config.keys import ComparisonKeys, GlobalKeys, VideoKeys, add_option
-from refilm.core.background import run_ahead
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
+from refilm.core.prefetch import prefetch
 from refilm.media.encode import encode_video
 from refilm.models.device import choose_device
 from refilm.models.model_file import load_model
@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
     size = upscaled_size(model.recipe.size, args.height)
     encode_video(
         args.film,
-        run_ahead(decode_path(model, path)),
+        prefetch(decode_path(model, path)),
         len(path),
         model.recipe.size,
         Fraction(FPS),

@@ -12,9 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from refilm.config.keys import FilmKeys, GlobalKeys, VideoKeys, add_option
-from refilm.core.background import run_ahead
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
+from refilm.core.prefetch import prefetch
 from refilm.frames.latents import LatentStore
 from refilm.media.encode import encode_video
 from refilm.media.sound import film_sound
@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
         model = load_model(args.model, choose_device(args.device))
         latents.check_model(model.recipe.latent_dim, args.model)
         sound = film_sound(args.source, latents.start_time, args.audio)
-        frames = run_ahead(decode_latents(model, latents))
+        frames = prefetch(decode_latents(model, latents))
         what = f"render {Path(args.video).stem}"
         encode_video(args.video, frames, len(latents), model.recipe.size, fps, args.crf, sound, what)
         print(f"{args.video}: {len(latents)} frames at {fps} frames/s, {f'soundtrack {sound.track}' if sound else 'silent'}")

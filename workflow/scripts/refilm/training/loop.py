@@ -19,7 +19,7 @@ from refilm.frames.store import FrameStore
 from refilm.models.device import capture_stream
 from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from refilm.training.recorder import REPORT_STEPS, TrainingCallbacks, make_recorder
-from refilm.training.sampler import FrameSampler, prefetch
+from refilm.training.sampler import FrameSampler
 from refilm.training.trainer import Trainer
 
 _MIN_STEPS_TO_COMPILE = 20_000  # compiling takes a minute and saves 5 ms per step
@@ -55,7 +55,7 @@ def train(
         recorder.start(trainer, sampler, total)
 
         with progress_bar(f"train {folder.name}", total, " steps", trainer.step, hidden=not group.is_main) as bar:
-            for _step, batch in prefetch(sampler.load, trainer.step, total):
+            for batch in sampler.batches(trainer.step, total):
                 trainer.train_step(batch, total)
                 due = trainer.step % REPORT_STEPS == 0 or trainer.step == total
                 # Read once per step: a state is saved only after its metrics were checked.

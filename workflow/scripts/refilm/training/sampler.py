@@ -5,15 +5,13 @@ So a training that is killed needs no state of its random numbers: it continues 
 
 import functools
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from refilm.config.recipe import Recipe
+from refilm.core.prefetch import prefetch
 from refilm.core.sampling import evenly_spaced
 from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore
@@ -21,9 +19,7 @@ from refilm.models.base import Batch
 from refilm.models.rng import generator_for
 
 _MIN_RATE = 0.01  # the cosine ends at this fraction of the peak learning rate
-_PREFETCH = 3  # batches read while a step computes
-
-T = TypeVar("T")
+_PREFETCHED_BATCHES = 3  # read while a step computes
 
 
 class FrameSampler:
@@ -82,6 +78,10 @@ class FrameSampler:
         batch = Batch(frames, noise[part], prior[part])
         return batch.map(torch.Tensor.pin_memory) if self.pinned else batch
 
+    def batches(self, first: int, end: int) -> Iterator[Batch]:
+        """The batches of steps `first` to `end` - 1, read by a thread while the steps before them compute."""
+        return prefetch(map(self.load, range(first, end)), _PREFETCHED_BATCHES)
+
     def evenly_spaced(self, count: int, held_out: bool = False) -> np.ndarray:
         """Indices of `count` frames, or all if there are fewer, evenly spaced over the training or the held-out frames."""
         frames = self.held_out if held_out else np.sort(np.concatenate(self._pools))
@@ -124,21 +124,6 @@ def hold_out_shots(shots: list[range], fraction: float, seed: int) -> np.ndarray
     if len(left) > 1 and len(shortest) < 2 * missing:  # exceeds the fraction by less than what is missing
         taken.append(shortest)
     return np.sort(np.array([frame for shot in taken for frame in shot], dtype=np.int64))
-
-
-def prefetch(load: Callable[[int], T], first: int, end: int) -> Iterator[tuple[int, T]]:
-    """(step, load(step)) for steps first to end - 1, loaded by a thread while the steps before compute."""
-    with ThreadPoolExecutor(1, "read-frames") as reader:
-        pending = deque(reader.submit(load, step) for step in range(first, min(end, first + _PREFETCH)))
-        try:
-            for step in range(first, end):
-                batch = pending.popleft().result()
-                if step + _PREFETCH < end:
-                    pending.append(reader.submit(load, step + _PREFETCH))
-                yield step, batch
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

@@ -1,4 +1,4 @@
-"""Work in a thread, ahead of the code that uses its results."""
+"""Prefetching: a thread makes the next items while earlier ones are used."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def run_ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """The items in their order, up to `depth` of them made by a thread while earlier ones are used."""
+def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """The items in their order, up to `depth` of them made in advance. An exception in the thread is raised here."""
     iterator, end = iter(items), object()
-    with ThreadPoolExecutor(1, "run-ahead") as thread:
+    with ThreadPoolExecutor(1, "prefetch") as thread:
         pending = deque(thread.submit(next, iterator, end) for _ in range(depth))
         try:
             while (item := pending.popleft().result()) is not end:
