@@ -64,3 +64,8 @@ class Autoencoder(VAE):
 
     def prior_loss(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         return mean.new_zeros(())
+
+    def gradients(self, batch: Batch, context: StepContext) -> StepResult:
+        result = super().gradients(batch, context)
+        del result.metrics["kl_bits"]  # of a log-variance that is not trained
+        return result
