@@ -9,7 +9,8 @@ One command-line module per rule of the pipeline, and the packages that they sha
     media/       ffmpeg: probe, decode, encode, sound
     config/      keys, recipes, the checked configuration
     sources/     images and addresses that films come from
-    core/        errors, command line, files, signals, times
+    layout.py    every path under results/
+    core/        errors, command line, files, progress, signals, times
 
 pyproject.toml holds the order as contracts for import-linter.
 """

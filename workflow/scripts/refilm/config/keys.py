@@ -339,7 +339,7 @@ class ReconstructionKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalKeys:
-    """Keys at the top level: what the work runs on. None of them triggers a re-run."""
+    """Keys at the top level: what computes the results. None of them triggers a re-run."""
 
     device: str = key(
         "auto",
