@@ -196,7 +196,7 @@ def test_what_trains_and_how_is_no_part_of_the_recipe():
 
 def test_a_recipe_without_an_encoder_or_a_prior_is_refused(capsys, monkeypatch):
     assert planner().sampled_model(job(model="one")) == "results/models/one/model.safetensors"
-    line = "model 'plain' cannot make samples: its recipe autoencoder has no prior"
+    line = "model 'plain' cannot make samples: its recipe autoencoder has no prior: use one of another recipe"
     assert refusal(capsys, planner().sampled_model, job(model="plain")) == line
     asked = planner(comparisons={})
     monkeypatch.setitem(RECIPES, "autoencoder", RECIPES["autoencoder"].__class__(model="", summary="", reconstructs=False))

@@ -1,4 +1,4 @@
-"""A film file becomes frames: probed, black bars removed, cropped and scaled, every frame counted, into HDF5.
+"""Extract the frames of a film: probe it, remove black bars, crop and scale, count every frame, write HDF5.
 
 python -m refilm.extract_frames --source films/bikes.mp4 --frames results/frames/256x144/bikes.h5 --size 256x144
 """

@@ -1,4 +1,4 @@
-"""A folder of images becomes frames: every image is one, in natural order, into HDF5.
+"""Make frames of a folder of images: each image is one frame, in natural order, written as HDF5.
 
 python -m refilm.extract_images --source 'stills/*.png' --fps 24 --frames results/frames/256x144/stills.h5 --size 256x144
 """

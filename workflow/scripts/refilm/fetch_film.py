@@ -1,4 +1,4 @@
-"""Downloads the film of an http, https or s3 address: complete, checked, and resumed when the connection drops.
+"""Download the film of an http, https or s3 address: complete, checked, and resumed when the connection drops.
 
 python -m refilm.fetch_film --source https://example.org/film.mkv --film films/downloads/film.mkv
 """

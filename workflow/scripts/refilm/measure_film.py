@@ -1,4 +1,4 @@
-"""Measure how near each frame of a reconstruction is to the film: a row per frame.
+"""Measure how close each frame of a reconstruction is to the film: a row per frame.
 
     python -m refilm.measure_film --frames results/frames/256x144/bikes.h5 --latents results/latents/bikes_by_bikes.h5
         --model results/models/bikes/model.safetensors --metrics results/metrics/bikes_by_bikes.csv

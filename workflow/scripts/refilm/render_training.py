@@ -36,7 +36,7 @@ def _previews_of(model: str) -> list[tuple[int, Rows]]:
     """(step, rows) of the previews of the training that made the model, at least one."""
     folder, metadata = Path(model).parent / layout.PREVIEWS, metadata_of_model(model)
     if "recipe" not in metadata:
-        raise RefilmError(f"{model}: not a model of refilm")
+        raise RefilmError(f"{model}: not a model of refilm: give the model.safetensors of a training")
     previews = read_previews(folder, Recipe.from_json(metadata["recipe"]).state_key(), int(metadata["steps"]))
     if not previews:
         raise RefilmError(f"{folder}: there are no previews of this training: train the model again to have them")

@@ -133,7 +133,9 @@ class Config:
         """Raises RefilmError for a model that has no prior to sample from."""
         recipe = self.recipe(model)
         if not recipe.spec.samples:
-            raise RefilmError(f"model '{model}' cannot make samples: its recipe {recipe.recipe} has no prior")
+            raise RefilmError(
+                f"model '{model}' cannot make samples: its recipe {recipe.recipe} has no prior: use one of another recipe"
+            )
 
     def _settings_of(self, model: str) -> dict[str, Any]:
         """The keys of training: that are given, those of the model before those of all."""
