@@ -6,13 +6,13 @@ are those of the training, and whole batches are decoded even if few of their fr
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from refilm.core.prefetch import prefetch
 from refilm.frames.store import FrameStore
 from refilm.models.base import Model, to_frames, to_network
 from refilm.models.device import autocast, compute_type
@@ -57,14 +57,10 @@ def encode_film(model: Model, film: FrameStore, noise: float = 0.0) -> Iterator[
     """
     batch = inference_batch(model)
     ranges = batch_ranges(len(film), batch)
-    with ThreadPoolExecutor(1, "read-frames") as reader:
-        pending = reader.submit(_read, film, ranges[0][0])
-        for n, (frames, own) in enumerate(ranges):
-            pixels = pending.result()
-            if n + 1 < len(ranges):
-                pending = reader.submit(_read, film, ranges[n + 1][0])
-            latents = _encode(model, pixels, batch, frames.start, noise)
-            yield latents[own.start - frames.start :][: len(own)].cpu().numpy()
+    batches = prefetch(_read(film, frames) for frames, _own in ranges)
+    for (frames, own), pixels in zip(ranges, batches, strict=True):
+        latents = _encode(model, pixels, batch, frames.start, noise)
+        yield latents[own.start - frames.start :][: len(own)].cpu().numpy()
 
 
 @torch.no_grad()
@@ -129,7 +125,7 @@ class _LazyLatents:
 def sample_prior(model: Model, normal: Tensor) -> np.ndarray:
     """Frames decoded from the prior: uint8 (n, H, W, 3), from standard normal numbers (n, latent_dim).
 
-    Where the frames of a batch change each other, the last batch is filled from the first ones.
+    The last batch is filled up from the first ones.
     """
     batch, device = inference_batch(model), next(model.parameters()).device
     filled = normal[torch.arange(-(-len(normal) // batch) * batch) % len(normal)]
