@@ -170,9 +170,9 @@ def test_a_download_with_another_sum_is_refused(capsys):
 
 def test_frames_have_the_size_of_the_model():
     asked = planner()
-    assert asked.frames_for(layout.LATENTS)(job(film="one", model="one")) == "results/frames/256x144/one.h5"
-    assert asked.frames_for(layout.STILLS)(job(film="one", model="large")) == "results/frames/512x288/one.h5"
-    assert asked.frames_for(layout.COMPARISON)(job(comparison="both")) == "results/frames/256x144/one.h5"
+    assert asked.frames(job(film="one", model="one")) == "results/frames/256x144/one.h5"
+    assert asked.frames(job(film="one", model="large")) == "results/frames/512x288/one.h5"
+    assert asked.frames(job(comparison="both")) == "results/frames/256x144/one.h5"
 
 
 # --- models
@@ -240,52 +240,79 @@ def test_a_film_that_was_fetched_has_no_rule_that_fetches_it():
     assert planner().image_films() == "walk"
 
 
-# --- what was deleted: a path that does not exist, so that Snakemake keeps the result
+# --- what was deleted: results that cannot be made again have no rule
+
+
+def is_to_make(result: str, path: str, **sections) -> bool:
+    """Whether a rule with such an output makes the path."""
+    start = result.index("{")
+    return re.match(planner(**sections).to_make(result), path[start:]) is not None
 
 
 @pytest.mark.parametrize(("film", "source"), [("one", "films/one.mkv"), ("walk", "stills")])
 def test_frames_stay_when_their_film_is_deleted(capsys, film, source):
-    made = job(film=film, size="256x144")
-    touch(f"results/frames/256x144/{film}.h5")
-    assert not str(planner().source(made)).endswith(".deleted")
+    frames = f"results/frames/256x144/{film}.h5"
+    touch(frames)
+    assert is_to_make(layout.FRAMES, frames)
     Path(source).rename("elsewhere")
-    assert planner().source(made) == f"{FILMS[film]['source']}.deleted"
+    assert not is_to_make(layout.FRAMES, frames)
+    for other in (f"512x288/{film}.h5", f"256x144/{film}x.h5", "256x144/two.h5"):
+        assert is_to_make(layout.FRAMES, f"results/frames/{other}")
     assert f"film '{film}'" in refusal(capsys, planner().source, job(film=film, size="512x288"))
 
 
 def test_latents_stay_when_film_and_frames_are_deleted():
-    def ask(pair: SimpleNamespace) -> str:
-        return planner().frames_for(layout.LATENTS)(pair)
+    def to_encode() -> bool:
+        return is_to_make(layout.LATENTS, "results/latents/one_by_large.h5")
 
-    pair, frames = job(film="one", model="large"), "results/frames/512x288/one.h5"
-    recipe = planner().recipe(job(model="large"))
+    frames, recipe = "results/frames/512x288/one.h5", planner().recipe(job(model="large"))
     train("large", recipe)
     touch("results/latents/one_by_large.h5", later=1)
-    assert ask(pair) == frames  # the film is there
+    assert to_encode()  # the film is there
     Path("films/one.mkv").unlink()
-    assert ask(pair) == f"{frames}.deleted"
-    assert ask(job(film="one", model="one")) == "results/frames/256x144/one.h5"  # never encoded
+    assert not to_encode()
+    assert is_to_make(layout.LATENTS, "results/latents/one_by_one.h5")  # never encoded
     touch(frames)
-    assert ask(pair) == frames  # its frames are there
+    assert to_encode()  # its frames are there
     Path(frames).unlink()
     train("large", recipe, later=2)
-    assert ask(pair) == frames  # the model was trained since, and the latents are of no use
+    assert to_encode()  # the model was trained since, and the latents are of no use
     train("large", "another recipe")
-    assert ask(pair) == frames
+    assert to_encode()
 
 
-def test_pictures_stay_when_all_of_which_they_were_made_is_deleted(capsys):
-    asked, pair = planner(), job(film="one", model="one")
+def test_pictures_stay_when_all_of_which_they_were_made_is_deleted():
+    sheet, table, video, clip = (
+        result.format(film="one", model="one", comparison="both")
+        for result in (layout.STILLS, layout.METRICS, layout.VIDEO, layout.COMPARISON)
+    )
+    for file in (sheet, table, video, clip):
+        touch(file)
+    made = ((layout.STILLS, sheet), (layout.METRICS, table), (layout.VIDEO, video), (layout.COMPARISON, clip))
+    assert all(is_to_make(*result) for result in made)
     Path("films/one.mkv").unlink()
-    for result in (layout.STILLS, layout.METRICS):
-        assert asked.frames_for(result)(pair) == "results/frames/256x144/one.h5"
-        touch(result.format(film="one", model="one"))
-        assert asked.frames_for(result)(pair) == "results/frames/256x144/one.h5.deleted"
-    assert refusal(capsys, asked.sound_source, pair).startswith("film 'one' is missing")
+    assert not any(is_to_make(*result) for result in made)
+    silent = FILMS | {"one": FILMS["one"] | {"audio": "none"}}
+    assert [is_to_make(*result, films=silent) for result in made] == [False, False, True, False]
+    touch("results/frames/256x144/one.h5")
+    assert [is_to_make(*result) for result in made] == [True, True, False, False]
+    assert all(is_to_make(*result, films=silent) for result in made)
+
+
+def test_a_target_that_cannot_be_made_again_is_one_line(capsys):
+    targets = ["all", "results/one_by_one.mp4", "results/two_by_one.mp4", "results/stills/one_by_one.png"]
     touch("results/one_by_one.mp4")
-    assert asked.sound_source(pair) == "films/one.mkv.deleted"
-    touch("results/comparisons/both.mp4")
-    assert asked.sound_source(job(comparison="both")) == "films/one.mkv.deleted"
+    planner().check_targets(targets)
+    Path("films/one.mkv").unlink()
+    line = "results/one_by_one.mp4: this file exists and cannot be made again, since its film was deleted: do not ask for it"
+    assert refusal(capsys, planner().check_targets, targets) == line
+
+
+def test_results_of_names_that_are_not_configured_are_left_to_the_rules():
+    Path("films/one.mkv").unlink()
+    for result, path in ((layout.STILLS, "results/stills/one_by_x.png"), (layout.VIDEO, "results/x_by_one.mp4")):
+        touch(path)
+        assert is_to_make(result, path)
 
 
 # --- layout
@@ -303,3 +330,9 @@ def test_the_catalogue_says_whose_a_result_is():
         ("stills", "two", ("one",)),
         ("comparison", "one", ("one", "plain")),
     ]
+
+
+def test_wildcards_of_a_path():
+    assert layout.wildcards(layout.VIDEO, Path("results/one_by_two.mp4")) == {"film": "one", "model": "two"}
+    assert layout.wildcards(layout.FRAMES, Path("results/frames/64x48/one.h5")) == {"size": "64x48", "film": "one"}
+    assert layout.wildcards(layout.VIDEO, Path("results/One.mp4")) == {}

@@ -231,6 +231,8 @@ def test_frames_deleted_and_film_deleted_the_model_still_reconstructs(copied):
     assert plan(copied, *TARGETS, config=CONFIG) == {}
     (copied / "films" / "one film.mp4").unlink()
     assert plan(copied, *TARGETS, config=CONFIG) == {}
+    for kept in ("one_by_one.mp4", "stills/one_by_one.png", "latents/one_by_one.h5"):
+        assert "exists and cannot be made again" in refusal(copied, f"results/{kept}", config=CONFIG)
     assert plan(copied, "results/two_by_one.mp4", "--force", config=CONFIG) == {"render_video": 1}
 
 

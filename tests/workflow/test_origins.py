@@ -70,7 +70,8 @@ def test_images_become_a_silent_film_and_changed_images_trigger_a_rerun(tmp_path
 
     for image in stills.iterdir():
         image.unlink()
-    assert plan(tmp_path, FRAMES, config=images) == {}
+    assert plan(tmp_path, "results/latents/one_by_one.h5", config=images) == {"encode_film": 1}  # of the frames as they are
+    assert "exists and cannot be made again" in refusal(tmp_path, FRAMES, config=images)
     (tmp_path / FRAMES).unlink()
     assert "film 'one' has no images: put them at" in refusal(tmp_path, FRAMES, config=images)
 
@@ -122,7 +123,7 @@ def test_a_missing_soundtrack_is_an_error_before_anything_is_trained(tmp_path, f
 
 def test_a_name_that_snakemake_would_misread_is_an_error(tmp_path, stills):
     Image.new("RGB", (64, 48)).save(stills / "{film}.png")
-    assert "{film}.png: Snakemake takes a word in braces" in refusal(tmp_path, FRAMES, config=config(source=ODD, fps=12))
+    assert "{film}.png: Snakemake reads a word in braces" in refusal(tmp_path, FRAMES, config=config(source=ODD, fps=12))
 
 
 def test_thousands_of_images_are_planned_as_one_film(tmp_path):

@@ -17,19 +17,19 @@ from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import SLUG
 from refilm.config.planning import Planner, exit_on_error
 
-# The configuration files of an importing workflow are its own.
-if workflow.modifier.is_main_snakefile():
-    for file in workflow.configfiles:
-        exit_on_error(reject_duplicate_keys)(file)
+# The configuration files and the targets of an importing workflow are its own.
+is_main = workflow.modifier.is_main_snakefile()
+for file in workflow.configfiles if is_main else []:
+    exit_on_error(reject_duplicate_keys)(file)
 
 planner = Planner(exit_on_error(Config)(config))
+planner.check_targets(sys.argv[1:] if is_main else [])
 
 
 wildcard_constraints:
     film=SLUG,
     model=SLUG,
     comparison=SLUG,
-    size="[0-9]+x[0-9]+",
 
 
 # Every step is `python -m refilm.<rule>`, so a change of code never retrains a model. step.sh sets up the shell. Where it

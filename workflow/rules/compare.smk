@@ -8,7 +8,7 @@ Steps       each decodes of the latents what it shows
 
 rule render_comparison:
     input:
-        frames=planner.frames_for(layout.COMPARISON),
+        frames=planner.frames,
         latents=planner.compared_latents,
         models=planner.compared_models,
         source=ancient(planner.sound_source),
@@ -23,6 +23,8 @@ rule render_comparison:
         layout.log("render_comparison", "{comparison}"),
     benchmark:
         layout.benchmark("render_comparison", "{comparison}")
+    wildcard_constraints:
+        comparison=planner.to_make(layout.COMPARISON),
     conda:
         "../../envs/refilm.yaml"
     threads: 16
@@ -54,7 +56,7 @@ rule render_comparison:
 
 rule render_stills:
     input:
-        frames=planner.frames_for(layout.STILLS),
+        frames=planner.frames,
         latents=layout.LATENTS,
         model=layout.MODEL,
     output:
@@ -66,6 +68,8 @@ rule render_stills:
         ),
     log:
         layout.log("render_stills", layout.PAIR),
+    wildcard_constraints:
+        film=planner.to_make(layout.STILLS),
     conda:
         "../../envs/refilm.yaml"
     threads: 4
@@ -94,7 +98,7 @@ rule render_stills:
 
 rule measure_film:
     input:
-        frames=planner.frames_for(layout.METRICS),
+        frames=planner.frames,
         latents=layout.LATENTS,
         model=layout.MODEL,
     output:
@@ -103,6 +107,8 @@ rule measure_film:
         layout.log("measure_film", layout.PAIR),
     benchmark:
         layout.benchmark("measure_film", layout.PAIR)
+    wildcard_constraints:
+        film=planner.to_make(layout.METRICS),
     conda:
         "../../envs/refilm.yaml"
     threads: 16

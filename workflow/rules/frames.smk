@@ -48,6 +48,8 @@ rule extract_frames:
         layout.log("extract_frames", "{size}/{film}"),
     benchmark:
         layout.benchmark("extract_frames", "{size}/{film}")
+    wildcard_constraints:
+        size=planner.to_make(layout.FRAMES),
     conda:
         "../../envs/refilm.yaml"
     threads: 8
@@ -85,6 +87,7 @@ rule extract_images:
         layout.benchmark("extract_images", "{size}/{film}")
     wildcard_constraints:
         film=planner.image_films(),
+        size=planner.to_make(layout.FRAMES),
     conda:
         "../../envs/refilm.yaml"
     threads: 8

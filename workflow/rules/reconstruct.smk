@@ -9,7 +9,7 @@ Steps       encode every frame; decode, encode as video and add the sound in one
 
 rule encode_film:
     input:
-        frames=planner.frames_for(layout.LATENTS),
+        frames=planner.frames,
         model=planner.encoder,
     output:
         latents=layout.LATENTS,
@@ -17,6 +17,8 @@ rule encode_film:
         layout.log("encode_film", layout.PAIR),
     benchmark:
         layout.benchmark("encode_film", layout.PAIR)
+    wildcard_constraints:
+        film=planner.to_make(layout.LATENTS),
     conda:
         "../../envs/refilm.yaml"
     threads: 16
@@ -56,6 +58,8 @@ rule render_video:
         layout.log("render_video", layout.PAIR),
     benchmark:
         layout.benchmark("render_video", layout.PAIR)
+    wildcard_constraints:
+        film=planner.to_make(layout.VIDEO),
     conda:
         "../../envs/refilm.yaml"
     threads: 16

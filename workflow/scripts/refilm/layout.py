@@ -27,6 +27,8 @@ TRAINING_FILM = "results/models/{model}/training.mp4"
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
+RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON)  # all that show a film
+
 DEMO_FILM = "results/demo/films/{film}.mp4"
 
 # Beside a model. No rule declares these files: Snakemake deletes the declared outputs of a job that starts.
@@ -94,6 +96,13 @@ def split_pair(pair: str) -> tuple[str, str]:
 def existing(pattern: str) -> Iterator[Path]:
     """The files of a pattern that are in the working directory."""
     return Path().glob(re.sub(r"\{\w+\}", "*", pattern))
+
+
+def wildcards(pattern: str, path: Path) -> dict[str, str]:
+    """The values of a pattern's wildcards in a path of it; empty if it is not one."""
+    # re.escape also escapes the braces of the wildcards
+    match = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[a-z0-9-]+)", re.escape(pattern)), str(path))
+    return match.groupdict() if match else {}
 
 
 def log(rule: str, job: str) -> str:

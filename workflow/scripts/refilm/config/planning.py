@@ -4,9 +4,9 @@ A planner is made of a checked configuration. Its methods take a job's wildcards
 on what is there. It does not import Snakemake.
 
 What was made stays, and can be used, when that of which it was made is deleted: frames without their film, latents without
-frames and film, pictures without either. The input of such a job is a path that does not exist and that no rule makes; then
-Snakemake takes the result as it is, whatever is edited or forced. A result that is not there, but needs what was deleted, is
-an error that says what to put where.
+frames and film, pictures without either. Such results are excluded from the rules that make them, so Snakemake takes them as
+they are, whatever is edited or forced. A result that is not there, but needs what was deleted, is an error that says what to
+put where.
 
 @exit_on_error      on every method that Snakemake calls: a RefilmError ends Snakemake with that one line.
 @untracked          on those whose value must not make work again when it changes.
@@ -21,12 +21,14 @@ from typing import Any, Protocol, TypeVar, cast
 
 from refilm import layout
 from refilm.config.configuration import Config
+from refilm.config.keys import SLUG
 from refilm.config.recipe import parse_size, recipe_of_model
 from refilm.core.errors import RefilmError, explain
 from refilm.sources.listing import film_suffix, image_files, images_digest, is_images, scheme_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+SIZE = "[0-9]+x[0-9]+"
 _SNAKEMAKE_WILDCARD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*)?\}")
 
 
@@ -78,9 +80,6 @@ class Planner:
     def source(self, wildcards: Wildcards) -> str | list[str]:
         """The film file, or the images, of frames. Raises RefilmError that says where to put what is missing."""
         parse_size(wildcards.size, f"results/frames/{wildcards.size}")
-        frames = layout.FRAMES.format(size=wildcards.size, film=wildcards.film)
-        if not self._is_available(wildcards.film) and Path(frames).exists():
-            return _unavailable(self.config.film(wildcards.film).source)
         return self._source(wildcards.film)
 
     @exit_on_error
@@ -96,12 +95,7 @@ class Planner:
     def sound_source(self, wildcards: Wildcards) -> str | list[str]:
         """The film file of a result's soundtrack; none for a silent result."""
         film = self._film_of(wildcards)
-        if not self.config.has_sound(film):
-            return []
-        result = layout.COMPARISON if hasattr(wildcards, "comparison") else layout.VIDEO
-        if not self._is_available(film) and _is_there(result, wildcards):
-            return _unavailable(self.config.film(film).source)
-        return self._source(film)
+        return self._source(film) if self.config.has_sound(film) else []
 
     @exit_on_error
     def audio(self, wildcards: Wildcards) -> str:
@@ -140,20 +134,14 @@ class Planner:
         """The address of a film or the pattern of its images. One that is moved is still the same film."""
         return self.config.film(wildcards.film).source
 
-    def frames_for(self, result: str) -> Callable[[Wildcards], str]:
-        """The function that gives the frames of such a result, at the size of its models."""
-
-        @exit_on_error
-        def frames(wildcards: Wildcards) -> str:
-            film, model = self._film_of(wildcards), self._first_model_of(wildcards)
-            file = self._frames_file(film, model)
-            if self._is_available(film) or Path(file).exists() or not _is_there(result, wildcards):
-                return file
-            if result == layout.LATENTS and not self._are_current(film, model):
-                return file
-            return _unavailable(file)
-
-        return frames
+    @exit_on_error
+    def frames(self, wildcards: Wildcards) -> str:
+        """The frames of a film, at the size of the model that encodes it or of those that are compared."""
+        film = self._film_of(wildcards)
+        if hasattr(wildcards, "comparison"):
+            return self._frames_file(film, self.config.comparison(wildcards.comparison).models[0])
+        self.config.film(film)
+        return self._frames_file(film, wildcards.model)
 
     # --- models
 
@@ -254,6 +242,24 @@ class Planner:
         """The films that are images."""
         return _any_of(self.config.films_of_images())
 
+    def to_make(self, result: str) -> str:
+        """The first wildcard of a result, for all but those that are there and cannot be made again."""
+        start = result.index("{")
+        kept = [re.escape(str(file)[start:]) for file in self._kept(result)]
+        refused = f"(?!(?:{'|'.join(kept)})$)" if kept else ""
+        return refused + (SIZE if result[start:].startswith("{size}") else SLUG)
+
+    @exit_on_error
+    def check_targets(self, targets: Iterable[str]) -> None:
+        """Raises RefilmError for a target that is there and has no rule: Snakemake takes those as inputs only."""
+        wanted = set(targets)
+        for result in layout.RESULTS:
+            for file in self._kept(result):
+                if str(file) in wanted:
+                    raise RefilmError(
+                        f"{file}: this file exists and cannot be made again, since its film was deleted: do not ask for it"
+                    )
+
     # --- how
 
     def _film_of(self, wildcards: Wildcards) -> str:
@@ -261,10 +267,25 @@ class Planner:
             return self.config.comparison(wildcards.comparison).film
         return wildcards.film
 
-    def _first_model_of(self, wildcards: Wildcards) -> str:
-        if hasattr(wildcards, "comparison"):
-            return self.config.comparison(wildcards.comparison).models[0]
-        return wildcards.model
+    def _kept(self, result: str) -> list[Path]:
+        """The files of a result that cannot be made again, since their film was deleted."""
+        deleted = {film for film in self.config.films if not self._is_available(film)}
+        return [file for file in layout.existing(result) if self._is_kept(result, file, deleted)] if deleted else []
+
+    def _is_kept(self, result: str, file: Path, deleted: set[str]) -> bool:
+        names = layout.wildcards(result, file)
+        comparison = self.config.comparisons.get(names.get("comparison", ""))
+        film = comparison.film if comparison else names.get("film", "")
+        model = comparison.models[0] if comparison else names.get("model", "")
+        if film not in deleted or result == layout.FRAMES:
+            return film in deleted
+        if model not in self.config.models:
+            return False
+        if result == layout.LATENTS and not self._are_current(film, model):
+            return False
+        needs_sound = result in (layout.VIDEO, layout.COMPARISON) and self.config.has_sound(film)
+        needs_frames = result != layout.VIDEO and not Path(self._frames_file(film, model)).exists()
+        return needs_sound or needs_frames
 
     def _frames_file(self, film: str, model: str) -> str:
         return layout.FRAMES.format(size=self.config.recipe(model).frame_size, film=film)
@@ -327,15 +348,6 @@ def _exists(source: str) -> bool:
     if is_images(source):
         return bool(image_files(source))
     return bool(scheme_of(source)) or source.startswith("results/") or Path(source).exists()
-
-
-def _is_there(result: str, wildcards: Wildcards) -> bool:
-    return Path(result.format(**vars(wildcards))).exists()
-
-
-def _unavailable(path: str) -> str:
-    """A path that does not exist and that no rule makes."""
-    return f"{path}.deleted"
 
 
 def _given(**values: Any) -> dict[str, Any]:
