@@ -10,8 +10,10 @@ state/
 import fcntl
 import os
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,7 +36,7 @@ class StateFolder:
         self.folder = self.root / recipe.state_key()
 
     @contextmanager
-    def locked(self):
+    def locked(self) -> Iterator[Self]:
         """Lock the folder. Raises RefilmError if another process trains in it. A process that dies releases its lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.root / "lock", "a+") as lock:
@@ -115,5 +117,5 @@ class StateFolder:
     def _checkpoints(self) -> list[tuple[int, Path]]:
         """(step, file), latest first."""
         files = self.folder.iterdir() if self.folder.is_dir() else ()
-        found = [(int(match[1]), file) for file in files if (match := _NAME.fullmatch(file.name))]
-        return sorted(found, reverse=True)
+        checkpoints = [(int(match[1]), file) for file in files if (match := _NAME.fullmatch(file.name))]
+        return sorted(checkpoints, reverse=True)

@@ -5,6 +5,7 @@ whole, through `autograd.grad`, into one graph of plain operations, and that is 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from refilm.models.base import Batch, StepResult
 
 def compile_gradients(gradients: Callable[[Batch], StepResult], example: Batch) -> Callable[[Batch], StepResult]:
     """`gradients`, compiled for batches of the shapes of `example`; where that fails, itself, and a line says why."""
-    names: dict[str, list] = {}
+    names: dict[str, list[Any]] = {}
 
     def flat(*tensors: Tensor) -> tuple[list[Tensor], Tensor, list[Tensor]]:
         step = gradients(Batch(*tensors))

@@ -109,14 +109,14 @@ def spawn_processes(count: int, device: torch.device) -> Iterator[ProcessGroup]:
         yield SINGLE_PROCESS
         return
     with ExitStack() as stack:
-        workers = []
+        workers: list[Worker] = []
         if _VARIABLE in os.environ:
             rank, parent, rendezvous = os.environ[_VARIABLE].split(":", 2)
             threading.Thread(target=_exit_with_parent, args=(int(parent),), daemon=True).start()
         else:
             rank, rendezvous = "0", str(stack.enter_context(scratch_folder()) / "rendezvous")
-            for worker in range(1, count):
-                workers.append(stack.enter_context(cleanup_on_signal(partial(_start, worker, rendezvous), kill_child)))
+            for number in range(1, count):
+                workers.append(stack.enter_context(cleanup_on_signal(partial(_start, number, rendezvous), kill_child)))
             threading.Thread(target=_watch, args=(workers,), daemon=True).start()
         if device.type == "cuda":
             torch.cuda.set_device(int(rank))
@@ -138,7 +138,7 @@ def spawn_processes(count: int, device: torch.device) -> Iterator[ProcessGroup]:
             worker.expected = True
 
 
-class Worker(subprocess.Popen):
+class Worker(subprocess.Popen[bytes]):
     """A process that the main one started. expected: whether it may end."""
 
     expected = False

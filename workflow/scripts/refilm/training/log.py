@@ -2,6 +2,7 @@
 
 import csv
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class TrainingLog:
         return row
 
     @contextmanager
-    def pause(self):
+    def pause(self) -> Iterator[None]:
         """The block does not count as training time."""
         began = time.perf_counter()
         yield
@@ -68,7 +69,7 @@ class TrainingLog:
             return 0.0
         with open(self.path, newline="") as file:
             reader = csv.DictReader(file)
-            names, rows = reader.fieldnames, [row for row in reader if int(row["step"]) <= step]
+            names, rows = reader.fieldnames or [], [row for row in reader if int(row["step"]) <= step]
         if not rows:
             self.path.unlink()
             return 0.0

@@ -1,5 +1,7 @@
 """Adam with a gate, gradient clipping, and a guard against gradients that are not finite, without a host-device sync."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ class GuardedAdam:
     fused kernel does all of it: it divides by a scale, and skips a step if a flag on the device is set.
     """
 
-    def __init__(self, parameters: list[Tensor], recipe: Recipe, heads: list[Tensor]):
+    def __init__(self, parameters: Sequence[Tensor], recipe: Recipe, heads: Sequence[Tensor]):
         self.parameters, self.grad_clip, self._head_lr_scale = parameters, recipe.grad_clip, recipe.head_lr_scale
         device = parameters[0].device
         self._rate, self._head_rate = torch.zeros(2, device=device).unbind()
@@ -50,7 +52,7 @@ class GuardedAdam:
     @torch.no_grad()
     def step(self, gradients: list[Tensor], gate: Tensor | None) -> Tensor:
         """Update the weights by gradients `in_layout`; returns their norm before clipping, a 0-dimensional tensor."""
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()
         finite = norm.isfinite()
         if self.grad_clip:
             limit = torch.where(self.norm_ema > 0, self.grad_clip * self.norm_ema, norm)
@@ -58,9 +60,10 @@ class GuardedAdam:
             first = self.norm_ema == 0
             norm_ema = torch.where(first, clipped, torch.lerp(self.norm_ema, clipped, _NORM_EMA_WEIGHT))
             self.norm_ema.copy_(torch.where(finite, norm_ema, self.norm_ema))
-            self.adam.grad_scale = torch.where(finite, norm / clipped.clamp_min(1e-30), 1.0).clamp_min(1.0)
+            scale = torch.where(finite, norm / clipped.clamp_min(1e-30), 1.0).clamp_min(1.0)
+            self.adam.grad_scale = scale  # type: ignore[attr-defined]  # read by the fused step, missing in the stubs
         applied = finite if gate is None else finite & (gate > 0)
-        self.adam.found_inf = (~applied).float()
+        self.adam.found_inf = (~applied).float()  # type: ignore[attr-defined]
         for weight, gradient in zip(self.parameters, gradients, strict=True):
             weight.grad = gradient
         self.adam.step()

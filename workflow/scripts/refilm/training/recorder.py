@@ -6,8 +6,8 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -89,26 +89,25 @@ class NullRecorder:
         """Nothing: this process ends with exit status 0, and the main one reports the interruption."""
 
 
-@dataclass
 class Recorder:
     """Holds the lock of the state folder while it is entered."""
 
-    recipe: Recipe
-    folder: Path
-    callbacks: TrainingCallbacks
-    _stack: ExitStack = field(default_factory=ExitStack)
+    def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks):
+        self.recipe, self.folder, self.callbacks = recipe, folder, callbacks
+        self.states = StateFolder(folder / layout.STATE, recipe)
 
     def __enter__(self) -> Self:
-        self.states = StateFolder(self.folder / layout.STATE, self.recipe)
-        self._stack.enter_context(self.states.locked())
-        self.callbacks.on_start()
+        with ExitStack() as stack:
+            stack.enter_context(self.states.locked())
+            self.callbacks.on_start()
+            self._lock = stack.pop_all()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
+    def __exit__(self, *_exception: object) -> None:
+        self._lock.close()
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
-        """Restore the trainer from the latest checkpoint, if there is one, and say what will be trained."""
+        """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained."""
         self.trainer, self.total, name = trainer, total, self.folder.name
         log_file = self.folder / layout.TRAINING_LOG
         checkpoint = self.states.load(total, log_file)
@@ -121,9 +120,9 @@ class Recorder:
         )
         if self.recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(sampler)}", flush=True)
-        if step := trainer.group.broadcast(checkpoint[0] if checkpoint else 0):
-            assert checkpoint is not None
-            trainer.restore(step, checkpoint[1])
+        step, tensors = checkpoint or (0, {})
+        if trainer.group.broadcast(step):
+            trainer.restore(step, tensors)
             print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
         self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
         self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
@@ -140,9 +139,10 @@ class Recorder:
             self._evaluator.evaluate(self.trainer.ema)
 
     def report(self, metrics: dict[str, float]) -> str:
-        """Write a row of training.csv; returns the text beside the progress bar. Raises RefilmError if it is not finite."""
+        """Write a row of training.csv; returns the text for the progress bar. Raises RefilmError for a metric that is not
+        finite."""
         self._check_finite(metrics)
-        row = self.log.write(self.trainer.step, metrics | self._evaluator.pop_metrics())
+        row = self.log.write(self.trainer.step, {**metrics, **self._evaluator.pop_metrics()})
         with self.log.pause():
             self.callbacks.on_row(row)
         return f" {format_progress(row)}"
@@ -180,7 +180,7 @@ class Recorder:
 
 def make_recorder(
     recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, group: ProcessGroup
-) -> Recorder | NullRecorder:
+) -> AbstractContextManager[Recorder | NullRecorder]:
     """The recorder of this process."""
     return Recorder(recipe, folder, callbacks) if group.is_main else NullRecorder(recipe, folder)
 

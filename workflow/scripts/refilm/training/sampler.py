@@ -60,6 +60,7 @@ class FrameSampler:
     ) -> np.ndarray:
         """What `function` gives for the frames of each film, uint8 (n, H, W, 3), in the order of `indices`."""
         frames = np.empty((len(indices), self.stores[0].height, self.stores[0].width, 3), np.uint8)
+        indices = np.asarray(indices)
         films = np.searchsorted(self._starts, indices, side="right") - 1
         for film in np.unique(films):
             positions = np.flatnonzero(films == film)
@@ -94,7 +95,7 @@ class FrameSampler:
 
     def _draw(self, pool: int, turn: int) -> int:
         epoch, position = divmod(turn, len(self._pools[pool]))
-        return self._pools[pool][self._order(pool, epoch)[position]]
+        return int(self._pools[pool][self._order(pool, epoch)[position]])
 
     def _epoch_order(self, pool: int, epoch: int) -> np.ndarray:
         purpose = f"order of {pool}" if pool else "order"
@@ -105,7 +106,8 @@ class FrameSampler:
         if not self.recipe.holdout_fraction:
             return np.empty(0, int)
         shots = find_shots(self.stores[film])
-        return hold_out_shots(shots, self.recipe.holdout_fraction, self.recipe.seed) + self._starts[film]
+        held_out: np.ndarray = hold_out_shots(shots, self.recipe.holdout_fraction, self.recipe.seed) + self._starts[film]
+        return held_out
 
     def _training_frames(self, film: int) -> np.ndarray:
         return np.setdiff1d(np.arange(self._starts[film], self._starts[film + 1], dtype=np.int32), self.held_out)
@@ -115,7 +117,8 @@ def hold_out_shots(shots: list[range], fraction: float, seed: int) -> np.ndarray
     """Frame indices of whole shots drawn at random, sorted: as near to `fraction` of all frames as taking one shot after
     another comes, and never all of them. Empty where every shot is too long."""
     missing = fraction * sum(map(len, shots))
-    taken, left = [], []
+    taken: list[range] = []
+    left: list[range] = []
     for shot in (shots[number] for number in np.random.default_rng(seed).permutation(len(shots))):
         fits = len(shot) <= missing
         (taken if fits else left).append(shot)

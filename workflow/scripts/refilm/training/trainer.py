@@ -132,7 +132,7 @@ class Trainer:
 
     @torch.no_grad()
     def _update_ema(self) -> None:
-        averages, weights = list(self.ema.parameters()), list(self.model.parameters())
+        averages, weights = tuple(self.ema.parameters()), tuple(self.model.parameters())
         if self.device.type == "cpu":
             torch._foreach_lerp_(averages, weights, self._ema_weight.item())
             return
