@@ -12,6 +12,7 @@ put where.
 @untracked          on those whose value must not make work again when it changes.
 """
 
+import inspect
 import json
 import re
 import sys
@@ -48,9 +49,7 @@ def exit_on_error(function: F) -> F:
             print(f"refilm: {explain(error)}", file=sys.stderr)
             sys.exit(1)
 
-    # Not functools.wraps: Snakemake inspects each function for each job, and would follow __wrapped__ each time.
-    checked.__name__, checked.__doc__ = function.__name__, function.__doc__
-    return cast(F, checked)
+    return cast(F, _with_signature(checked, function, inspect.signature(function)))
 
 
 def untracked(method: Callable[[Any, Wildcards], T]) -> Callable[[Any, Wildcards, object], T]:
@@ -63,8 +62,15 @@ def untracked(method: Callable[[Any, Wildcards], T]) -> Callable[[Any, Wildcards
     def derived(self: Any, wildcards: Wildcards, output: object = None) -> T:
         return method(self, wildcards)
 
-    derived.__name__, derived.__doc__ = method.__name__, method.__doc__
-    return derived
+    made: Callable[[Any, Wildcards, object], T] = _with_signature(derived, method, inspect.signature(derived))
+    return made
+
+
+def _with_signature(wrapper: Callable[..., Any], function: Callable[..., Any], signature: inspect.Signature) -> Any:
+    """The wrapper under the name of the function. Snakemake asks for its signature several times per job."""
+    wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    return wrapper
 
 
 class Planner:
