@@ -1,12 +1,16 @@
-"""Shared by the benchmarks: a recipe, a batch and a clock."""
+"""Shared by the benchmarks: a recipe, a batch, a film and a clock."""
 
 import time
 from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from refilm.config.recipe import Recipe
+from refilm.frames.metadata import FrameMetadata
+from refilm.frames.store import write_frames_from
 from refilm.models.base import Batch
 
 
@@ -15,7 +19,18 @@ def default_recipe(**values) -> Recipe:
     return Recipe.from_settings(values, {"film": {"crop": "auto", "fit": "crop"}})
 
 
-def made_batch(recipe: Recipe) -> Batch:
+_BATCH = 32  # frames written at once
+
+
+def random_film(path: Path, count: int, size: tuple[int, int] = (256, 144)) -> Path:
+    """Write a frames file of `count` random frames, a multiple of 32, of `size` (width, height); always the same ones."""
+    random, (width, height) = np.random.default_rng(0), size
+    batches = (random.integers(0, 256, (_BATCH, height, width, 3), dtype=np.uint8) for _ in range(count // _BATCH))
+    write_frames_from(path, width, height, FrameMetadata(Fraction(24)), batches)
+    return path
+
+
+def random_batch(recipe: Recipe) -> Batch:
     """A batch of random frames, always the same one."""
     width, height = recipe.size
     frames = np.random.default_rng(0).integers(0, 256, (recipe.batch_size, height, width, 3), dtype=np.uint8)

@@ -6,9 +6,9 @@
 Where refilm is not installed: PYTHONPATH=workflow/scripts before it.
 
 Claims: six epochs of a feature film, 168,480 frames of 256x144, batch 12, larsen2015, in 10 minutes on an H100; at the
-batch that is fastest, 30 % of the bf16 matrix rate measured in the same run; frames from the disk at 97 % of the rate of
-frames in memory. Steps are Trainer.train_step whole, with reading, copying, optimiser, average and measures as in training.
-The arithmetic counted is that of the plain layers, two operations a multiplication and addition, forwards and backwards.
+fastest batch size 30 % of the bf16 matrix rate measured in the same run; frames from the disk at 97 % of the rate of frames
+in memory. A step is all of Trainer.train_step, with reading, copying, optimiser, moving average and metrics as in training.
+Operations are counted on the plain layers, two for a multiplication and addition, forwards and backwards.
 """
 
 import argparse
@@ -16,28 +16,25 @@ import json
 import statistics
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn.utils.parametrize import cached
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import default_recipe
+from benchmarks.common import default_recipe, random_film
 from refilm.config.recipe import Recipe
-from refilm.frames.metadata import FrameMetadata
-from refilm.frames.store import FrameStore, write_frames_from
+from refilm.frames.store import FrameStore
 from refilm.models.base import Batch, StepContext, to_network
 from refilm.models.device import capture_stream, choose_device, device_name
 from refilm.models.registry import build_model
 from refilm.training.loop import load_resident_frames
+from refilm.training.recorder import REPORT_STEPS
 from refilm.training.sampler import FrameSampler
 from refilm.training.trainer import Trainer
 
 FEATURE_FILM = 168_480  # frames of 117 minutes
 EPOCHS = 6
-_REPORT_STEPS = 20  # measures are fetched as often as in training
 
 
 def main(args) -> dict:
@@ -48,18 +45,18 @@ def main(args) -> dict:
     rate = figures["matrix_tflops"] = matrix_rate(device, 512 if args.dry else 8192)
     operations = operations_per_frame(default_recipe(**small, steps=1))
     figures["gflop_per_frame"] = operations / 1e9
-    _say("bf16 matrix product", f"{rate:.0f} TFLOP/s")
+    _print_figure("bf16 matrix product", f"{rate:.0f} TFLOP/s")
     figures["gradient_error"] = gradient_error(device, compiled=not args.dry)
-    _say("gradients in float32, against the plain step on the CPU", f"{figures['gradient_error']:.1e}", "1e-04")
+    _print_figure("gradients in float32, against the plain step on the CPU", f"{figures['gradient_error']:.1e}", "1e-04")
 
     with tempfile.TemporaryDirectory() as scratch:
-        film = _made_film(Path(scratch, "film.h5"), frames, default_recipe(**small, steps=1))
         recipe = default_recipe(**small, steps=10**6)
+        film = random_film(Path(scratch, "film.h5"), frames, recipe.size)
         resident = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, on_device=True)
         total = EPOCHS * FEATURE_FILM / recipe.batch_size * resident
         figures |= {"step_s": resident, "film_min": total / 60, "frames_per_s": recipe.batch_size / resident}
-        _say(f"step, batch {recipe.batch_size}", f"{resident * 1e3:.2f} ms")
-        _say("six epochs of 168,480 frames", f"{total / 60:.1f} min", "10 min on an H100")
+        _print_figure(f"step, batch {recipe.batch_size}", f"{resident * 1e3:.2f} ms")
+        _print_figure("six epochs of 168,480 frames", f"{total / 60:.1f} min", "10 min on an H100")
 
         figures["batches"] = {}
         for batch in [4] if args.dry else [int(word) for word in args.batches.split(",")]:
@@ -67,22 +64,22 @@ def main(args) -> dict:
             each = seconds_per_step(larger, film, device, max(10, steps // 20), compiled=not args.dry, on_device=True)
             share = operations * batch / each / (rate * 1e12)
             figures["batches"][batch] = {"step_s": each, "frames_per_s": batch / each, "share_of_matrix_rate": share}
-            _say(f"batch {batch}: {batch / each:.0f} frames/s, share of the matrix rate", f"{share:.1%}", "30 %")
+            _print_figure(f"batch {batch}: {batch / each:.0f} frames/s, share of the matrix rate", f"{share:.1%}", "30 %")
 
         streamed = seconds_per_step(recipe, film, device, steps, compiled=not args.dry, on_device=False)
         figures["from_disk"] = resident / streamed
-        _say("rate with frames from disk, of that with frames on the GPU", f"{resident / streamed:.1%}", "97 %")
+        _print_figure("rate with frames from disk, of that with frames on the GPU", f"{resident / streamed:.1%}", "97 %")
 
         plain = seconds_per_step(recipe, film, device, max(5, steps // 20), compiled=False, on_device=True)
         figures["step_not_compiled_s"] = plain
-        _say("step, not compiled", f"{plain * 1e3:.2f} ms")
+        _print_figure("step, not compiled", f"{plain * 1e3:.2f} ms")
     print(json.dumps(figures))
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
 
 
-def _say(what: str, figure: str, goal: str = "") -> None:
+def _print_figure(what: str, figure: str, goal: str = "") -> None:
     print(f"{what:<62} {figure:>14}   {goal}", flush=True)
 
 
@@ -127,9 +124,9 @@ def gradient_error(device: torch.device, compiled: bool) -> float:
     ours = trainer.gradients(batch.map(lambda tensor: tensor.to(device))).gradients
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
     plain = reference.gradients(Batch(to_network(frames), batch.noise, batch.prior), StepContext()).gradients
-    flat = {name: torch.cat([tensor.cpu().flatten() for tensor in found]) for name, found in ours.items()}
-    right = {name: torch.cat([tensor.flatten() for tensor in found]) for name, found in plain.items()}
-    return max(((flat[name] - right[name]).norm() / right[name].norm()).item() for name in right)
+    flat = {name: torch.cat([tensor.cpu().flatten() for tensor in tensors]) for name, tensors in ours.items()}
+    expected = {name: torch.cat([tensor.flatten() for tensor in tensors]) for name, tensors in plain.items()}
+    return max(((flat[name] - expected[name]).norm() / expected[name].norm()).item() for name in expected)
 
 
 def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: int, compiled: bool, on_device: bool) -> float:
@@ -144,23 +141,14 @@ def seconds_per_step(recipe: Recipe, film: Path, device: torch.device, steps: in
                 trainer.pop_metrics()
                 began = time.perf_counter()
             trainer.train_step(batch, recipe.steps)
-            if step % _REPORT_STEPS == 0:
+            if step % REPORT_STEPS == 0:
                 trainer.pop_metrics()
         _wait(device)
-        lasted = time.perf_counter() - began
+        elapsed = time.perf_counter() - began
     del trainer, resident
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    return lasted / steps
-
-
-def _made_film(path: Path, count: int, recipe: Recipe) -> Path:
-    width, height = recipe.size
-    random = np.random.default_rng(0)
-    metadata = FrameMetadata(Fraction(24))
-    frames = (random.integers(0, 256, (64, height, width, 3), dtype=np.uint8) for _ in range(count // 64))
-    write_frames_from(path, width, height, metadata, frames)
-    return path
+    return elapsed / steps
 
 
 def _wait(device: torch.device) -> None:

@@ -2,15 +2,15 @@
 
     python -m benchmarks.peers [--width 80] [--batch 12] [--rounds 5] [--steps 1]
 
-The same networks, frames and machine, whole steps all of them. Each side is a process of its own, as its users have it, and
-they take turns. pythae (PyPI, 0.1.2) is the only library with a VAE/GAN: its own trainer loads the batch, calls its model
-and steps its three optimisers; only the networks are ours, in the wrappers that it asks for. Its equilibrium is opened so
-wide that no network ever sits out, since a step of which a part is left out is no comparison. The naive step is
+Whole steps of the same networks on the same frames and machine. Each side is a process of its own, and they are measured in
+turn. pythae (PyPI, 0.1.2) is the only library with a VAE/GAN: its own trainer loads the batch, calls its model
+and steps its three optimisers; only the networks are ours, in the wrappers that it requires. The margin of its equilibrium
+is so wide that every step trains all networks: a step that leaves one out cannot be compared. The naive step is
 benchmarks/naive_step.py: three losses with a forward and a backward pass each, and no optimiser. Both compute in float32,
-as they do for their users; so does ours with --precision float32.
+as they do by default; so does ours with --precision float32.
 
-What pythae computes is not what it means to: of its three backward passes each leaves its gradients in all networks, and
-the decoder is trained to help the discriminator. This is about its speed alone.
+pythae's gradients are wrong: each of its three backward passes leaves its gradients in all networks, and the decoder is
+trained to help the discriminator. This benchmark is about its speed only.
 """
 
 import logging
@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 import torch
 from torch.nn import functional
 
-from benchmarks.common import default_recipe, made_batch, seconds
+from benchmarks.common import default_recipe, random_batch, seconds
 from benchmarks.naive_step import naive_gradients
 from refilm.config.recipe import Recipe
 from refilm.core.command_line import command_parser, run_command
@@ -67,7 +67,7 @@ def main(
 
 
 class _Side:
-    """One side in a process of its own, which computes when it is asked to and sleeps while the others do."""
+    """One side in a process of its own, which computes on request and is idle while the others compute."""
 
     def __init__(self, name: str, settings: Recipe, device: torch.device, steps: int):
         self._name, context = name, multiprocessing.get_context("spawn")
@@ -86,26 +86,26 @@ class _Side:
     def seconds_a_step(self) -> float:
         try:
             self._here.send(None)
-            found = self._here.recv()
+            answer = self._here.recv()
         except (EOFError, OSError) as error:
-            raise RefilmError(f"peers: {self._name}: the process ended before its time") from error
-        if isinstance(found, str):
-            raise RefilmError(f"peers: {self._name}: {found}")
-        return found
+            raise RefilmError(f"peers: {self._name}: the process ended early") from error
+        if isinstance(answer, str):
+            raise RefilmError(f"peers: {self._name}: {answer}")
+        return answer
 
 
-def _serve(asked: Connection, name: str, settings: Recipe, device: torch.device, steps: int) -> None:
-    """Answer each word with the seconds of a step, or with what went wrong, until nobody asks any more."""
+def _serve(requests: Connection, name: str, settings: Recipe, device: torch.device, steps: int) -> None:
+    """Answer each request with the seconds of a step, or with an error message, until the connection is closed."""
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            work = _SIDES[name](settings, device, made_batch(settings), steps, scratch)
+            work = _SIDES[name](settings, device, random_batch(settings), steps, scratch)
             while True:
-                asked.recv()
-                asked.send(seconds(work) / steps)
+                requests.recv()
+                requests.send(seconds(work) / steps)
     except EOFError:
         return
     except RefilmError as error:
-        asked.send(str(error))
+        requests.send(str(error))
 
 
 def _report(name: str, goal: float, ratios: list[float]) -> float:
@@ -150,7 +150,7 @@ def pythae_steps(ours: Model, device: torch.device, batch: Batch, steps: int, sc
         from pythae.trainers import CoupledOptimizerAdversarialTrainer, CoupledOptimizerAdversarialTrainerConfig
     except ImportError as error:
         raise RefilmError(f"{error}: pip install pythae==0.1.2") from error
-    logging.disable(logging.INFO)  # it logs at length what it is about to do
+    logging.disable(logging.INFO)  # it logs its whole configuration
     settings, ours = ours.recipe, ours.to(memory_format=torch.contiguous_format)
     width, height = settings.size
     config = VAEGANConfig(
@@ -203,11 +203,11 @@ def _wrapped(model: Model) -> tuple:
         def forward(self, x, output_layer_levels=None):
             if output_layer_levels is None:
                 return ModelOutput(embedding=self.network(x)[0].sigmoid())
-            found = {}
+            features = {}
             for n, layer in enumerate(self.network.layers[: max(output_layer_levels)], start=1):
-                found[f"embedding_layer_{n}"] = layer(x)  # no further than is asked for, as its own networks do
-                x = functional.leaky_relu(found[f"embedding_layer_{n}"], 0.2)
-            return ModelOutput(**found)
+                features[f"embedding_layer_{n}"] = layer(x)  # only up to the layer that is requested, as its own networks do
+                x = functional.leaky_relu(features[f"embedding_layer_{n}"], 0.2)
+            return ModelOutput(**features)
 
     return Encoder(), Decoder(), Discriminator()
 

@@ -9,14 +9,12 @@ alone, on one batch in memory, as often.
 import statistics
 import sys
 import tempfile
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.common import default_recipe, seconds
-from refilm.frames.metadata import FrameMetadata
+from benchmarks.common import default_recipe, random_film, seconds
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.base import to_network
 from refilm.models.device import autocast, choose_device, compute_type
@@ -28,27 +26,21 @@ def main(width: int = 80, count: int = 512, rounds: int = 5) -> float:
     settings = default_recipe(base_channels=width)
     device = choose_device("cpu")
     model = build_model(settings).to(device).eval().requires_grad_(False)
-    with tempfile.TemporaryDirectory() as scratch:
-        film_file = Path(scratch, "film.h5")
-        random = np.random.default_rng(0)
-        metadata = FrameMetadata(Fraction(24))
-        batches = (random.integers(0, 256, (BATCH, 144, 256, 3), dtype=np.uint8) for _ in range(count // BATCH))
-        write_frames_from(film_file, 256, 144, metadata, batches)
-        with FrameStore(film_file) as film:
+    with tempfile.TemporaryDirectory() as scratch, FrameStore(random_film(Path(scratch, "film.h5"), count)) as film:
 
-            def whole():
-                latents = np.concatenate(list(encode_film(model, film)))
-                write_frames_from(Path(scratch, "out.h5"), 256, 144, metadata, decode_latents(model, latents))
+        def whole():
+            latents = np.concatenate(list(encode_film(model, film)))
+            write_frames_from(Path(scratch, "out.h5"), 256, 144, film.metadata, decode_latents(model, latents))
 
-            batch = to_network(torch.from_numpy(film[:BATCH]))
+        batch = to_network(torch.from_numpy(film[:BATCH]))
 
-            @torch.no_grad()
-            def bare():
-                for _ in range(count // BATCH):
-                    with autocast(device, compute_type(device, "auto")):
-                        model.decode(model.encode(batch)[0])
+        @torch.no_grad()
+        def bare():
+            for _ in range(count // BATCH):
+                with autocast(device, compute_type(device, "auto")):
+                    model.decode(model.encode(batch)[0])
 
-            pairs = [(seconds(whole), seconds(bare)) for _ in range(rounds + 1)][1:]
+        pairs = [(seconds(whole), seconds(bare)) for _ in range(rounds + 1)][1:]
     share = statistics.median(b / a for a, b in pairs)
     print(f"reconstruction: {count / min(a for a, _ in pairs):.0f} frames/s, bare {count / min(b for _, b in pairs):.0f}")
     print(

@@ -1,4 +1,4 @@
-"""Claims about a training as a whole, on the CPU or the GPU that is there:
+"""Claims about a training as a whole, on the CPU, or on the GPU if there is one:
 
 - frames from the disk are trained on at 97 % of the rate of one batch held in memory;
 - 400 steps with 24 base channels, the training of `make demo`, take 4 minutes on two cores with AMX bf16;
@@ -19,18 +19,16 @@ an index of 17,280,000 frames, whose reads are real reads of that film.
 import statistics
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.common import default_recipe, made_batch, seconds
+from benchmarks.common import default_recipe, random_batch, random_film, seconds
 from benchmarks.gpu import operations_per_frame
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import scratch_folder
-from refilm.frames.metadata import FrameMetadata
-from refilm.frames.store import FrameStore, write_frames_from
+from refilm.frames.store import FrameStore
 from refilm.models.device import capture_stream, choose_device, compute_type, device_name
 from refilm.training.checkpoint import StateFolder
 from refilm.training.recorder import checkpoint_interval
@@ -62,28 +60,30 @@ def main(width: int, rounds: int) -> dict[str, float]:
     device = choose_device("auto")
     print(f"training: {device_name(device)}, torch {torch.__version__}")
     with scratch_folder() as scratch:
-        film = _made_film(scratch / "film.h5")
+        film = random_film(scratch / "film.h5", _FRAMES)
         from_disk, per_step = _from_disk(film, width, rounds, device)
-        found = {
+        figures = {
             "from_disk": from_disk,
             "demo_min": _DEMO_STEPS * per_step / 60,
             "checkpoint": _checkpoint(scratch, rounds, device),
-            "convolution": _share_of_convolution(rounds, device),
+            "convolution": _fraction_of_convolution(rounds, device),
             "memory_gib": _more_memory(film),
         }
     print(
-        f"training: rate from disk {found['from_disk']:.1%} of that from memory "
+        f"training: rate from disk {figures['from_disk']:.1%} of that from memory "
         f"({_RATE_PAIRS * rounds} pairs), goal 97 %; width {width}"
     )
     print(
-        f"training: {_DEMO_STEPS} steps of width {width} take {found['demo_min']:.1f} min, goal 4 for 24 on 2 cores with AMX"
+        f"training: {_DEMO_STEPS} steps of width {width}: {figures['demo_min']:.1f} min, goal 4 for 24 on 2 cores with AMX"
     )
-    print(f"training: checkpoints take {found['checkpoint']:.2%} of the time ({rounds} of them, width 80), goal at most 2 %")
     print(
-        f"training: a step reaches {found['convolution']:.1%} of the convolution's rate ({rounds} pairs), goal 35 % on AMX"
+        f"training: checkpoints take {figures['checkpoint']:.2%} of the time ({rounds} of them, width 80), goal at most 2 %"
     )
-    print(f"training: 200 hours take {found['memory_gib']:.2f} GiB more than one film, goal less than 1")
-    return found
+    print(
+        f"training: a step reaches {figures['convolution']:.1%} of the convolution's rate ({rounds} pairs), goal 35 % on AMX"
+    )
+    print(f"training: 200 hours take {figures['memory_gib']:.2f} GiB more than one film, goal less than 1")
+    return figures
 
 
 def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tuple[float, float]:
@@ -91,7 +91,7 @@ def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tup
     recipe = default_recipe(base_channels=width, steps=10**6)
     with capture_stream(device), FrameStore(film) as store:
         sampler = FrameSampler([store], recipe, pinned=device.type == "cuda")
-        trainer, held = Trainer(recipe, device), sampler.load(0)
+        trainer, in_memory = Trainer(recipe, device), sampler.load(0)
 
         def from_disk() -> None:
             for batch in sampler.batches(trainer.step, trainer.step + _STEPS):
@@ -100,7 +100,7 @@ def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tup
 
         def from_memory() -> None:
             for _ in range(_STEPS):
-                trainer.train_step(held, recipe.steps)
+                trainer.train_step(in_memory, recipe.steps)
             trainer.pop_metrics()
 
         seconds(from_memory)
@@ -130,15 +130,15 @@ def _checkpoint(folder: Path, rounds: int, device: torch.device) -> float:
     return cost / checkpoint_interval(cost)
 
 
-def _share_of_convolution(rounds: int, device: torch.device) -> float:
+def _fraction_of_convolution(rounds: int, device: torch.device) -> float:
     recipe = default_recipe(steps=10**6)
-    trainer, batch, dtype = Trainer(recipe, device), made_batch(recipe), compute_type(device, "auto")
+    trainer, batch, dtype = Trainer(recipe, device), random_batch(recipe), compute_type(device, "auto")
     layer = torch.nn.Conv2d(160, 320, 4, stride=2, padding=1, bias=False).to(
         device, dtype, memory_format=torch.channels_last
     )
     pictures = torch.randn(recipe.batch_size, 160, 36, 64, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-    of_layer = 2 * recipe.batch_size * 18 * 32 * 320 * 160 * 16 * _STEPS
-    of_step = operations_per_frame(recipe) * recipe.batch_size
+    layer_operations = 2 * recipe.batch_size * 18 * 32 * 320 * 160 * 16 * _STEPS
+    step_operations = operations_per_frame(recipe) * recipe.batch_size
 
     @torch.no_grad()
     def convolve() -> None:
@@ -151,8 +151,8 @@ def _share_of_convolution(rounds: int, device: torch.device) -> float:
         trainer.pop_metrics()
 
     pairs = [(seconds(convolve), seconds(step)) for _ in range(rounds + 1)][1:]
-    print(f"training: a convolution reaches {of_layer / min(a for a, _ in pairs) / 1e12:.2f} TFLOP/s in {dtype}")
-    return statistics.median((of_step / b) / (of_layer / a) for a, b in pairs)
+    print(f"training: a convolution reaches {layer_operations / min(a for a, _ in pairs) / 1e12:.2f} TFLOP/s in {dtype}")
+    return statistics.median((step_operations / b) / (layer_operations / a) for a, b in pairs)
 
 
 def _more_memory(film: Path) -> float:
@@ -170,8 +170,8 @@ def _train(film: Path, count: int) -> None:
     with capture_stream(device), FrameStore(film) as store:
         sampler = FrameSampler([LongFilm(store, count)], recipe, pinned=device.type == "cuda")
         trainer = Trainer(recipe, device)
-        border = len(sampler) // recipe.batch_size  # where the order of the next epoch is drawn beside this one's
-        for batch in sampler.batches(border - 100, border + 100):
+        boundary = len(sampler) // recipe.batch_size  # where the orders of two epochs are in memory
+        for batch in sampler.batches(boundary - 100, boundary + 100):
             trainer.train_step(batch, recipe.steps)
         trainer.pop_metrics()
     print(_peak_memory())
@@ -181,13 +181,6 @@ def _peak_memory() -> int:
     """Peak resident size of this process in KiB; not getrusage's, which begins with that of the process before exec."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
-
-
-def _made_film(path: Path) -> Path:
-    random = np.random.default_rng(0)
-    frames = (random.integers(0, 256, (64, 144, 256, 3), dtype=np.uint8) for _ in range(_FRAMES // 64))
-    write_frames_from(path, 256, 144, FrameMetadata(Fraction(24)), frames)
-    return path
 
 
 if __name__ == "__main__":

@@ -47,9 +47,9 @@ from refilm.training.sampler import hold_out_shots
 from refilm.training.trainer import Trainer
 
 _RECIPES = [name for name, spec in RECIPES.items() if spec.reconstructs]
-_PROBE = 100  # steps by which a recipe's speed is found
-_SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; of each other film one
-_LOOKED_AT = 9  # frames of which the one with most contrast is shown
+_PROBE_STEPS = 100  # by which the speed of a recipe is measured
+_SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; each other film has one
+_CANDIDATES = 9  # frames of which the one with the highest contrast is shown
 _NUMBER_BITS = 32  # as model.safetensors and latents files keep them
 _DRY = {"base_channels": 8, "latent_dim": 16, "batch_size": 8, "precision": "float32"}
 
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
         raise RefilmError("--film is missing: give a frames file, or --dry for a generated film")
     with scratch_folder() as scratch:
         if args.dry:
-            args.film, args.others = str(_made_film(scratch / "made.h5", 0)), [_made_film(scratch / "other.h5", 1)]
+            args.film, args.others = str(_generated_film(scratch / "made.h5", 0)), [_generated_film(scratch / "other.h5", 1)]
             args.steps, args.holdout = args.steps or 4, 0.25
         run(args, Path(args.work or scratch))
     return _show(args.out)
@@ -122,7 +122,7 @@ def _parts(args, film: FrameStore, work: Path) -> tuple[Part, dict[str, Part]]:
 
 
 def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device, args) -> tuple[dict, Callable]:
-    """(what it cost, a function that reconstructs a part) of one recipe, or of `pca`."""
+    """(cost of the training, a function that reconstructs a part) of one recipe, or of `pca`."""
     if spec == "pca":
         with FrameStore(seen.path) as film:
             began = time.perf_counter()
@@ -152,7 +152,7 @@ def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device
 
 def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device: torch.device) -> int:
     """Number of steps that a recipe makes in that time, by the last rows of a short training (the first ones warm up)."""
-    recipe = default_recipe(**settings, steps=_PROBE)
+    recipe = default_recipe(**settings, steps=_PROBE_STEPS)
     _, last = _train(recipe, seen, folder, device)
     return max(1, round(seconds * float(last["frames_per_s"]) / recipe.batch_size))
 
@@ -188,34 +188,34 @@ def _originals(parts: dict[str, Part]) -> tuple[dict[str, np.ndarray], list[str]
 
 
 def _places(name: str, part: Part) -> list[int]:
-    """Of each stretch of a part the frame of most contrast among some: a picture of darkness shows nothing."""
+    """Of each stretch of a part the frame with the highest contrast among some: dark frames show little."""
     wanted = min(_SHOWN.get(name, 1), len(part.numbers))
     with FrameStore(part.path) as film:
         stretches = np.array_split(np.arange(len(film)), wanted)
-        some = [stretch[:: max(1, len(stretch) // _LOOKED_AT)].tolist() for stretch in stretches]
+        some = [stretch[:: max(1, len(stretch) // _CANDIDATES)].tolist() for stretch in stretches]
         return [max(places, key=lambda place: film[place].std()) for places in some]
 
 
 def _at(batches: Iterator[np.ndarray], places: list[int]) -> np.ndarray:
-    found, start = [], 0
+    frames, start = [], 0
     for batch in batches:
-        found += [batch[place - start] for place in places if start <= place < start + len(batch)]
+        frames += [batch[place - start] for place in places if start <= place < start + len(batch)]
         start += len(batch)
-    return np.stack(found)
+    return np.stack(frames)
 
 
 def _settings(words: list[str]) -> dict:
     """key=value as JSON reads the value, or else as text."""
-    found = {}
+    settings = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise RefilmError(f"{word}: write key=value")
         try:
-            found[key] = json.loads(value)
+            settings[key] = json.loads(value)
         except ValueError:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings
 
 
 def _measuring(device: torch.device) -> torch.device:
@@ -226,8 +226,8 @@ def _st_lpips(args, device: torch.device) -> StLpips | None:
     return None if args.st_lpips == "none" else StLpips(device, args.st_lpips)
 
 
-def _made_film(path: Path, seed: int) -> Path:
-    """Four shots of a square that moves over a wall."""
+def _generated_film(path: Path, seed: int) -> Path:
+    """A film of four shots, each of a square that moves over coloured tiles."""
     random = np.random.default_rng(seed)
     frames = []
     for _ in range(4):
@@ -265,9 +265,11 @@ if __name__ == "__main__":
     shots = parser.add_mutually_exclusive_group()
     shots.add_argument("--holdout", type=float, default=0.1, help="fraction of the frames held out, in whole shots (0.1)")
     shots.add_argument("--held-out", help="a text file of the numbers of the frames to hold out, from 0")
-    parser.add_argument("--frames", type=int, default=2048, help="most frames of each part that are measured (2048)")
+    parser.add_argument(
+        "--frames", type=int, default=2048, help="maximum number of frames of each part that are measured (2048)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--st-lpips", help="the weights of ST-LPIPS where the wheel is not installed; none leaves it out")
+    parser.add_argument("--st-lpips", help="the weights of ST-LPIPS if the wheel is not installed; none to leave it out")
     parser.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
     parser.add_argument("--out", default="results/quality", help="folder of the results")
     parser.add_argument("--work", help="folder of the trainings; stopped ones continue from it (default: temporary)")

@@ -12,7 +12,7 @@ from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.inference import BATCH
 
 _CHUNK = 256
-_STRETCH = 2 * BATCH  # consecutive frames that are measured together: a border of batches lies inside
+_STRETCH = 2 * BATCH  # consecutive frames that are measured together: a boundary of batches is inside
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The best linear code of a given size: principal components of all frames, from a stream of them.
 
 Randomised subspace iteration (Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithm 4.4): a random subspace a
-little larger than wanted is multiplied by the frames' covariance again and again, which turns it into that of the largest
-components, and within it they are then found exactly. Memory: a few subspaces and one batch of frames.
+little larger than wanted is multiplied by the frames' covariance several times, which turns it towards that of the largest
+components; these are then computed exactly within it. Memory: a few subspaces and one batch of frames.
 """
 
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from torch import Tensor
 from refilm.frames.store import FrameStore
 
 _BATCH = 128
-_SPARE = 56  # dimensions more than wanted while the subspace turns
-_TURNS = 4
+_OVERSAMPLING = 56  # dimensions more than wanted during the iterations
+_ITERATIONS = 4
 
 
 class LinearCode:
     """mean: (D,); components: (D, count), orthonormal; D = height * width * 3."""
 
-    def __init__(self, film: FrameStore, count: int, device: torch.device, turns: int = _TURNS):
-        """Fit to all frames of `film`; `count` is cut to what a film so short can hold."""
+    def __init__(self, film: FrameStore, count: int, device: torch.device, iterations: int = _ITERATIONS):
+        """Fit to all frames of `film`; `count` is reduced to what a short film can have."""
         values = film.height * film.width * 3
         self.device, self.mean = device, torch.zeros(values, device=device)
         count = min(count, len(film) - 1, values)
@@ -31,8 +31,8 @@ class LinearCode:
             for frames in _streamed(film, device):
                 self.mean += frames.sum(0) / len(film)
             generator = torch.Generator(device).manual_seed(0)
-            basis = torch.randn(values, min(count + _SPARE, values), generator=generator, device=device)
-            for _ in range(turns):
+            basis = torch.randn(values, min(count + _OVERSAMPLING, values), generator=generator, device=device)
+            for _ in range(iterations):
                 basis = torch.linalg.qr(self._times_covariance(film, basis))[0]
             inner = sum(coordinates.T @ coordinates for _, coordinates in self._coordinates(film, basis))
             self.components = basis @ torch.linalg.eigh(inner.double())[1].flip(1)[:, :count].float()
@@ -41,14 +41,14 @@ class LinearCode:
         """Consecutive batches of reconstructed frames, uint8 (n, H, W, 3)."""
         with _full_float32():
             for frames in _streamed(film, self.device, batch):
-                found = (frames - self.mean) @ self.components @ self.components.T + self.mean
-                yield found.round_().clamp_(0, 255).byte().unflatten(1, (film.height, film.width, 3)).cpu().numpy()
+                recon = (frames - self.mean) @ self.components @ self.components.T + self.mean
+                yield recon.round_().clamp_(0, 255).byte().unflatten(1, (film.height, film.width, 3)).cpu().numpy()
 
     def _times_covariance(self, film: FrameStore, basis: Tensor) -> Tensor:
-        found = torch.zeros_like(basis)
+        product = torch.zeros_like(basis)
         for frames, coordinates in self._coordinates(film, basis):
-            found.addmm_(frames.T, coordinates)
-        return found
+            product.addmm_(frames.T, coordinates)
+        return product
 
     def _coordinates(self, film: FrameStore, basis: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for frames in _streamed(film, self.device):
@@ -64,7 +64,7 @@ def _streamed(film: FrameStore, device: torch.device, batch: int = _BATCH) -> It
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """Within the block a GPU multiplies float32 as float32, not as TF32 with its ten bits."""
+    """Within the block a GPU multiplies float32 with all its bits, not as TF32."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:

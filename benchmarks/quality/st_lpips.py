@@ -1,4 +1,4 @@
-"""ST-LPIPS: how unlike two pictures look, as a network that was trained on people's judgements says.
+"""ST-LPIPS: the perceptual difference of two pictures, by a network that was trained on human judgements.
 
 Ghildyal and Liu 2022, Shift-tolerant Perceptual Similarity Metric (arXiv:2207.13686), the variant on AlexNet. It is not
 LPIPS and its values are not LPIPS's. The weights are the authors', BSD 2-Clause, out of the wheel `stlpips-pytorch`, of
@@ -23,7 +23,7 @@ class StLpips:
     on frames of an animation some 0.1 for one blurred to half its resolution and 0.4 for one to an eighth."""
 
     def __init__(self, device: torch.device, weights: Path | str | None = None):
-        """weights: the file, where the wheel is not installed. Raises RefilmError where there is none."""
+        """weights: the file, where the wheel is not installed. Raises RefilmError if there is none."""
         loaded = torch.load(weights or _installed(), map_location=device, weights_only=True)
         self.shift, self.scale = loaded["scaling_layer.shift"], loaded["scaling_layer.scale"]
         self.layers = [
@@ -64,8 +64,8 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _installed() -> Path:
-    found = importlib.util.find_spec(_WHEEL)
-    for folder in (found.submodule_search_locations or []) if found else []:
+    spec = importlib.util.find_spec(_WHEEL)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
         if (file := Path(folder, _WEIGHTS)).exists():
             return file
-    raise RefilmError("ST-LPIPS: its weights are not here: pip install stlpips-pytorch==0.0.2, or name the file")
+    raise RefilmError("ST-LPIPS: its weights are not installed: pip install stlpips-pytorch==0.0.2, or name the file")

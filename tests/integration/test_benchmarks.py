@@ -184,7 +184,7 @@ def test_pythaes_own_step_trains_all_three_networks(tmp_path):
     """Its equilibrium leaves none of them out, or the comparison would be with half a step."""
     recipe = default_recipe(base_channels=8, batch_size=2, frame_size="64x48", precision="float32", gamma=500.0)
     model = build_model(recipe)
-    step = peers.pythae_steps(model, CPU, common.made_batch(recipe), 2, str(tmp_path))
+    step = peers.pythae_steps(model, CPU, common.random_batch(recipe), 2, str(tmp_path))
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     step()
     assert all(not torch.equal(weight, before[name]) for name, weight in model.named_parameters())
