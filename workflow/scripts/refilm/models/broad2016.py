@@ -126,8 +126,7 @@ class Broad2016(Model):
         return frames
 
     def prior_latents(self, normal: Tensor) -> Tensor:
-        """Of U(-1, 1), by the distribution function of the normal numbers."""
-        return torch.erf(normal / math.sqrt(2.0))
+        return uniform(normal)
 
     def gradients(self, batch: Batch, context: StepContext) -> StepResult:
         recipe, frames, parameters = self.recipe, batch.frames, self.trained_parameters()
@@ -164,6 +163,11 @@ class Broad2016(Model):
             "discriminator": discriminator_grads,
         }
         return StepResult(gradients, metrics)
+
+
+def uniform(normal: Tensor) -> Tensor:
+    """Numbers of U(-1, 1) from standard normal numbers, by their distribution function."""
+    return torch.erf(normal / math.sqrt(2.0))
 
 
 def layer_loss(recon: list[Tensor], real: list[Tensor], layers: tuple[int, ...]) -> Tensor:
