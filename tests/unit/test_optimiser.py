@@ -61,6 +61,7 @@ _HEADS = {
     "larsen2015": {"encoder.head.weight", "discriminator.head.weight"},
     "vae": {"encoder.head.weight"},
     "autoencoder": {"encoder.head.weight"},
+    "dcgan": {"discriminator.head.weight"},
     "broad2016": {"encoder.mean_head.weight", "encoder.log_variance_head.weight", "discriminator.head.weight"},
 }
 

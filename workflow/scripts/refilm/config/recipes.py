@@ -72,4 +72,18 @@ RECIPES: dict[str, RecipeSpec] = {
         unused=_BALANCE_KEYS | _ADVERSARIAL_KEYS | {"noise", "kl_weight"},
         samples=False,
     ),
+    "dcgan": RecipeSpec(
+        model="refilm.models.dcgan:DCGAN",
+        summary="frames from noise: a generator and a discriminator without an encoder; samples, no reconstructions",
+        defaults={
+            "learning_rate": 0.0002,
+            "beta2": 0.999,
+            "discriminator_lr_scale": 1,
+            "head_lr_scale": 1,
+            "grad_clip": 0,
+        },
+        unused=_BALANCE_KEYS | {"similarity_layers", "gamma", "noise", "kl_weight", "holdout_fraction"},
+        reconstructs=False,
+        mixes_batch=True,
+    ),
 }
