@@ -334,6 +334,7 @@ def test_a_sheet_shows_frames_above_their_reconstructions(tmp_path, greys, grey_
         f"--sheet={sheet}",
     )
     assert "5 frames" in done(command("render_stills", *words, "--count=5", "--device=cpu"))
+    assert "--count: 0 is not a valid number" in refused(command("render_stills", *words, "--count=0", "--device=cpu"))
     pixels = np.asarray(Image.open(sheet)).astype(int)
     with h5py.File(latents) as file:
         reconstruction = decoded_by(grey_model, file["latents"][:]).astype(int)

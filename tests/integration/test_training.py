@@ -282,6 +282,15 @@ def test_no_two_processes_train_one_model(films, tmp_path):
     assert (folder / "recipe.json").read_text() == "that of the other"
 
 
+def test_a_training_whose_start_fails_releases_the_lock(films, tmp_path):
+    def fail():
+        raise RefilmError("the disk is full")
+
+    with pytest.raises(RefilmError, match="the disk is full"):
+        train(small_recipe(steps=1), films, tmp_path / "model", CPU, TrainingCallbacks(on_start=fail))
+    assert train(small_recipe(steps=1), films, tmp_path / "model", CPU).step == 1
+
+
 def test_a_file_system_without_locks_is_one_line(films, tmp_path, monkeypatch):
     def refuse(*_arguments):
         raise OSError(errno.ENOSYS, "Function not implemented")

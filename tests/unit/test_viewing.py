@@ -17,7 +17,7 @@ from refilm.rendering.cropping import display_size
 from refilm.rendering.curves import diagnose, draw_curves
 from refilm.rendering.sheet import write_sheet
 from refilm.rendering.style import BACKGROUND, font, shorten
-from tests.conftest import command, ffmpeg
+from tests.conftest import command, ffmpeg, refused
 
 RANDOM = np.random.default_rng(0)
 
@@ -227,7 +227,9 @@ def test_the_preview_of_the_crop_shows_what_is_seen_bright_and_the_rest_dim(tmp_
     film, sheet = tmp_path / "film.mp4", tmp_path / "crop.png"
     source = "color=white:size=320x136:rate=24:duration=2,pad=320:180:0:22"
     ffmpeg("-f", "lavfi", "-i", source, "-crf", "1", film)
-    done = command("preview_crop", f"--source={film}", "--title=T", "--size=64x48", f"--sheet={sheet}", "--count=4")
+    words = ("preview_crop", f"--source={film}", "--title=T", "--size=64x48", f"--sheet={sheet}")
+    assert "--count: 0 is not a valid number" in refused(command(*words, "--count=0"))
+    done = command(*words, "--count=4")
     assert done.returncode == 0 and "320 x 136 of 320 x 180 at 0, 22: black bars found; 182 x 136 of it" in done.stdout
     frame = np.asarray(Image.open(sheet).convert("L"))[-220:-40, 24:344]  # the first of a row of four
     middle = frame[frame.shape[0] // 2]

@@ -32,7 +32,7 @@ RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON)  # all that show
 DEMO_FILM = "results/demo/films/{film}.mp4"
 
 # Beside a model. No rule declares these files: Snakemake deletes the declared outputs of a job that starts.
-TRAINING_LOG = "training.csv"  # a row of measures every 20 steps
+TRAINING_LOG = "training.csv"  # a row of metrics every 20 steps
 TRAINING_CURVES = "training.png"  # the same, drawn
 PREVIEWS = "previews"
 RECIPE = "recipe.json"

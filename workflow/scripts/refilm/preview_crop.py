@@ -5,7 +5,7 @@ python -m refilm.preview_crop --source films/bikes.mp4 --title Bikes --size 256x
 
 import argparse
 
-from refilm.core.command_line import command_parser, run_command
+from refilm.core.command_line import check_count, command_parser, run_command
 from refilm.core.times import format_time
 from refilm.extract_frames import add_film_options, plan_film
 from refilm.media.bars import Box
@@ -16,6 +16,7 @@ from refilm.rendering.sheet import COLUMNS, write_sheet
 
 
 def main(args: argparse.Namespace) -> None:
+    check_count(args.count)
     plan = plan_film(FilmFile(args.source), args, args.title)
     video, box = plan.video, selected_box(plan.video, args.crop)
     size = display_size(video.width, video.height, video.sample_aspect)
@@ -44,6 +45,6 @@ if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--title", required=True, help="the film's title")
     parser.add_argument("--sheet", required=True, help="the PNG to write")
-    parser.add_argument("--count", type=int, default=16, help="how many frames")
+    parser.add_argument("--count", type=int, default=16, help="number of frames (default: 16)")
     add_film_options(parser)
     run_command(main, parser)

@@ -7,8 +7,7 @@ python -m refilm.render_samples --model results/models/bikes/model.safetensors -
 import argparse
 
 from refilm.config.keys import GlobalKeys, add_option
-from refilm.core.command_line import command_parser, run_command
-from refilm.core.errors import RefilmError
+from refilm.core.command_line import check_count, command_parser, run_command
 from refilm.models.device import choose_device
 from refilm.models.inference import sample_prior
 from refilm.models.model_file import load_model
@@ -19,8 +18,7 @@ _COLUMNS = 8
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.count < 1:
-        raise RefilmError(f"--count: {args.count} is not a valid number of frames: it must be 1 or more")
+    check_count(args.count)
     model = load_model(args.model, choose_device(args.device))
     check_samples(model, args.model)
     frames = sample_prior(model, independent_noise(args.count, model.recipe.latent_dim, args.seed))

@@ -7,7 +7,7 @@ python -m refilm.render_stills --frames results/frames/256x144/bikes.h5 --latent
 import argparse
 
 from refilm.config.keys import GlobalKeys, add_option
-from refilm.core.command_line import command_parser, run_command
+from refilm.core.command_line import check_count, command_parser, run_command
 from refilm.core.sampling import evenly_spaced
 from refilm.core.times import format_time
 from refilm.frames.latents import LatentStore
@@ -19,6 +19,7 @@ from refilm.rendering.sheet import write_sheet
 
 
 def main(args: argparse.Namespace) -> None:
+    check_count(args.count)
     with FrameStore(args.frames) as film, LatentStore(args.latents) as latents:
         model = load_model(args.model, choose_device(args.device))
         latents.check_model(model.recipe.latent_dim, args.model)

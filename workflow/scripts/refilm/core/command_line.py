@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from refilm.core.errors import Interrupted, explain
+from refilm.core.errors import Interrupted, RefilmError, explain
 from refilm.core.signals import EXIT_TEMPFAIL, install_signal_handlers
 
 
@@ -14,6 +14,12 @@ def command_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     return parser
+
+
+def check_count(count: int) -> None:
+    """Raises RefilmError if the option --count is not a valid number of frames."""
+    if count < 1:
+        raise RefilmError(f"--count: {count} is not a valid number of frames: it must be 1 or more")
 
 
 def run_command(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
