@@ -2,7 +2,8 @@
 
 All frames are computed in batches of one size, aligned from the first frame of the film, so that a frame's reconstruction is
 the same in previews, stills, clips and videos. Where the frames of a batch change each other (`mixes_batch`) the batches
-are those of the training, and whole batches are decoded even if few of their frames are wanted.
+are those of the training, and whole batches are decoded even if few of their frames are wanted. The last batch of a film
+begins inside the one before it: the frames that both have keep the latents of the earlier one.
 """
 
 from collections.abc import Iterator, Sequence
