@@ -1,7 +1,7 @@
 """`dcgan`: frames from noise (Radford et al. 2015, arXiv:1511.06434), the architecture that the 2016 code was made of.
 
-A generator makes frames of random latents, and a discriminator learns to distinguish them from those of the film. There is no
-encoder, so nothing is reconstructed: the results are samples. Both networks are those of `broad2016`, its decoder and its
+A generator makes frames of random latents, and a discriminator learns to distinguish them from those of the film. There is
+no encoder, so nothing is reconstructed: the results are samples. Both networks are those of `broad2016`, its decoder and its
 discriminator, with batch norm. The group norm of `larsen2015` removes the brightness of each frame, so its discriminator
 cannot see it: samples oscillated between black and white.
 
