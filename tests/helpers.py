@@ -13,6 +13,7 @@ from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.film_file import FilmFile
 from refilm.media.probe import VideoStream, probe_video
+from refilm.training.recorder import Preview, TrainingCallbacks
 from tests.conftest import command, decoded, ffmpeg, heard
 
 
@@ -36,6 +37,16 @@ def extract(film, folder: Path, size: str = "64x48", name: str = "frames", **opt
     assert done.returncode == 0, done.stderr
     with FrameStore(path) as store:
         return store[:], store.attributes
+
+
+class CollectedPreviews(TrainingCallbacks):
+    """The previews of a training, in their order."""
+
+    def __init__(self) -> None:
+        self.collected: list[Preview] = []
+
+    def on_preview(self, preview: Preview) -> None:
+        self.collected.append(preview)
 
 
 def store_of(path: Path, count: int) -> Path:

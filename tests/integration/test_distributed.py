@@ -52,7 +52,8 @@ def start(films, folder, recipe, gpus):
     words += [f"--model={folder / 'model.safetensors'}", "--device=cpu", f"--gpus={gpus}"]
     scratch = folder.parent / f"scratch-of-{folder.name}"
     scratch.mkdir(exist_ok=True)
-    environ = os.environ | {"TMPDIR": str(scratch)}
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder.parent / "torch")}  # a folder of torch's own, which would be in TMPDIR
+    environ = os.environ | {"TMPDIR": str(scratch)} | cache
     return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -31,7 +31,7 @@ from refilm.training.recorder import TrainingCallbacks
 from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
 from refilm.training.trainer import Trainer
 from tests.conftest import command, refused, small_recipe
-from tests.helpers import same, store_of, wait_for
+from tests.helpers import CollectedPreviews, same, store_of, wait_for
 from tests.models import recipe_named
 
 CPU = torch.device("cpu")
@@ -283,11 +283,12 @@ def test_no_two_processes_train_one_model(films, tmp_path):
 
 
 def test_a_training_whose_start_fails_releases_the_lock(films, tmp_path):
-    def fail():
-        raise RefilmError("the disk is full")
+    class Failing(TrainingCallbacks):
+        def on_start(self):
+            raise RefilmError("the disk is full")
 
     with pytest.raises(RefilmError, match="the disk is full"):
-        train(small_recipe(steps=1), films, tmp_path / "model", CPU, TrainingCallbacks(on_start=fail))
+        train(small_recipe(steps=1), films, tmp_path / "model", CPU, Failing())
     assert train(small_recipe(steps=1), films, tmp_path / "model", CPU).step == 1
 
 
@@ -341,8 +342,9 @@ def test_the_average_is_the_model_and_lags_behind_the_weights(films, tmp_path):
 
 
 def test_previews_show_the_same_frames_every_time(films, tmp_path):
-    shown = []
-    train(small_recipe(steps=8), films, tmp_path / "model", CPU, TrainingCallbacks(on_preview=shown.append))
+    previews = CollectedPreviews()
+    train(small_recipe(steps=8), films, tmp_path / "model", CPU, previews)
+    shown = previews.collected
     assert [preview.step for preview in shown] == sorted(preview_steps(8)) and shown[-1].total == 8
     assert all(np.array_equal(preview.rows["film"], shown[0].rows["film"]) for preview in shown)
     assert all(preview.rows["reconstruction"].shape == preview.rows["film"].shape for preview in shown)
@@ -351,9 +353,9 @@ def test_previews_show_the_same_frames_every_time(films, tmp_path):
 @pytest.mark.parametrize("name", ["larsen2015", "broad2016"])
 def test_a_preview_shows_what_the_results_show(films, tmp_path, name):
     """Also where the frames of a batch change each other: previews of single frames decode the batches of the results."""
-    shown = []
-    callbacks = TrainingCallbacks(on_preview=shown.append)
-    trainer = train(recipe_named(name, steps=3), films, tmp_path / "model", CPU, callbacks)
+    previews = CollectedPreviews()
+    trainer = train(recipe_named(name, steps=3), films, tmp_path / "model", CPU, previews)
+    shown = previews.collected
     originals, previewed = shown[-1].rows["film"], shown[-1].rows["reconstruction"]
     results = []
     for path in films:

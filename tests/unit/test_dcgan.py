@@ -9,8 +9,7 @@ from refilm.models.base import StepContext
 from refilm.models.inference import sample_prior
 from refilm.models.registry import build_model
 from refilm.training.loop import train
-from refilm.training.recorder import TrainingCallbacks
-from tests.helpers import store_of
+from tests.helpers import CollectedPreviews, store_of
 from tests.models import batch_of, model_of, recipe_named, relative_difference
 
 CPU = torch.device("cpu")
@@ -63,9 +62,9 @@ def test_samples_are_decoded_in_the_batches_of_the_training(frame_size):
 
 
 def test_previews_are_the_same_samples_at_every_step(tmp_path):
-    previews = []
-    callbacks = TrainingCallbacks(on_preview=previews.append)
+    callbacks = CollectedPreviews()
     trainer = train(recipe_named("dcgan", steps=4), [store_of(tmp_path / "one.h5", 13)], tmp_path / "model", CPU, callbacks)
+    previews = callbacks.collected
     assert [set(preview.rows) for preview in previews] == [{"sample"}] * 4
     change = np.abs(previews[-1].rows["sample"].astype(int) - previews[0].rows["sample"])
     assert 0 < change.mean() < 40  # other latents would give other frames

@@ -11,11 +11,11 @@ import argparse
 import json
 import math
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
-import torch
 
 from refilm import layout
 from refilm.config.keys import GlobalKeys, add_option
@@ -29,7 +29,7 @@ from refilm.rendering.curves import diagnose, draw_curves
 from refilm.rendering.previews import archive_other_recipes, write_preview
 from refilm.rendering.tensorboard import TensorBoardLogger
 from refilm.training.checkpoint import StateFolder
-from refilm.training.distributed import ProcessGroup, check_shards, local_device, spawn_processes
+from refilm.training.distributed import check_shards, local_device, spawn_processes
 from refilm.training.log import Row
 from refilm.training.loop import train
 from refilm.training.recorder import Preview, TrainingCallbacks
@@ -46,27 +46,13 @@ def main(args: argparse.Namespace) -> None:
         raise RefilmError(f"{model}: this model was trained already: the same command again {again}")
     device, films, folder = choose_device(args.device), [Path(file) for file in args.frames], model.parent
     check_shards(recipe, args.gpus, device, args.device)
-    with spawn_processes(args.gpus, device) as group:
-        callbacks = FileCallbacks(folder, recipe, args.tensorboard) if group.is_main else None
-        trainer = _train(recipe, films, folder, local_device(device), callbacks, args.compile, group)
+    with spawn_processes(args.gpus, device) as group, ExitStack() as stack:
+        callbacks = TrainingCallbacks()
+        if group.is_main:
+            callbacks = stack.enter_context(FileCallbacks(folder, recipe, args.tensorboard))
+        trainer = train(recipe, films, folder, local_device(device), callbacks, args.compile, group)
     if group.is_main:
         _finish(trainer, model)
-
-
-def _train(
-    recipe: Recipe,
-    films: list[Path],
-    folder: Path,
-    device: torch.device,
-    files: "FileCallbacks | None",
-    compiled: str,
-    group: ProcessGroup,
-) -> Trainer:
-    if files is None:
-        return train(recipe, films, folder, device, compiled=compiled, group=group)
-    callbacks = TrainingCallbacks(files.on_start, files.on_preview, files.on_row)
-    with files.tensorboard or nullcontext():
-        return train(recipe, films, folder, device, callbacks, compiled, group)
 
 
 def _finish(trainer: Trainer, model: Path) -> None:
@@ -79,8 +65,8 @@ def _finish(trainer: Trainer, model: Path) -> None:
         print(f"{picture}: {title}: {problem}")
 
 
-class FileCallbacks:
-    """Writes recipe.json, previews, curves and TensorBoard events while a model trains."""
+class FileCallbacks(TrainingCallbacks):
+    """Writes recipe.json, previews, curves and TensorBoard events while a model trains. Use as a context manager."""
 
     def __init__(self, folder: Path, recipe: Recipe, tensorboard: bool):
         self.folder, self.recipe, self.previews = folder, recipe, folder / layout.PREVIEWS
@@ -88,8 +74,14 @@ class FileCallbacks:
         self.tensorboard = TensorBoardLogger(folder / layout.TENSORBOARD, self.log, self.previews) if tensorboard else None
         self._drawn = -math.inf
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self.tensorboard:
+            self.tensorboard.close()
+
     def on_start(self) -> None:
-        """Called when no other process trains in the folder."""
         text = json.dumps(json.loads(self.recipe.to_json()), indent=2, sort_keys=True) + "\n"
         with atomic_write(self.folder / layout.RECIPE) as partial:
             partial.write_text(text, encoding="utf-8")

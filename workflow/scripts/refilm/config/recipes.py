@@ -20,7 +20,7 @@ class RecipeSpec:
     take, each with the reason; version: counts changes of its layers, after which old weights do not fit; size_multiple:
     of a frame's width and height in pixels; reconstructs: whether it has an encoder; samples: whether it has a prior to
     draw latents from; mixes_batch: whether the frames of a batch change each other, so that whole batches must be
-    decoded; clip_length: consecutive frames of one example.
+    decoded.
     """
 
     model: str
@@ -33,7 +33,6 @@ class RecipeSpec:
     reconstructs: bool = True
     samples: bool = True
     mixes_batch: bool = False
-    clip_length: int = 1
 
 
 RECIPES: dict[str, RecipeSpec] = {

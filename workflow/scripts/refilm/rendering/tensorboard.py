@@ -37,10 +37,8 @@ class TensorBoardLogger:
         self._started = 0.0
         self.folder, self.log, self.previews = folder, log, previews
 
-    def __enter__(self) -> "TensorBoardLogger":
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
+    def close(self) -> None:
+        """Finish the files."""
         if self._writer is not None:
             self._writer.close()
 

@@ -5,7 +5,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,18 +44,17 @@ class Preview:
     rows: dict[str, np.ndarray]
 
 
-def _ignore(*_arguments: object) -> None:
-    pass
-
-
-@dataclass(frozen=True)
 class TrainingCallbacks:
-    """on_start: called when no other process trains in the folder; on_preview: with a Preview; on_row: with each row of
-    training.csv, after it was written."""
+    """What the main process of a training calls. Each does nothing, for a subclass to override."""
 
-    on_start: Callable[[], None] = _ignore
-    on_preview: Callable[[Preview], None] = _ignore
-    on_row: Callable[[Row], None] = _ignore
+    def on_start(self) -> None:
+        """Called when no other process trains in the folder."""
+
+    def on_preview(self, preview: Preview) -> None:
+        """Called with each preview."""
+
+    def on_row(self, row: Row) -> None:
+        """Called with each row of training.csv, after it was written."""
 
 
 class NullRecorder:
