@@ -111,6 +111,7 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
     [
         ({"batch_size": 4}, 3, "batch_size 4 is not divisible by 3"),
         ({"recipe": "broad2016", "gamma": 2.5}, 2, "gpus: 1"),
+        ({"recipe": "dcgan"}, 2, "gpus: 1"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(values, count, message):

@@ -50,15 +50,14 @@ def test_a_certain_discriminator_still_trains_the_generator():
 
 
 @pytest.mark.parametrize("frame_size", ["64x48", "256x144"])
-def test_samples_are_decoded_in_the_batches_of_the_training(frame_size):
-    """Of 4 frames; the last batch is filled from the first samples."""
+def test_a_sample_does_not_depend_on_the_others(frame_size):
     torch.manual_seed(0)
     model = build_model(recipe_named("dcgan", frame_size=frame_size)).eval()
-    normal = torch.randn(6, 16)
-    samples, again = sample_prior(model, normal), sample_prior(model, normal[[4, 5, 0, 1]])
+    normal = torch.randn(5, 16)
+    together, alone = sample_prior(model, normal), sample_prior(model, normal[3:4])
     width, height = model.recipe.size
-    assert samples.shape == (6, height, width, 3) and samples.dtype == np.uint8
-    assert np.array_equal(samples[4:], again[:2])
+    assert together.shape == (5, height, width, 3) and together.dtype == np.uint8
+    assert np.abs(together[3].astype(int) - alone[0]).max() <= 1
 
 
 def test_previews_are_the_same_samples_at_every_step(tmp_path):

@@ -20,7 +20,7 @@ class RecipeSpec:
     take, each with the reason; version: counts changes of its layers, after which old weights do not fit; size_multiple:
     of a frame's width and height in pixels; reconstructs: whether it has an encoder; samples: whether it has a prior to
     draw latents from; mixes_batch: whether the frames of a batch change each other, so that whole batches must be
-    decoded.
+    decoded; shardable: whether processes can share a batch with the result of one.
     """
 
     model: str
@@ -33,6 +33,7 @@ class RecipeSpec:
     reconstructs: bool = True
     samples: bool = True
     mixes_batch: bool = False
+    shardable: bool = True
 
 
 RECIPES: dict[str, RecipeSpec] = {
@@ -59,6 +60,7 @@ RECIPES: dict[str, RecipeSpec] = {
         unused=_BALANCE_KEYS,
         invalid={"gamma": ("auto", "broad2016 needs a number; in 2016 it was 2.5")},
         mixes_batch=True,
+        shardable=False,
     ),
     "vae": RecipeSpec(
         model="refilm.models.vae:VAE",
@@ -83,6 +85,6 @@ RECIPES: dict[str, RecipeSpec] = {
         },
         unused=_BALANCE_KEYS | {"similarity_layers", "gamma", "noise", "kl_weight", "holdout_fraction"},
         reconstructs=False,
-        mixes_batch=True,
+        shardable=False,
     ),
 }

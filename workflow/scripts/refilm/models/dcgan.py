@@ -1,9 +1,10 @@
-"""`dcgan`: frames from noise (Radford et al. 2015, arXiv:1511.06434), the architecture that the 2016 code was made of.
+"""`dcgan`: frames from noise (Radford et al. 2015, arXiv:1511.06434), with which the story of the 2016 code begins.
 
-A generator makes frames of random latents, and a discriminator learns to distinguish them from those of the film. There is
-no encoder, so nothing is reconstructed: the results are samples. Both networks are those of `broad2016`, its decoder and its
-discriminator, with batch norm. The group norm of `larsen2015` removes the brightness of each frame, so its discriminator
-cannot see it: samples oscillated between black and white.
+A generator makes frames of random latents, and a discriminator learns to tell them from frames of the film. There is no
+encoder, so nothing is reconstructed: the results are samples. The discriminator is that of `broad2016`, with batch norm:
+with the group norm of `larsen2015`, which removes the brightness of each frame, it had no hold on brightness, and samples
+oscillated between black and white. The generator is the decoder of `larsen2015`: it makes no checkerboard artefacts, and a
+sample does not depend on the others of its batch.
 
 Losses on the discriminator's logits, with the gradients of both networks at the same parameters:
 
@@ -16,10 +17,12 @@ Frames and samples have batch statistics of their own. Latents are drawn from U(
 from torch import Tensor
 from torch.autograd import grad
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import cached
 
 from refilm.config.recipe import Recipe
 from refilm.models.base import Batch, Model, StepContext, StepResult
-from refilm.models.broad2016 import Decoder, Discriminator, uniform
+from refilm.models.broad2016 import Discriminator, uniform
+from refilm.models.larsen2015 import Decoder
 
 
 class DCGAN(Model):
@@ -42,7 +45,7 @@ class DCGAN(Model):
 
     def gradients(self, batch: Batch, context: StepContext) -> StepResult:
         parameters = self.trained_parameters()
-        with context.autocast:
+        with context.autocast, cached():
             samples = self.generator(self.prior_latents(batch.prior))
             real_logits, _ = self.discriminator(batch.frames)
             prior_logits, _ = self.discriminator(samples)

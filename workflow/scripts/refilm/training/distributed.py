@@ -84,7 +84,7 @@ def check_shards(recipe: Recipe, count: int, device: torch.device, requested: st
     device as configured; processes share a CPU only where that is requested."""
     if count == 1:
         return
-    if recipe.spec.mixes_batch:
+    if not recipe.spec.shardable:
         raise RefilmError(
             f"gpus: {recipe.recipe} normalises every frame by its whole batch, which cannot be split: set gpus: 1"
         )
