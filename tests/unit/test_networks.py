@@ -50,7 +50,7 @@ def test_a_frame_does_not_depend_on_its_neighbours_or_their_number():
 
 
 def test_every_pixel_weighs_the_same_in_the_first_convolution():
-    """A kernel that is no multiple of its stride counts some pixels more often: the checkerboard."""
+    """A kernel whose size is not a multiple of its stride counts some pixels more often: the checkerboard."""
     for part in (networks().encoder.layers[0], networks().discriminator.layers[0]):
         with torch.no_grad():
             part.weight.fill_(1.0)

@@ -1,10 +1,10 @@
-"""`dcgan`: frames from noise (Radford et al. 2015, arXiv:1511.06434), with which the story of the 2016 code begins.
+"""`dcgan`: frames from noise (Radford et al. 2015, arXiv:1511.06434).
 
 A generator makes frames of random latents, and a discriminator learns to tell them from frames of the film. There is no
-encoder, so nothing is reconstructed: the results are samples. The discriminator is that of `broad2016`, with batch norm:
-with the group norm of `larsen2015`, which removes the brightness of each frame, it had no hold on brightness, and samples
-oscillated between black and white. The generator is the decoder of `larsen2015`: it makes no checkerboard artefacts, and a
-sample does not depend on the others of its batch.
+encoder, so nothing is reconstructed: the results are samples. The discriminator is that of `broad2016`, with batch norm: in
+five short trials with the group norm of `larsen2015`, which removes the mean of each frame, the brightness of the samples
+oscillated. The generator is the decoder of `larsen2015`: it makes no checkerboard artefacts, and a sample does not depend on
+the others of its batch.
 
 Losses on the discriminator's logits, with the gradients of both networks at the same parameters:
 

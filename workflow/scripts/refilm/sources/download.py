@@ -125,8 +125,8 @@ def _complete(address: str, part: _PartialFile, stall_timeout: float) -> None:
             except TransientError as error:
                 if part.size() > most:
                     most, since, pause = part.size(), time.monotonic(), 1.0
-                patience = stall_timeout if most else min(stall_timeout, _FIRST_CONTACT_SECONDS)
-                left = since + patience - time.monotonic()
+                timeout = stall_timeout if most else min(stall_timeout, _FIRST_CONTACT_SECONDS)
+                left = since + timeout - time.monotonic()
                 if left <= 0:
                     raise RefilmError(_failure_message(address, part, attempt, error)) from error
                 wait = min(max(pause, error.pause), MAX_PAUSE_SECONDS, left)
