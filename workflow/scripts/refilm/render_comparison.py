@@ -6,8 +6,9 @@ python -m refilm.render_comparison --frames results/frames/256x144/bikes.h5 --la
 """
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +70,8 @@ def _labels(title: str, by: list[str]) -> list[Label]:
 
 def _stacked(pictures: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
     """The same frame of every picture, one below the other: uint8 (H * pictures, W, 3) at a time."""
-    for frames in zip(*map(_frames, pictures), strict=True):
+    for frames in zip(*map(chain.from_iterable, pictures), strict=True):
         yield np.concatenate(frames)
-
-
-def _frames(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    for batch in batches:
-        yield from batch
 
 
 def _frame_range(film: FrameStore, span: TimeSpan, clip: str) -> tuple[int, int]:
