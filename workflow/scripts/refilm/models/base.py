@@ -58,6 +58,10 @@ class StepResult:
 class Model(nn.Module):
     """The networks of one recipe. A subclass creates them as attributes, and says how they are trained and applied."""
 
+    # Of the recipes that reconstruct; others override `decode`.
+    encoder: nn.Module
+    decoder: nn.Module
+
     def __init__(self, recipe: Recipe):
         super().__init__()
         self.recipe = recipe
@@ -80,11 +84,13 @@ class Model(nn.Module):
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) in [-1, 1] -> mean and log-variance of the posterior, (B, latent_dim) each, float32."""
-        raise NotImplementedError
+        mean, log_variance = self.encoder(frames)
+        return mean, log_variance
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, latent_dim) float32 -> (B, 3, H, W) in [-1, 1], float32."""
-        raise NotImplementedError
+        frames: Tensor = self.decoder(latents)
+        return frames
 
     def posterior_std(self, log_variance: Tensor) -> Tensor:
         """Standard deviation of the posterior: (B, latent_dim)."""

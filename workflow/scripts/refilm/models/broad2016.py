@@ -102,6 +102,9 @@ class Discriminator(nn.Module):
 class Broad2016(Model):
     """Encoder, decoder and discriminator of the 2016 code."""
 
+    encoder: Encoder
+    decoder: Decoder
+
     def __init__(self, recipe: Recipe):
         super().__init__(recipe)
         self.encoder = Encoder(recipe)
@@ -116,14 +119,6 @@ class Broad2016(Model):
 
     def head_weights(self) -> list[Tensor]:
         return [self.encoder.mean_head.weight, self.encoder.log_variance_head.weight, self.discriminator.head.weight]
-
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.encoder(frames)
-        return mean, log_variance
-
-    def decode(self, latents: Tensor) -> Tensor:
-        frames: Tensor = self.decoder(latents)
-        return frames
 
     def prior_latents(self, normal: Tensor) -> Tensor:
         return uniform(normal)

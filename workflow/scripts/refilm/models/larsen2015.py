@@ -124,6 +124,9 @@ class Discriminator(nn.Module):
 class VAEGAN(Model):
     """Encoder, decoder and discriminator of Larsen et al. 2015."""
 
+    encoder: Encoder
+    decoder: Decoder
+
     def __init__(self, recipe: Recipe):
         super().__init__(recipe)
         self.encoder = Encoder(recipe)
@@ -132,14 +135,6 @@ class VAEGAN(Model):
 
     def head_weights(self) -> list[Tensor]:
         return [self.encoder.head.weight, self.discriminator.head.weight]
-
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.encoder(frames)
-        return mean, log_variance
-
-    def decode(self, latents: Tensor) -> Tensor:
-        frames: Tensor = self.decoder(latents)
-        return frames
 
     def gradients(self, batch: Batch, context: StepContext) -> StepResult:
         recipe, frames, parameters = self.recipe, batch.frames, self.trained_parameters()

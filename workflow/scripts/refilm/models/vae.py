@@ -16,6 +16,9 @@ from refilm.models.losses import kl_divergence, pixel_loss, reconstruction_metri
 class VAE(Model):
     """Pixel loss, a prior, and noise in the latents."""
 
+    encoder: Encoder
+    decoder: Decoder
+
     def __init__(self, recipe: Recipe):
         super().__init__(recipe)
         self.encoder = Encoder(recipe)
@@ -23,14 +26,6 @@ class VAE(Model):
 
     def head_weights(self) -> list[Tensor]:
         return [self.encoder.head.weight]
-
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.encoder(frames)
-        return mean, log_variance
-
-    def decode(self, latents: Tensor) -> Tensor:
-        frames: Tensor = self.decoder(latents)
-        return frames
 
     def sample(self, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
         """The latents of a training step: (B, latent_dim)."""
