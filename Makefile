@@ -6,7 +6,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint generate fuzz bench clean-demo
+.PHONY: help demo models test test-unit lint generate fuzz bench clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: .venv/run ## train a small network on ten seconds of film and reconstruct 
 	@echo "  results/comparisons/demo-whitney.mp4   an abstract film it has never seen, with sound"
 	@echo "  results/stills/bikes_by_bikes.png      frames above their reconstructions"
 	@echo "  results/models/bikes/training.mp4      the training as a film;  training.png: its curves"
+
+models: .venv/run ## list the trained models that are kept; REMOVE='NAME …' deletes some
+	python -m refilm.list_models $(if $(REMOVE),--remove $(REMOVE))
 
 test: .venv/dev ## run all tests
 	python -m pytest -q tests

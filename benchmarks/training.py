@@ -119,12 +119,12 @@ def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tup
 
 def _checkpoint(folder: Path, rounds: int, device: torch.device) -> float:
     recipe = default_recipe(steps=10**6)
-    trainer, states, log = Trainer(recipe, device), StateFolder(folder / "state", recipe), folder / "training.csv"
+    trainer, states, log = Trainer(recipe, device), StateFolder(folder, recipe), folder / "training.csv"
     log.write_text("step\n")
     for optimiser in trainer.optimisers.values():  # a step that changes nothing creates the moments
         optimiser.step([torch.zeros_like(weight) for weight in optimiser.parameters], None)
     with states.locked():
-        costs = [seconds(lambda step=step: states.save(step, trainer.state(), log)) for step in range(1, rounds + 1)]
+        costs = [seconds(lambda step=step: states.save(step, trainer.state(), log, 1)) for step in range(1, rounds + 1)]
     cost = statistics.median(costs)
     print(f"training: a checkpoint of width 80 takes {cost:.2f} s (from {min(costs):.2f} to {max(costs):.2f})")
     return cost / checkpoint_interval(cost)

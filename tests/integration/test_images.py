@@ -1,5 +1,6 @@
 """A folder of images becomes frames: every one, in natural order, each pixel the average of its area."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from PIL import Image, ImageCms
 from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore
 from refilm.media.ffmpeg import executable
-from refilm.sources.listing import image_files, images_digest, is_images, parse_rate
+from refilm.sources import images_index
+from refilm.sources.images_index import images_digest
+from refilm.sources.listing import image_files, is_images, parse_rate
 from tests.conftest import command, refused
 
 RNG = np.random.default_rng(0)
@@ -90,10 +93,32 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path):
     assert not is_images(f"{tmp_path}/still[1].png")
 
 
-def test_another_set_of_images_has_another_digest():
-    sets = [["a/1.png", "a/2.png"], ["a/1.png"], ["a/1.png", "a/3.png"]]
-    assert len({images_digest(files) for files in sets}) == 3
-    assert images_digest(["a/1.png"]) == images_digest(["b/1.png"])  # images that were moved are the same
+def test_another_set_of_images_has_another_digest(tmp_path):
+    for name in ("a/1.png", "a/2.png", "a/3.png", "b/1.png", "c/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name[-5:])
+    (tmp_path / "c/1.png").write_text("9.png")
+    sets = [["a/1.png", "a/2.png"], ["a/1.png"], ["a/1.png", "a/3.png"], ["c/1.png"]]
+    digest = {tuple(files): images_digest([str(tmp_path / file) for file in files]) for files in sets}
+    assert len(set(digest.values())) == 4
+    assert digest[("a/1.png",)] == images_digest([str(tmp_path / "b/1.png")])  # images that were moved are the same
+
+
+def test_only_images_that_were_touched_are_read_again(tmp_path, monkeypatch):
+    files, index = [str(tmp_path / f"{number}.png") for number in range(3)], tmp_path / "index.json"
+    for file in files:
+        Path(file).write_text("same size")
+    before, read = images_digest(files, index), []
+    digest = images_index._digest
+    monkeypatch.setattr(images_index, "_digest", lambda file: read.append(file) or digest(file))
+    os.utime(files[1], (1, 1))
+    assert images_digest(files, index) == before and read == files[1:2]
+    Path(files[2]).write_text("another!!")
+    assert images_digest(files, index) != before and read == files[1:]
+    after = images_digest(files, index)
+    for file in files:
+        Path(file).unlink()
+    assert images_digest([], index) == after and read == files[1:]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +336,7 @@ def test_an_animation_among_the_images_is_named(three):
 
 
 def test_images_that_were_added_after_the_plan_are_reported(three):
-    line = refusal(f"{three}/*.png", three.parent, f"--images={images_digest(['0.png'])}")
+    line = refusal(f"{three}/*.png", three.parent, f"--images={images_digest([f'{three}/0.png'])}")
     assert "the images changed after the plan was made: run the same command again" in line
 
 

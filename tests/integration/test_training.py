@@ -4,10 +4,10 @@ import csv
 import errno
 import fcntl
 import json
-import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from fractions import Fraction
 
@@ -23,11 +23,11 @@ from refilm.core.prefetch import prefetch
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.inference import decode_latents, encode_film, reconstruct_frames
+from refilm.models.model_file import save_model
 from refilm.training import loop, recorder
 from refilm.training.checkpoint import StateFolder
 from refilm.training.loop import train
 from refilm.training.optimiser import in_layout_of
-from refilm.training.recorder import TrainingCallbacks
 from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
 from refilm.training.trainer import Trainer
 from tests.conftest import command, refused, small_recipe
@@ -272,42 +272,40 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monk
 
 
 def test_no_two_processes_train_one_model(films, tmp_path):
+    """The second one waits, touches nothing, and then finds the model trained."""
     recipe, folder = small_recipe(), tmp_path / "model"
     folder.mkdir()
     (folder / "recipe.json").write_text("that of the other")
-    with StateFolder(folder / "state", recipe).locked():
+    with StateFolder(folder, recipe).locked():
         training = start_training(films, folder, recipe)
-        _, stderr = training.communicate()
-    assert training.returncode == 1 and "another process" in stderr
-    assert (folder / "recipe.json").read_text() == "that of the other"
+        assert training.stdout.readline().endswith("is training this model: waiting for its end\n")
+        time.sleep(1.5)  # longer than between two tries
+        assert training.poll() is None and (folder / "recipe.json").read_text() == "that of the other"
+        trainer = train(recipe, films, folder, CPU)
+        save_model(folder / "trained" / f"{recipe.training_key()}.safetensors", trainer.ema, 6)
+        trained = (folder / "training.csv").read_text()
+    out, stderr = training.communicate()
+    assert training.returncode == 0 and "trained before" in out, stderr
+    assert (folder / "model.safetensors").resolve() == (folder / "trained" / f"{recipe.training_key()}.safetensors")
+    assert (folder / "training.csv").read_text() == trained  # no step was trained twice
 
 
-def test_a_training_whose_start_fails_releases_the_lock(films, tmp_path):
-    class Failing(TrainingCallbacks):
-        def on_start(self):
-            raise RefilmError("the disk is full")
-
-    with pytest.raises(RefilmError, match="the disk is full"):
-        train(small_recipe(steps=1), films, tmp_path / "model", CPU, Failing())
-    assert train(small_recipe(steps=1), films, tmp_path / "model", CPU).step == 1
+def test_one_that_waits_can_be_stopped(films, tmp_path):
+    with StateFolder(tmp_path / "model", small_recipe()).locked():
+        training = start_training(films, tmp_path / "model", small_recipe())
+        training.stdout.readline()
+        training.terminate()
+        assert training.wait(timeout=10) == 75
 
 
-def test_a_file_system_without_locks_is_one_line(films, tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
     def refuse(*_arguments):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(RefilmError, match=r"does not support locks .*mount it with flock"):
-        train(small_recipe(), films, tmp_path / "model", CPU)
-
-
-def test_what_was_trained_already_says_what_becomes_of_it(films, tmp_path):
-    folder, recipe = tmp_path / "model", small_recipe(steps=2)
-    words = [f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}", "--frames"]
-    train(recipe, films, folder, CPU)
-    assert "restores it from its state" in refused(command("train_model", *words))
-    shutil.rmtree(folder / "state")
-    assert "trains it from the beginning, since its state was deleted" in refused(command("train_model", *words))
+    locked = StateFolder(tmp_path, small_recipe()).locked()
+    with pytest.raises(RefilmError, match=r"does not support locks .*mount it with flock"), locked:
+        pass
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tmp_path, monkeypatch):
@@ -416,7 +414,7 @@ def unkilled(tmp_path_factory):
     return load_file(folder / "model" / "model.safetensors")
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_a_process_that_is_stopped_continues(films, tmp_path, sign, unkilled):
     recipe, folder = UNKILLED, tmp_path / "model"
     process = start_training(films, folder, recipe)

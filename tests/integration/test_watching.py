@@ -85,7 +85,7 @@ def test_without_its_package_tensorboard_is_one_line_and_nothing_is_begun(tmp_pa
     words = ["--frames", frames_of(tmp_path / "f.h5"), f"--recipe={small_recipe().to_json()}", "--tensorboard"]
     words.append(f"--model={tmp_path / 'bikes' / 'model.safetensors'}")
     done = command("train_model", *words, environment={"PYTHONPATH": paths})
-    assert "pip install tensorboard" in refused(done) and not (tmp_path / "bikes" / "state").exists()
+    assert "pip install tensorboard" in refused(done) and not (tmp_path / "bikes" / "recipe.json").exists()
 
 
 def test_curves_are_there_while_it_trains(tmp_path):

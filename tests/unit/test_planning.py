@@ -1,5 +1,6 @@
 """What the rules ask, answered without Snakemake: files, options, and what is missing."""
 
+import errno
 import inspect
 import json
 import os
@@ -11,7 +12,9 @@ import pytest
 from snakemake.io import contains_wildcard
 
 from refilm import layout
+from refilm.config.model_folder import ModelFolder
 from refilm.config.planning import Planner, exit_on_error, untracked
+from refilm.config.recipe import recipe_of_model
 from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
 from tests.conftest import config
@@ -61,6 +64,7 @@ def train(model: str, recipe: str, later: float = 0) -> None:
     head = json.dumps({"__metadata__": {"recipe": recipe}}).encode()
     Path(file).write_bytes(len(head).to_bytes(8, "little") + head)
     os.utime(file, (1e9 + later, 1e9 + later))
+    ModelFolder(file).keep()
 
 
 def refusal(capsys, ask, *arguments) -> str:
@@ -154,7 +158,7 @@ def test_options_of_films_and_images():
     crop, fit, fps, images = asked.image_options(job(film="walk"))
     assert (crop, fit, fps) == ("--crop=auto", "--fit=crop", "--fps=12") and images.startswith("--images=12-")
     Path("stills/3.png").unlink()
-    assert asked.image_options(job(film="walk"))[-1].startswith("--images=11-")
+    assert planner().image_options(job(film="walk"))[-1].startswith("--images=11-")
     assert asked.validation_options(job(film="one")) == ["--audio=auto"]
     assert asked.validation_options(job(film="far")) == ["--audio=auto"]  # its sum is checked when it is fetched
     assert asked.download_options(job(film="far")) == [f"--sha256={'A' * 64}"]
@@ -185,6 +189,61 @@ def test_a_model_that_is_trained_needs_no_frames():
     train("one", asked.recipe(job(model="one")))
     assert asked.training_frames(job(model="one")) == []
     assert planner(training={"seed": 1}).training_frames(job(model="one")) == frames
+
+
+def test_every_model_file_is_kept_by_recipe_and_length():
+    """Also one that is a file of its own, of another recipe than is configured now; and what is missing is linked again."""
+    recipe, model = planner().recipe(job(model="one")), Path(layout.MODEL.format(model="one"))
+    touch(str(model))
+    head = json.dumps({"__metadata__": {"recipe": recipe}}).encode()
+    model.write_bytes(len(head).to_bytes(8, "little") + head)
+    planner(training={"epochs": 9}).keep_models()
+    model.unlink()
+    planner(training={"epochs": 9}).keep_models()
+    assert not model.exists()
+    planner().keep_models()
+    assert model.is_symlink() and not model.readlink().is_absolute() and recipe_of_model(model) == recipe
+    planner().keep_models()
+    (kept,) = (model.parent / "trained").iterdir()
+    assert kept.name.endswith("-6-epochs.safetensors") and model.samefile(kept)
+
+
+def test_a_disk_without_links_keeps_models_too(monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    test_a_model_that_is_trained_needs_no_frames()
+    recipe, folder = planner().config.recipe("one"), ModelFolder(layout.MODEL.format(model="one"))
+    for _ in range(2):  # a hard link to the same file, and then a copy
+        folder.link(folder.find(recipe))
+        assert recipe_of_model(folder.model) == recipe.to_json() and not folder.model.is_symlink()
+        assert [file.name for file in folder.folder.iterdir() if ".part" in file.name] == []
+        monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_file_that_is_no_model_of_refilm_is_left_alone():
+    train("one", "another recipe")
+    planner().keep_models()
+    assert not (Path(layout.MODEL.format(model="one")).parent / "trained").exists()
+
+
+@pytest.mark.parametrize(("length", "step", "frames", "refused"), [
+    ({"steps": 24}, 60, None, True), ({"steps": 60}, 60, None, False), ({"steps": 90}, 60, None, False),
+    ({"epochs": 2}, 61, 360, True), ({"epochs": 2}, 60, 360, False), ({"epochs": 2}, 60, None, False),
+])  # fmt: skip
+def test_a_shorter_length_is_refused_in_the_plan(capsys, length, step, frames, refused):
+    asked = planner(training=length)
+    recipe = asked.config.recipe("one")
+    checkpoint = ModelFolder(layout.MODEL.format(model="one")).state / recipe.state_key() / f"step-{step:09}.safetensors"
+    touch(str(checkpoint))
+    head = json.dumps({"__metadata__": {"recipe": recipe.to_json()} | ({"frames": str(frames)} if frames else {})}).encode()
+    checkpoint.write_bytes(len(head).to_bytes(8, "little") + head)
+    if refused:
+        line = refusal(capsys, asked.training_frames, job(model="one"))
+        assert f"was trained for {step} steps" in line and f"set {step} or more" in line
+    else:
+        assert len(asked.training_frames(job(model="one"))) == 2
 
 
 def test_what_trains_and_how_is_no_part_of_the_recipe():
@@ -277,7 +336,7 @@ def test_latents_stay_when_film_and_frames_are_deleted():
     Path(frames).unlink()
     train("large", recipe, later=2)
     assert to_encode()  # the model was trained since, and the latents are of no use
-    train("large", "another recipe")
+    train("large", planner(training={"seed": 1}).recipe(job(model="large")))
     assert to_encode()
 
 

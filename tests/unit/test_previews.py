@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refilm.rendering.previews import archive_other_recipes, preview_sheets, read_previews, write_preview
+from refilm.rendering.previews import preview_sheets, read_previews, switch_previews, write_preview
 from refilm.rendering.sheet import read_sheet, write_sheet
 from refilm.rendering.training_film import SIZE, TrainingFilm
 from refilm.training.log import format_progress
@@ -39,7 +39,7 @@ def test_any_other_picture_has_no_rows(tmp_path):
 def test_previews_of_two_recipes_are_never_mixed(tmp_path):
     film = pictures(3)
     for recipe, steps in (("old", (1, 4, 9)), ("new", (2, 4))):
-        archive_other_recipes(tmp_path, recipe)
+        switch_previews(tmp_path, recipe)
         for step in steps:
             write_preview(tmp_path, step, 9, {"film": film, "reconstruction": pictures(3)}, "bikes", recipe)
     assert [step for step, _ in preview_sheets(tmp_path)] == [2, 4]

@@ -83,7 +83,7 @@ def test_what_is_made_is_what_the_layout_says(made):
 def test_beside_the_model_is_how_it_came_to_be(made):
     folder = made / "results/models/one"
     assert {file.name for file in folder.iterdir()} == {
-        "model.safetensors", "training.csv", "training.png", "training.mp4", "previews", "recipe.json", "state",
+        "model.safetensors", "training.csv", "training.png", "training.mp4", "previews", "recipe.json", "state", "trained",
     }  # fmt: skip
     assert json.loads((folder / "recipe.json").read_text())["base_channels"] == 8
     rows = pd.read_csv(folder / "training.csv")

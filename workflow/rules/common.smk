@@ -23,6 +23,7 @@ for file in workflow.configfiles if is_main else []:
     exit_on_error(reject_duplicate_keys)(file)
 
 planner = Planner(exit_on_error(Config)(config))
+planner.keep_models()
 planner.check_targets(sys.argv[1:] if is_main else [])
 
 

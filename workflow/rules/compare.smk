@@ -8,9 +8,9 @@ Steps       each decodes of the latents what it shows
 
 rule render_comparison:
     input:
-        frames=planner.frames,
-        latents=planner.compared_latents,
-        models=planner.compared_models,
+        frames=ancient(planner.frames),
+        latents=ancient(planner.compared_latents),
+        models=ancient(planner.compared_models),
         source=ancient(planner.sound_source),
     output:
         clip=report(
@@ -33,6 +33,7 @@ rule render_comparison:
         mem_mb=8000,
         runtime="12h",
     params:
+        made_of=planner.compared,
         options=planner.comparison_options,
         audio=planner.audio,
         crf=planner.config.video.crf,
@@ -56,9 +57,9 @@ rule render_comparison:
 
 rule render_stills:
     input:
-        frames=planner.frames,
-        latents=layout.LATENTS,
-        model=layout.MODEL,
+        frames=ancient(planner.frames),
+        latents=ancient(layout.LATENTS),
+        model=ancient(layout.MODEL),
     output:
         sheet=report(
             layout.STILLS,
@@ -78,6 +79,7 @@ rule render_stills:
         mem_mb=4000,
         runtime="1h",
     params:
+        made_of=planner.encoded,
         title=planner.film_title,
         by=planner.model_title,
         device=planner.device,
@@ -98,9 +100,9 @@ rule render_stills:
 
 rule measure_film:
     input:
-        frames=planner.frames,
-        latents=layout.LATENTS,
-        model=layout.MODEL,
+        frames=ancient(planner.frames),
+        latents=ancient(layout.LATENTS),
+        model=ancient(layout.MODEL),
     output:
         metrics=layout.METRICS,
     log:
@@ -117,6 +119,7 @@ rule measure_film:
         mem_mb=8000,
         runtime="12h",
     params:
+        made_of=planner.encoded,
         device=planner.device,
     message:
         "{wildcards.film} by {wildcards.model}: PSNR, SSIM and more of each frame"

@@ -75,10 +75,10 @@ rule extract_frames:
         )
 
 
-# An image that was changed makes the frames again; a film file that was touched does not.
+# An image that was changed makes the frames again. One that was only touched does not, and nor does a film file.
 rule extract_images:
     input:
-        source=planner.source,
+        source=ancient(planner.source),
     output:
         frames=layout.FRAMES,
     log:
@@ -96,6 +96,7 @@ rule extract_images:
         runtime="12h",
     params:
         source=planner.source_spec,
+        index=planner.images_index,
         options=planner.image_options,
     message:
         "{wildcards.film}: images to frames of {wildcards.size}"
@@ -106,6 +107,7 @@ rule extract_images:
             " --frames={output.frames:q}"
             " --size={wildcards.size:q}"
             " --threads={threads}"
+            " --index={params.index:q}"
             " {params.options:q}"
         )
 

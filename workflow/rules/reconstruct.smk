@@ -9,8 +9,8 @@ Steps       encode every frame; decode, encode as video and add the sound in one
 
 rule encode_film:
     input:
-        frames=planner.frames,
-        model=planner.encoder,
+        frames=ancient(planner.frames),
+        model=ancient(planner.encoder),
     output:
         latents=layout.LATENTS,
     log:
@@ -27,6 +27,7 @@ rule encode_film:
         mem_mb=8000,
         runtime="12h",
     params:
+        made_of=planner.encoded,
         noise=planner.config.reconstruction.noise,
         device=planner.device,
     message:
@@ -44,8 +45,8 @@ rule encode_film:
 
 rule render_video:
     input:
-        latents=layout.LATENTS,
-        model=layout.MODEL,
+        latents=ancient(layout.LATENTS),
+        model=ancient(layout.MODEL),
         source=ancient(planner.sound_source),
     output:
         video=report(
@@ -68,6 +69,7 @@ rule render_video:
         mem_mb=8000,
         runtime="12h",
     params:
+        made_of=planner.encoded,
         audio=planner.audio,
         crf=planner.config.video.crf,
         device=planner.device,

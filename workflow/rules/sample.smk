@@ -7,7 +7,7 @@ Output      results/samples/{model}.png, a sheet of frames; results/samples/{mod
 
 rule render_samples:
     input:
-        model=planner.sampled_model,
+        model=ancient(planner.sampled_model),
     output:
         sheet=report(
             layout.SAMPLES,
@@ -25,6 +25,7 @@ rule render_samples:
         mem_mb=4000,
         runtime="1h",
     params:
+        recipe=planner.recipe,
         title=planner.model_title,
         device=planner.device,
     message:
@@ -41,7 +42,7 @@ rule render_samples:
 
 rule render_drift:
     input:
-        model=planner.sampled_model,
+        model=ancient(planner.sampled_model),
     output:
         film=report(
             layout.DRIFT,
@@ -61,6 +62,7 @@ rule render_drift:
         mem_mb=4000,
         runtime="4h",
     params:
+        recipe=planner.recipe,
         crf=planner.config.video.crf,
         device=planner.device,
     message:

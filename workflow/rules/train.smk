@@ -1,18 +1,18 @@
 """Frames train models.
 
 Input       results/frames/{width}x{height}/{film}.h5 of the model's films
-Output      results/models/{model}/model.safetensors, written once, when training is complete
+Output      results/models/{model}/model.safetensors, a link to the model in trained/, when training is complete
             results/models/{model}/training.mp4, the training as a film, made of its previews
-Beside it   training.csv, training.png, previews/, recipe.json, tensorboard/ where it is enabled, and state/, the
-            checkpoints. They are undeclared on purpose: Snakemake deletes the declared outputs of a job that failed or
-            starts, and these must survive it.
+Beside it   trained/, every finished training; state/, the checkpoints; training.csv, training.png, previews/, recipe.json,
+            tensorboard/ where it is enabled. They are undeclared on purpose: Snakemake deletes the declared outputs of a
+            job that failed or starts, and these must survive it.
 """
 
 
 # No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
 rule train_model:
     input:
-        frames=planner.training_frames,
+        frames=ancient(planner.training_frames),
     output:
         model=layout.MODEL,
     log:
@@ -44,7 +44,7 @@ rule train_model:
 
 rule render_training:
     input:
-        model=layout.MODEL,
+        model=ancient(layout.MODEL),
     output:
         film=report(
             layout.TRAINING_FILM,
@@ -61,6 +61,7 @@ rule render_training:
         mem_mb=2000,
         runtime="1h",
     params:
+        recipe=planner.recipe,
         title=planner.model_title,
         crf=planner.config.video.crf,
     message:

@@ -11,7 +11,7 @@ fi
 # saves its state.
 keep_log() {
     (
-        trap '' INT TERM
+        trap '' INT TERM HUP
         exec tee -- "$1"
     )
 }

@@ -18,7 +18,8 @@ from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.media.bars import Box, parse_crop_box
 from refilm.media.images import ImageSequence, check_same_size, images_box, probe_images, render_images
-from refilm.sources.listing import image_files, images_digest, parse_rate
+from refilm.sources.images_index import images_digest
+from refilm.sources.listing import image_files, parse_rate
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit")
 
@@ -27,7 +28,8 @@ def main(args: argparse.Namespace) -> None:
     size, name = parse_size(args.size, "--size"), Path(args.frames).stem
     span = TimeSpan.parse(args.start, args.end)
     files = image_files(args.source)
-    if not files or args.images not in (None, images_digest(files)):
+    digest = images_digest(files, Path(args.index) if args.index else None)
+    if not files or args.images not in (None, digest):
         raise RefilmError(f"{args.source}: the images changed after the plan was made: run the same command again")
     images = probe_images(files, parse_rate(args.fps, "fps"), args.threads)
     try:
@@ -43,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
         source=args.source,
         crop=str(box or "none"),
         filter="box average in float32",
-        details={"images": images_digest(files), "settings": settings},
+        details={"images": digest, "settings": settings},
     )
     frames = render_images(images, range(first, first + count), size, box, args.fit, args.threads, f"extract {name}")
     write_frames_from(args.frames, *size, metadata, frames)
@@ -67,6 +69,7 @@ if __name__ == "__main__":
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
     for key in ("start", "end", "crop", "fit"):
         add_option(parser, FilmKeys, key)
-    parser.add_argument("--images", help="the number of images and a digest of their names when the plan was made")
+    parser.add_argument("--index", help="a file that remembers the digest of each image")
+    parser.add_argument("--images", help="the number of images and a digest of them when the plan was made")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
     run_command(main, parser)

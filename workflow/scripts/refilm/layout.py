@@ -15,8 +15,9 @@ PAIR = "{film}_by_{model}"
 DOWNLOAD = "films/downloads/{film}{suffix}"
 DOWNLOAD_RECORD = f"{DOWNLOAD}.json"  # the address, size and SHA-256 of a film that was fetched
 FRAMES = "results/frames/{size}/{film}.h5"
+IMAGES_INDEX = "results/frames/images/{film}.json"  # the digest of each image of a film, with its size and time
 LATENTS = f"results/latents/{PAIR}.h5"
-MODEL = "results/models/{model}/model.safetensors"
+MODEL = "results/models/{model}/model.safetensors"  # a link to a file of its trained/
 
 VIDEO = f"results/{PAIR}.mp4"
 STILLS = f"results/stills/{PAIR}.png"
@@ -37,6 +38,7 @@ TRAINING_CURVES = "training.png"  # the same, drawn
 PREVIEWS = "previews"
 RECIPE = "recipe.json"
 STATE = "state"  # the checkpoints
+TRAINED = "trained"  # every finished training
 TENSORBOARD = "tensorboard"
 
 _LOG = "logs/{rule}/{job}.log"

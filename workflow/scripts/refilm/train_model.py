@@ -3,8 +3,9 @@
     python -m refilm.train_model --frames results/frames/256x144/bikes.h5 --recipe "$(cat results/models/bikes/recipe.json)"
         --model results/models/bikes/model.safetensors
 
-Beside the model it writes training.csv, training.png, previews/, recipe.json, tensorboard/ if requested, and state/, from
-which a killed training continues.
+The model is kept under trained/ beside --model, which becomes a link to it: what was trained before is linked again. Beside
+it are training.csv, training.png, previews/, recipe.json, tensorboard/ if requested, and state/, from which a killed
+training continues. While another process trains the model, this one waits for its end.
 """
 
 import argparse
@@ -19,17 +20,18 @@ import pandas as pd
 
 from refilm import layout
 from refilm.config.keys import GlobalKeys, add_option
+from refilm.config.model_folder import ModelFolder
 from refilm.config.recipe import Recipe
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write
+from refilm.core.files import atomic_write, copy_file
 from refilm.models.device import choose_device
 from refilm.models.model_file import save_model
 from refilm.rendering.curves import diagnose, draw_curves
-from refilm.rendering.previews import archive_other_recipes, write_preview
+from refilm.rendering.previews import switch_previews, write_preview
 from refilm.rendering.tensorboard import TensorBoardLogger
 from refilm.training.checkpoint import StateFolder
-from refilm.training.distributed import check_shards, local_device, spawn_processes
+from refilm.training.distributed import check_shards, is_worker, local_device, spawn_processes
 from refilm.training.log import Row
 from refilm.training.loop import train
 from refilm.training.recorder import Preview, TrainingCallbacks
@@ -39,30 +41,54 @@ _SECONDS_BETWEEN_CURVES = 60.0
 
 
 def main(args: argparse.Namespace) -> None:
-    recipe, model = Recipe.from_json(args.recipe), Path(args.model)
+    recipe, folder = Recipe.from_json(args.recipe), ModelFolder(args.model)
+    if is_worker():
+        _train(args, recipe, folder)
+        return
+    with StateFolder(folder.folder, recipe).locked():
+        kept = folder.find(recipe)
+        if kept:
+            _show_again(recipe, folder)
+            print(f"{folder.model}: trained before: linked to {kept}")
+        else:
+            kept = _train(args, recipe, folder)
+        folder.link(kept)
+
+
+def _train(args: argparse.Namespace, recipe: Recipe, folder: ModelFolder) -> Path:
+    """Train to the end, keep the model under trained/, and return its path."""
     if not args.frames:
-        resumable = StateFolder(model.parent / layout.STATE, recipe).latest() is not None
-        again = "restores it from its state" if resumable else "trains it from the beginning, since its state was deleted"
-        raise RefilmError(f"{model}: this model was trained already: the same command again {again}")
-    device, films, folder = choose_device(args.device), [Path(file) for file in args.frames], model.parent
+        raise RefilmError(f"{folder.file(recipe)}: this model was deleted a moment ago: run the same command again")
+    device, films = choose_device(args.device), [Path(file) for file in args.frames]
     check_shards(recipe, args.gpus, device, args.device)
     with spawn_processes(args.gpus, device) as group, ExitStack() as stack:
         callbacks = TrainingCallbacks()
         if group.is_main:
-            callbacks = stack.enter_context(FileCallbacks(folder, recipe, args.tensorboard))
-        trainer = train(recipe, films, folder, local_device(device), callbacks, args.compile, group)
+            callbacks = stack.enter_context(FileCallbacks(folder.folder, recipe, args.tensorboard))
+        trainer = train(recipe, films, folder.folder, local_device(device), callbacks, args.compile, group)
     if group.is_main:
-        _finish(trainer, model)
+        _finish(trainer, folder)
+    return folder.file(recipe)
 
 
-def _finish(trainer: Trainer, model: Path) -> None:
-    """Write the model, and report what is not as it should be."""
-    log, picture = model.parent / layout.TRAINING_LOG, model.parent / layout.TRAINING_CURVES
-    save_model(model, trainer.ema, trainer.step)
-    draw_curves(log, picture, model.parent.name)
-    print(f"{model}: trained for {trainer.step} steps")
+def _finish(trainer: Trainer, folder: ModelFolder) -> None:
+    """Keep the model and the log of its training, and report what is not as it should be."""
+    log, picture = folder.folder / layout.TRAINING_LOG, folder.folder / layout.TRAINING_CURVES
+    copy_file(log, folder.log(trainer.recipe))
+    save_model(folder.file(trainer.recipe), trainer.ema, trainer.step)
+    draw_curves(log, picture, folder.folder.name)
+    print(f"{folder.model}: trained for {trainer.step} steps")
     for title, problem in diagnose(pd.read_csv(log)).items():
         print(f"{picture}: {title}: {problem}")
+
+
+def _show_again(recipe: Recipe, folder: ModelFolder) -> None:
+    """Let what is beside the model be that of its own training, after another recipe was trained here."""
+    with FileCallbacks(folder.folder, recipe, tensorboard=False) as callbacks:
+        callbacks.on_start()
+        if folder.log(recipe).exists():
+            copy_file(folder.log(recipe), callbacks.log)
+            draw_curves(callbacks.log, callbacks.curves, folder.folder.name)
 
 
 class FileCallbacks(TrainingCallbacks):
@@ -85,7 +111,7 @@ class FileCallbacks(TrainingCallbacks):
         text = json.dumps(json.loads(self.recipe.to_json()), indent=2, sort_keys=True) + "\n"
         with atomic_write(self.folder / layout.RECIPE) as partial:
             partial.write_text(text, encoding="utf-8")
-        archive_other_recipes(self.previews, self.recipe.state_key())
+        switch_previews(self.previews, self.recipe.state_key())
 
     def on_preview(self, preview: Preview) -> None:
         sheet = write_preview(

@@ -23,9 +23,11 @@ from typing import Any, Protocol, TypeVar, cast
 from refilm import layout
 from refilm.config.configuration import Config
 from refilm.config.keys import SLUG
-from refilm.config.recipe import parse_size, recipe_of_model
+from refilm.config.model_folder import ModelFolder, check_length, model_folders
+from refilm.config.recipe import metadata_of_model, parse_size
 from refilm.core.errors import RefilmError, explain
-from refilm.sources.listing import film_suffix, image_files, images_digest, is_images, scheme_of
+from refilm.sources.images_index import images_digest
+from refilm.sources.listing import film_suffix, image_files, is_images, scheme_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -79,6 +81,7 @@ class Planner:
     def __init__(self, config: Config):
         self.config = config
         self._available: dict[str, bool] = {}
+        self._digests: dict[str, str] = {}  # of films of images: they are looked at once
 
     # --- films and frames
 
@@ -116,9 +119,13 @@ class Planner:
     @exit_on_error
     def image_options(self, wildcards: Wildcards) -> list[str]:
         """The same of images: their rate, and which images there are."""
-        images = images_digest(image_files(self.config.film(wildcards.film).source))
-        rate = self.config.film_rate(wildcards.film)
-        return _options(self.config.film_pixels(wildcards.film) | {"fps": str(rate), "images": images})
+        return _options(self.config.film_pixels(wildcards.film) | self._images_identity(wildcards.film))
+
+    @untracked
+    @exit_on_error
+    def images_index(self, wildcards: Wildcards) -> str:
+        """The index by which images are recognised."""
+        return layout.IMAGES_INDEX.format(film=wildcards.film)
 
     @untracked
     @exit_on_error
@@ -158,12 +165,14 @@ class Planner:
 
     @exit_on_error
     def training_frames(self, wildcards: Wildcards) -> list[str]:
-        """The frames of a model's films; none where the model is trained with the recipe that is configured.
+        """The frames of a model's films; none where the model was trained with the recipe that is configured.
 
-        So frames and films may be deleted once a model is trained, and nothing but its recipe trains it again.
+        So frames and films may be deleted once a model is trained, and nothing but its recipe trains it again. Raises
+        RefilmError for a length that is shorter than was trained already.
         """
         if self._is_trained(wildcards.model):
             return []
+        self._check_length(wildcards.model)
         return [self._frames_file(film, wildcards.model) for film in self.config.model(wildcards.model).films]
 
     @exit_on_error
@@ -196,6 +205,19 @@ class Planner:
         settings = self.config.settings
         options = [f"--gpus={settings.gpus}", f"--compile={str(settings.compile).lower()}"]
         return options + (["--tensorboard"] if settings.tensorboard else [])
+
+    # --- what results are made of: a change of it makes them again, and nothing else does, no time of a file
+
+    @exit_on_error
+    def encoded(self, wildcards: Wildcards) -> str:
+        """What decides the latents of a film by a model."""
+        return self._encoded(wildcards.film, wildcards.model)
+
+    @exit_on_error
+    def compared(self, wildcards: Wildcards) -> list[str]:
+        """What decides the latents of a comparison."""
+        comparison = self.config.comparison(wildcards.comparison)
+        return [self._encoded(comparison.film, model) for model in comparison.models]
 
     # --- what is shown
 
@@ -231,6 +253,14 @@ class Planner:
     def targets(self) -> list[str]:
         """All files that the configuration lists."""
         return [result.path for result in layout.catalogue(self.config)]
+
+    @exit_on_error
+    def keep_models(self) -> None:
+        """Before anything is planned: keep every trained model, and link those that are missing to what was kept."""
+        for folder in model_folders():
+            folder.keep()
+        for model in self.config.models:
+            ModelFolder(layout.MODEL.format(model=model)).restore(self.config.recipe(model))
 
     # --- wildcard constraints, from what is there when Snakemake starts
 
@@ -293,6 +323,19 @@ class Planner:
         needs_frames = result != layout.VIDEO and not Path(self._frames_file(film, model)).exists()
         return needs_sound or needs_frames
 
+    def _encoded(self, film: str, model: str) -> str:
+        values = {"film": self.config.film_pixels(film), "noise": self.config.reconstruction.noise}
+        if is_images(self.config.film(film).source):
+            values |= self._images_identity(film)
+        return json.dumps(values | {"recipe": self.config.recipe(model).to_json()}, sort_keys=True)
+
+    def _images_identity(self, film: str) -> dict[str, str]:
+        """The rate of a film that is a folder of images, and what is in them."""
+        if film not in self._digests:
+            files = image_files(self.config.film(film).source)
+            self._digests[film] = images_digest(files, Path(layout.IMAGES_INDEX.format(film=film)))
+        return {"fps": str(self.config.film_rate(film)), "images": self._digests[film]}
+
     def _frames_file(self, film: str, model: str) -> str:
         return layout.FRAMES.format(size=self.config.recipe(model).frame_size, film=film)
 
@@ -301,7 +344,14 @@ class Planner:
         return layout.MODEL.format(model=model)
 
     def _is_trained(self, model: str) -> bool:
-        return recipe_of_model(layout.MODEL.format(model=model)) == self.config.recipe(model).to_json()
+        return ModelFolder(layout.MODEL.format(model=model)).find(self.config.recipe(model)) is not None
+
+    def _check_length(self, model: str) -> None:
+        recipe, folder = self.config.recipe(model), ModelFolder(layout.MODEL.format(model=model))
+        for step, checkpoint in folder.checkpoints(recipe)[:1]:
+            frames = metadata_of_model(checkpoint).get("frames")  # refilm 0.2 did not write it
+            if recipe.steps is not None or frames:
+                check_length(checkpoint.parent, step, recipe.total_steps(int(frames or 0)))
 
     def _source(self, film: str) -> str | list[str]:
         source = self.config.film(film).source

@@ -82,8 +82,11 @@ class Recipe(TrainingKeys):
 
     def state_key(self) -> str:
         """A short hash of all but the length of training, which may change without starting over."""
-        values = {key: value for key, value in json.loads(self.to_json()).items() if key not in _LENGTH}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return _state_key(json.loads(self.to_json()))
+
+    def training_key(self) -> str:
+        """The name of a training: the recipe's short hash and the length, '1f0c63a4e2d1-6-epochs'."""
+        return training_key_of(self.to_json())
 
     def total_steps(self, frames: int) -> int:
         """Steps of the whole training on so many frames; an epoch shows each frame once."""
@@ -98,13 +101,25 @@ class Recipe(TrainingKeys):
         return parse_size(self.frame_size, "frame_size", self.spec.size_multiple)
 
 
+def training_key_of(recipe: str) -> str:
+    """`Recipe.training_key` of a recipe as JSON, which may be one that this version of refilm cannot train."""
+    values = json.loads(recipe)
+    unit = "epochs" if values.get("steps") is None else "steps"
+    return f"{_state_key(values)}-{values[unit]:.12g}-{unit}"
+
+
+def _state_key(values: dict[str, Any]) -> str:
+    values = {key: value for key, value in values.items() if key not in _LENGTH}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def recipe_of_model(path: Path | str) -> str | None:
     """The recipe in a model file's metadata, as `to_json` wrote it, or None where there is none."""
     return metadata_of_model(path).get("recipe")
 
 
 def metadata_of_model(path: Path | str) -> dict[str, str]:
-    """The metadata of a model file; empty if it is not one.
+    """The metadata of a model file or a checkpoint; empty if it is not one.
 
     Reads the head of the file with the standard library alone, so that a plan does not import torch.
     """

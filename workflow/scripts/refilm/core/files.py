@@ -49,6 +49,12 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
 
 
+def copy_file(source: Path, final: Path) -> None:
+    """Copy a small file; the copy appears under its name when it is complete."""
+    with atomic_write(final) as partial:
+        partial.write_bytes(source.read_bytes())
+
+
 def _unlink(path: Path) -> None:
     path.unlink(missing_ok=True)
 

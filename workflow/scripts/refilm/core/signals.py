@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: clean up, and end the process with exit status 75, wherever it is.
+"""SIGTERM, SIGHUP and Ctrl-C: clean up, and end the process with exit status 75, wherever it is.
 
 The signal handler does all of it. It raises no exception: a library's `except Exception` or a `__del__` would swallow one,
 and one that falls between the acquisition of a lock and the `try` after it, as in `subprocess.Popen.wait`, would leave the
@@ -17,8 +17,12 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 EXIT_TEMPFAIL = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command continues
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_MESSAGES: dict[int, str] = {signal.SIGTERM: "received SIGTERM", signal.SIGINT: "interrupted (Ctrl-C)"}
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_MESSAGES: dict[int, str] = {
+    signal.SIGTERM: "received SIGTERM",
+    signal.SIGINT: "interrupted (Ctrl-C)",
+    signal.SIGHUP: "received SIGHUP: the terminal was closed",
+}
 
 Resource = TypeVar("Resource")
 _cleanups: dict[object, Callable[[], None]] = {}  # one per existing resource, the newest last
@@ -63,7 +67,7 @@ def kill_child(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None
 
 
 def install_signal_handlers() -> None:
-    """From now on SIGTERM and SIGINT clean up and end the process with exit status 75.
+    """From now on SIGTERM, SIGHUP and SIGINT clean up and end the process with exit status 75.
 
     A signal that the process inherited as ignored stays ignored: a shell starts background jobs so that they ignore Ctrl-C.
     """

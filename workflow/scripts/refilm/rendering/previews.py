@@ -35,10 +35,13 @@ def read_previews(folder: Path | str, key: str, last: int) -> list[tuple[int, Ro
     return [(step, rows) for step, rows, metadata in sheets if metadata and metadata["recipe"] == key]
 
 
-def archive_other_recipes(folder: Path | str, key: str) -> None:
-    """Move previews of every other recipe into a folder of their own, so that two trainings are never mixed."""
+def switch_previews(folder: Path | str, key: str) -> None:
+    """Move previews of every other recipe into a folder of their own, and those of this one back from theirs, so that two
+    trainings are never mixed."""
     for _step, path in preview_sheets(folder):
         other = str((read_sheet(path, frames=False)[1] or {}).get("recipe", "unknown"))
         if other != key:
             (path.parent / other).mkdir(exist_ok=True)
             path.rename(path.parent / other / path.name)
+    for _step, path in preview_sheets(Path(folder) / key):
+        path.rename(Path(folder) / path.name)

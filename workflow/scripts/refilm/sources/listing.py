@@ -2,7 +2,6 @@
 
 import fnmatch
 import glob
-import hashlib
 import os
 import re
 from fractions import Fraction
@@ -69,12 +68,6 @@ def _natural_key(path: Path) -> tuple[list[list[int | str]], Path]:
         return [int(piece) if n % 2 else piece.casefold() for n, piece in enumerate(_NUMBER.split(part))]
 
     return [key(part) for part in path.parts], path
-
-
-def images_digest(files: list[str]) -> str:
-    """A short string that changes when images are added, removed or renamed: '250-3f1c9a0b52d7e846'."""
-    names = "\0".join(Path(file).name for file in files)
-    return f"{len(files)}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
 
 def parse_rate(value: str | int | float, place: str) -> Fraction:

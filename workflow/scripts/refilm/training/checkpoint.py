@@ -9,50 +9,41 @@ state/
 
 import fcntl
 import os
-import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import refilm
+from refilm import layout
+from refilm.config.model_folder import ModelFolder, check_length
 from refilm.config.recipe import Recipe
 from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write
+from refilm.core.files import atomic_write, copy_file
 
-_NAME = re.compile(r"step-(\d+)\.safetensors")
 _KEPT = 2
+_SECONDS_BETWEEN_TRIES = 1.0
 
 
 class StateFolder:
     """The checkpoints of one training run."""
 
-    def __init__(self, folder: Path | str, recipe: Recipe):
-        self.root, self.recipe = Path(folder), recipe
+    def __init__(self, model_folder: Path | str, recipe: Recipe):
+        self.beside, self.recipe = ModelFolder(Path(model_folder) / Path(layout.MODEL).name), recipe
+        self.root = self.beside.state
         self.folder = self.root / recipe.state_key()
 
     @contextmanager
     def locked(self) -> Iterator[Self]:
-        """Lock the folder. Raises RefilmError if another process trains in it. A process that dies releases its lock."""
+        """Lock the folder; wait while another process trains in it. A process that dies releases its lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.root / "lock", "a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise RefilmError(
-                    f"{self.root}: another process ({lock.read().strip() or 'unknown'}) is training this model: "
-                    "wait for it, or stop it first"
-                ) from None
-            except OSError as error:
-                raise RefilmError(
-                    f"{self.root}: the file system does not support locks ({error.strerror}), so two trainings could write "
-                    "here: mount it with flock, or put results/ on another one"
-                ) from error
+            self._wait_for(lock)
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}")
             lock.flush()
@@ -60,11 +51,35 @@ class StateFolder:
                 partial.unlink()
             yield self
 
-    def save(self, step: int, tensors: dict[str, torch.Tensor], log: Path) -> None:
-        """Write the checkpoint after `step` steps, with the log so far, and delete all but the latest two."""
-        with atomic_write(self.folder / log.name) as partial:
-            partial.write_bytes(log.read_bytes())
-        metadata = {"recipe": self.recipe.to_json(), "refilm": refilm.__version__}
+    def _wait_for(self, lock: TextIO) -> None:
+        waits = False
+        while not self._acquire(lock):
+            if not waits:
+                lock.seek(0)
+                owner = lock.read().strip() or "unknown"
+                print(f"{self.root}: another process ({owner}) is training this model: waiting for its end", flush=True)
+            waits = True
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+    def _acquire(self, lock: TextIO) -> bool:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise RefilmError(
+                f"{self.root}: the file system does not support locks ({error.strerror}), so two trainings could write "
+                "here: mount it with flock, or put results/ on another one"
+            ) from error
+        return True
+
+    def save(self, step: int, tensors: dict[str, torch.Tensor], log: Path, frames: int) -> None:
+        """Write the checkpoint after `step` steps, with the log so far, and delete all but the latest two.
+
+        frames: how many the model is trained on, from which a plan knows the steps of an epoch.
+        """
+        copy_file(log, self.folder / log.name)
+        metadata = {"recipe": self.recipe.to_json(), "refilm": refilm.__version__, "frames": str(frames)}
         with atomic_write(self._file(step)) as partial:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
         for _step, old in self._checkpoints()[_KEPT:]:
@@ -77,6 +92,7 @@ class StateFolder:
         States of other recipes are in folders of their own, and never deleted. Raises RefilmError if this recipe was trained
         for more than `total` steps: the shorter training is not a part of the longer one.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         others = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir() and folder != self.folder)
         if others and not self._checkpoints():
             print(
@@ -84,18 +100,13 @@ class StateFolder:
                 flush=True,
             )
         if (self.folder / log.name).exists():
-            with atomic_write(log) as partial:
-                partial.write_bytes((self.folder / log.name).read_bytes())
+            copy_file(self.folder / log.name, log)
         else:
             log.unlink(missing_ok=True)
         for step, file in self._checkpoints():
             try:
                 tensors = self.read(step)
-                if step > total:
-                    raise RefilmError(
-                        f"{self.folder}: this model was trained for {step} steps, and its recipe now has {total}: set "
-                        f"{step} or more, or delete this folder to train it from the beginning"
-                    )
+                check_length(self.folder, step, total)
                 return step, tensors
             except SafetensorError as error:
                 aside = file.replace(file.with_suffix(".damaged"))  # or it would take the place of a good one
@@ -116,6 +127,4 @@ class StateFolder:
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
         """(step, file), latest first."""
-        files = self.folder.iterdir() if self.folder.is_dir() else ()
-        checkpoints = [(int(match[1]), file) for file in files if (match := _NAME.fullmatch(file.name))]
-        return sorted(checkpoints, reverse=True)
+        return self.beside.checkpoints(self.recipe)

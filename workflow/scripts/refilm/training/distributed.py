@@ -72,9 +72,14 @@ class ProcessGroup:
 SINGLE_PROCESS = ProcessGroup(0, 1)
 
 
+def is_worker() -> bool:
+    """Whether the main process of a shared training started this one."""
+    return _VARIABLE in os.environ
+
+
 def local_device(device: torch.device) -> torch.device:
     """The device of this process: with CUDA each has a GPU of its own."""
-    if device.type == "cuda" and _VARIABLE in os.environ:
+    if device.type == "cuda" and is_worker():
         return torch.device("cuda", int(os.environ[_VARIABLE].partition(":")[0]))
     return device
 
@@ -110,7 +115,7 @@ def spawn_processes(count: int, device: torch.device) -> Iterator[ProcessGroup]:
         return
     with ExitStack() as stack:
         workers: list[Worker] = []
-        if _VARIABLE in os.environ:
+        if is_worker():
             rank, parent, rendezvous = os.environ[_VARIABLE].split(":", 2)
             threading.Thread(target=_exit_with_parent, args=(int(parent),), daemon=True).start()
         else:

@@ -38,13 +38,14 @@ def train(
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
-    folder: where training.csv and state/ are written; compiled: 'true', 'false', or 'auto' for a CUDA GPU and a training
-    that is long enough to gain by it; group: the processes that share the training, of which only the main one writes.
-    Raises Interrupted after SIGTERM or SIGINT, with the state saved, and RefilmError for a loss that is not finite.
+    folder: where training.csv and state/ are written; `StateFolder.locked` keeps other processes out of it; compiled:
+    'true', 'false', or 'auto' for a CUDA GPU and a training that is long enough to gain by it; group: the processes that
+    share the training, of which only the main one writes. Raises Interrupted after a signal to stop, with the state saved,
+    and RefilmError for a loss that is not finite.
     """
     with ExitStack() as stack:
         stack.enter_context(capture_stream(device))
-        recorder = stack.enter_context(make_recorder(recipe, folder, callbacks or TrainingCallbacks(), group))
+        recorder = make_recorder(recipe, folder, callbacks or TrainingCallbacks(), group)
         interrupt = stack.enter_context(_interrupt_flag())
         stores = [stack.enter_context(FrameStore(file)) for file in frame_files]
         _check_sizes(recipe, stores)
@@ -113,14 +114,14 @@ def _check_sizes(recipe: Recipe, stores: list[FrameStore]) -> None:
 
 
 class _Interrupt:
-    """Whether SIGTERM or SIGINT was received."""
+    """Whether a signal to stop was received."""
 
     is_set = False
 
 
 @contextmanager
 def _interrupt_flag() -> Iterator[_Interrupt]:
-    """Within the block SIGTERM and SIGINT only set a flag, and the loop saves its state."""
+    """Within the block the signals to stop only set a flag, and the loop saves its state."""
     flag = _Interrupt()
 
     def receive(_signal: int, _frame: object) -> None:

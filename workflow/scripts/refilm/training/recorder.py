@@ -5,10 +5,8 @@
 
 import math
 import time
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -48,7 +46,7 @@ class TrainingCallbacks:
     """What the main process of a training calls. Each does nothing, for a subclass to override."""
 
     def on_start(self) -> None:
-        """Called when no other process trains in the folder."""
+        """Called before the first step."""
 
     def on_preview(self, preview: Preview) -> None:
         """Called with each preview."""
@@ -61,13 +59,7 @@ class NullRecorder:
     """Reads the checkpoint that the main process continues from, and writes nothing."""
 
     def __init__(self, recipe: Recipe, folder: Path):
-        self.states = StateFolder(folder / layout.STATE, recipe)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        pass
+        self.states = StateFolder(folder, recipe)
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
         """Restore the trainer from the latest checkpoint, if there is one."""
@@ -88,24 +80,15 @@ class NullRecorder:
 
 
 class Recorder:
-    """Holds the lock of the state folder while it is entered."""
+    """What the main process writes. The caller of the training holds the lock of the state folder."""
 
     def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks):
         self.recipe, self.folder, self.callbacks = recipe, folder, callbacks
-        self.states = StateFolder(folder / layout.STATE, recipe)
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            stack.enter_context(self.states.locked())
-            self.callbacks.on_start()
-            self._lock = stack.pop_all()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._lock.close()
+        self.states = StateFolder(folder, recipe)
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
         """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained."""
+        self.callbacks.on_start()
         self.trainer, self.total, name = trainer, total, self.folder.name
         log_file = self.folder / layout.TRAINING_LOG
         checkpoint = self.states.load(total, log_file)
@@ -152,7 +135,7 @@ class Recorder:
         self.trainer.synchronize()
         began = time.monotonic()
         with self.log.pause():
-            self.states.save(self.trainer.step, self.trainer.state(), self.log.path)
+            self.states.save(self.trainer.step, self.trainer.state(), self.log.path, self.log.frames)
         self._next_save = time.monotonic() + checkpoint_interval(time.monotonic() - began)
 
     def interrupt(self) -> None:
@@ -178,7 +161,7 @@ class Recorder:
 
 def make_recorder(
     recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, group: ProcessGroup
-) -> AbstractContextManager[Recorder | NullRecorder]:
+) -> Recorder | NullRecorder:
     """The recorder of this process."""
     return Recorder(recipe, folder, callbacks) if group.is_main else NullRecorder(recipe, folder)
 

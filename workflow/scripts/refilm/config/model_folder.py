@@ -1,0 +1,110 @@
+"""The folder of a model: every finished training is kept, and model.safetensors is a link to one of them.
+
+results/models/{model}/
+    model.safetensors                            a link to trained/1f0c63a4e2d1-6-epochs.safetensors
+    trained/1f0c63a4e2d1-6-epochs.safetensors    the networks, by recipe and length
+    trained/1f0c63a4e2d1-6-epochs.csv            training.csv of that training
+    state/1f0c63a4e2d1/step-000001200.safetensors   checkpoints, by recipe
+
+Snakemake deletes model.safetensors before it makes it again. No rule declares trained/, so no model is lost with it: what
+was trained before is linked again. Reads files with the standard library alone, so that a plan does not import torch.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from refilm import layout
+from refilm.config.recipe import Recipe, recipe_of_model, training_key_of
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write
+
+_CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
+
+
+class ModelFolder:
+    """Of a model file, results/models/{model}/model.safetensors."""
+
+    def __init__(self, model: Path | str):
+        self.model = Path(model)
+        self.folder = self.model.parent
+        self.trained, self.state = self.folder / layout.TRAINED, self.folder / layout.STATE
+
+    def file(self, recipe: Recipe) -> Path:
+        """Where the model is kept that a recipe makes."""
+        return self.trained / f"{recipe.training_key()}.safetensors"
+
+    def log(self, recipe: Recipe) -> Path:
+        """Where the training.csv of that training is kept."""
+        return self.file(recipe).with_suffix(".csv")
+
+    def find(self, recipe: Recipe) -> Path | None:
+        """The model of a recipe, if it was trained to its end."""
+        file = self.file(recipe)
+        return file if recipe_of_model(file) == recipe.to_json() else None
+
+    def link(self, trained: Path) -> None:
+        """Let model.safetensors be this file of trained/. On a disk without links it is a copy."""
+        partial = self.folder / f".{self.model.stem}.part{os.getpid()}{self.model.suffix}"
+        partial.unlink(missing_ok=True)
+        _link(trained, partial, os.path.relpath(trained, self.folder))
+        partial.replace(self.model)
+        partial.unlink(missing_ok=True)  # where both were the same file under two names, nothing was renamed
+
+    def keep(self) -> None:
+        """Keep under trained/ a model file that is not a link to it: of refilm 0.2, of a cache, or copied here."""
+        recipe = recipe_of_model(self.model)
+        if recipe is None or self.model.resolve().parent == self.trained.resolve():
+            return
+        try:
+            kept = self.trained / f"{training_key_of(recipe)}.safetensors"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # not a recipe of refilm
+        if recipe_of_model(kept) != recipe:
+            self.trained.mkdir(exist_ok=True)
+            kept.unlink(missing_ok=True)
+            _link(self.model.resolve(), kept, str(self.model.resolve()) if self.model.is_symlink() else None)
+
+    def restore(self, recipe: Recipe) -> None:
+        """Link a missing model.safetensors to the model of the recipe, if that was trained."""
+        if not self.model.exists() and (kept := self.find(recipe)):
+            self.link(kept)
+
+    def checkpoints(self, recipe: Recipe) -> list[tuple[int, Path]]:
+        """(step, file) of the checkpoints of a recipe, latest first."""
+        folder = self.state / recipe.state_key()
+        files = folder.iterdir() if folder.is_dir() else ()
+        return sorted(((int(match[1]), file) for file in files if (match := _CHECKPOINT.fullmatch(file.name))), reverse=True)
+
+
+def check_length(folder: Path, trained: int, total: int) -> None:
+    """Raises RefilmError if a recipe was trained for more than `total` steps: the shorter training is not a part of the
+    longer one. folder: that of its checkpoints."""
+    if trained > total:
+        raise RefilmError(
+            f"{folder}: this model was trained for {trained} steps, and its recipe now has {total}: set {trained} or more, "
+            "or delete this folder to train it from the beginning"
+        )
+
+
+def model_folders() -> Iterator[ModelFolder]:
+    """All that are in the working directory."""
+    for folder in sorted(Path(layout.MODEL).parent.parent.glob("*/")):
+        yield ModelFolder(folder / Path(layout.MODEL).name)
+
+
+def _link(target: Path, link: Path, symbolic: str | None) -> None:
+    """Make `link` a symbolic link with that text, or else a hard link to `target`, or else a copy of it."""
+    try:
+        if symbolic is None:
+            os.link(target, link)
+        else:
+            link.symlink_to(symbolic)
+    except OSError:
+        if symbolic is not None:
+            _link(target, link, None)
+            return
+        with atomic_write(link) as partial:
+            shutil.copyfile(target, partial)
