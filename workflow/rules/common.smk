@@ -22,7 +22,7 @@ is_main = workflow.modifier.is_main_snakefile()
 for file in workflow.configfiles if is_main else []:
     exit_on_error(reject_duplicate_keys)(file)
 
-planner = Planner(exit_on_error(Config)(config))
+planner = Planner(exit_on_error(Config)(config), ancient)
 planner.keep_models()
 planner.check_targets(sys.argv[1:] if is_main else [])
 

@@ -8,9 +8,9 @@ Steps       each decodes of the latents what it shows
 
 rule render_comparison:
     input:
-        frames=ancient(planner.frames),
-        latents=ancient(planner.compared_latents),
-        models=ancient(planner.compared_models),
+        frames=planner.frames,
+        latents=planner.compared_latents,
+        models=planner.compared_models,
         source=ancient(planner.sound_source),
     output:
         clip=report(
@@ -57,9 +57,9 @@ rule render_comparison:
 
 rule render_stills:
     input:
-        frames=ancient(planner.frames),
-        latents=ancient(layout.LATENTS),
-        model=ancient(layout.MODEL),
+        frames=planner.frames,
+        latents=planner.latents,
+        model=planner.model,
     output:
         sheet=report(
             layout.STILLS,
@@ -100,9 +100,9 @@ rule render_stills:
 
 rule measure_film:
     input:
-        frames=ancient(planner.frames),
-        latents=ancient(layout.LATENTS),
-        model=ancient(layout.MODEL),
+        frames=planner.frames,
+        latents=planner.latents,
+        model=planner.model,
     output:
         metrics=layout.METRICS,
     log:

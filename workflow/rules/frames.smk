@@ -57,6 +57,7 @@ rule extract_frames:
         mem_mb=2000,
         runtime="12h",
     params:
+        made_of=planner.frames_made_of,
         checks=planner.validation_options,
         options=planner.film_options,
         hwaccel=planner.hwaccel,
@@ -69,6 +70,7 @@ rule extract_frames:
             " --frames={output.frames:q}"
             " --size={wildcards.size:q}"
             " --threads={threads}"
+            " --made-of={params.made_of:q}"
             " {params.checks:q}"
             " {params.options:q}"
             " --hwaccel={params.hwaccel:q}"
@@ -97,6 +99,7 @@ rule extract_images:
     params:
         source=planner.source_spec,
         index=planner.images_index,
+        made_of=planner.frames_made_of,
         options=planner.image_options,
     message:
         "{wildcards.film}: images to frames of {wildcards.size}"
@@ -108,6 +111,7 @@ rule extract_images:
             " --size={wildcards.size:q}"
             " --threads={threads}"
             " --index={params.index:q}"
+            " --made-of={params.made_of:q}"
             " {params.options:q}"
         )
 

@@ -9,8 +9,8 @@ Steps       encode every frame; decode, encode as video and add the sound in one
 
 rule encode_film:
     input:
-        frames=ancient(planner.frames),
-        model=ancient(planner.encoder),
+        frames=planner.frames,
+        model=planner.encoder,
     output:
         latents=layout.LATENTS,
     log:
@@ -38,6 +38,7 @@ rule encode_film:
             " --frames={input.frames:q}"
             " --model={input.model:q}"
             " --latents={output.latents:q}"
+            " --made-of={params.made_of:q}"
             " --noise={params.noise}"
             " --device={params.device:q}"
         )
@@ -45,8 +46,8 @@ rule encode_film:
 
 rule render_video:
     input:
-        latents=ancient(layout.LATENTS),
-        model=ancient(layout.MODEL),
+        latents=planner.latents,
+        model=planner.model,
         source=ancient(planner.sound_source),
     output:
         video=report(

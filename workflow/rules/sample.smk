@@ -7,7 +7,7 @@ Output      results/samples/{model}.png, a sheet of frames; results/samples/{mod
 
 rule render_samples:
     input:
-        model=ancient(planner.sampled_model),
+        model=planner.sampled_model,
     output:
         sheet=report(
             layout.SAMPLES,
@@ -42,7 +42,7 @@ rule render_samples:
 
 rule render_drift:
     input:
-        model=ancient(planner.sampled_model),
+        model=planner.sampled_model,
     output:
         film=report(
             layout.DRIFT,

@@ -12,7 +12,7 @@ Beside it   trained/, every finished training; state/, the checkpoints; training
 # No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
 rule train_model:
     input:
-        frames=ancient(planner.training_frames),
+        frames=planner.training_frames,
     output:
         model=layout.MODEL,
     log:
@@ -44,7 +44,7 @@ rule train_model:
 
 rule render_training:
     input:
-        model=ancient(layout.MODEL),
+        model=planner.model,
     output:
         film=report(
             layout.TRAINING_FILM,

@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
         attributes = film.metadata.shared_attributes()
         attributes |= {"model": args.model, "recipe": model.recipe.to_json(), "noise": args.noise}
         batches = _shown(encode_film(model, film, args.noise), len(film), f"encode {Path(args.latents).stem}")
-        write_latents(args.latents, len(film), dim, attributes, batches)
+        write_latents(args.latents, len(film), dim, attributes, batches, args.made_of)
         print(f"{args.latents}: {len(film)} frames as {dim} numbers each")
 
 
@@ -66,6 +66,7 @@ if __name__ == "__main__":
     parser.add_argument("--frames", required=True, help="frames file of the film")
     parser.add_argument("--model", required=True, help="the model that encodes it")
     parser.add_argument("--latents", required=True, help="the latents file to write")
+    parser.add_argument("--made-of", default="", help="text of the plan, which is kept in the file")
     add_option(parser, ReconstructionKeys, "noise")
     add_option(parser, GlobalKeys, "device")
     run_command(main, parser)

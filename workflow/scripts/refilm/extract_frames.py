@@ -61,7 +61,7 @@ def _metadata(plan: DecodePlan, args: argparse.Namespace) -> FrameMetadata:
         "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
         "ffmpeg": version(),
     }
-    return FrameMetadata(plan.fps, plan.start_time, args.source, str(plan.crop), plan.filters, details)
+    return FrameMetadata(plan.fps, plan.start_time, args.source, str(plan.crop), plan.filters, details, args.made_of)
 
 
 def add_film_options(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +76,7 @@ def film_parser() -> argparse.ArgumentParser:
     """The command line of this command."""
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, help="the frames file to write")
+    parser.add_argument("--made-of", default="", help="text of the plan, which is kept in the file")
     add_option(parser, GlobalKeys, "hwaccel")
     add_option(parser, FilmKeys, "audio")
     add_option(parser, FilmKeys, "sha256")

@@ -46,6 +46,7 @@ def main(args: argparse.Namespace) -> None:
         crop=str(box or "none"),
         filter="box average in float32",
         details={"images": digest, "settings": settings},
+        made_of=args.made_of,
     )
     frames = render_images(images, range(first, first + count), size, box, args.fit, args.threads, f"extract {name}")
     write_frames_from(args.frames, *size, metadata, frames)
@@ -71,5 +72,6 @@ if __name__ == "__main__":
         add_option(parser, FilmKeys, key)
     parser.add_argument("--index", help="a file that remembers the digest of each image")
     parser.add_argument("--images", help="the number of images and a digest of them when the plan was made")
+    parser.add_argument("--made-of", default="", help="text of the plan, which is kept in the file")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="processor cores to use")
     run_command(main, parser)

@@ -24,8 +24,9 @@ from refilm import layout
 from refilm.config.configuration import Config
 from refilm.config.keys import SLUG
 from refilm.config.model_folder import ModelFolder, check_length, model_folders
-from refilm.config.recipe import metadata_of_model, parse_size
+from refilm.config.recipe import metadata_of_model, parse_size, recipe_of_model
 from refilm.core.errors import RefilmError, explain
+from refilm.core.made_of import read_made_of
 from refilm.sources.images_index import images_digest
 from refilm.sources.listing import film_suffix, image_files, is_images, scheme_of
 
@@ -78,8 +79,9 @@ def _with_signature(wrapper: Callable[..., Any], function: Callable[..., Any], s
 class Planner:
     """Answers for one configuration, on the files of the working directory."""
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(self, config: Config, ancient: Callable[[str], str] = str):
+        """ancient: Snakemake's mark of an input whose time is ignored."""
+        self.config, self._ancient = config, ancient
         self._available: dict[str, bool] = {}
         self._digests: dict[str, str] = {}  # of films of images: they are looked at once
 
@@ -152,9 +154,14 @@ class Planner:
         """The frames of a film, at the size of the model that encodes it or of those that are compared."""
         film = self._film_of(wildcards)
         if hasattr(wildcards, "comparison"):
-            return self._frames_file(film, self.config.comparison(wildcards.comparison).models[0])
-        self.config.film(film)
-        return self._frames_file(film, wildcards.model)
+            return self._frames(film, self.config.comparison(wildcards.comparison).models[0])
+        return self._frames(film, wildcards.model)
+
+    @untracked
+    @exit_on_error
+    def frames_made_of(self, wildcards: Wildcards) -> str:
+        """The text by which a plan knows frames: what decides them."""
+        return self._pixels(wildcards.film)
 
     # --- models
 
@@ -173,7 +180,7 @@ class Planner:
         if self._is_trained(wildcards.model):
             return []
         self._check_length(wildcards.model)
-        return [self._frames_file(film, wildcards.model) for film in self.config.model(wildcards.model).films]
+        return [self._frames(film, wildcards.model) for film in self.config.model(wildcards.model).films]
 
     @exit_on_error
     def encoder(self, wildcards: Wildcards) -> str:
@@ -184,7 +191,17 @@ class Planner:
     def sampled_model(self, wildcards: Wildcards) -> str:
         """The model that makes samples. Raises RefilmError for one that has no prior."""
         self.config.check_samples(wildcards.model)
-        return layout.MODEL.format(model=wildcards.model)
+        return self._model(wildcards.model)
+
+    @exit_on_error
+    def model(self, wildcards: Wildcards) -> str:
+        """A trained model."""
+        return self._model(wildcards.model)
+
+    @exit_on_error
+    def latents(self, wildcards: Wildcards) -> str:
+        """The latents of a film by a model."""
+        return self._latents(wildcards.film, wildcards.model)
 
     @untracked
     @exit_on_error
@@ -235,7 +252,7 @@ class Planner:
     def compared_latents(self, wildcards: Wildcards) -> list[str]:
         """The latents of a comparison's film, by each of its models."""
         comparison = self.config.comparison(wildcards.comparison)
-        return [layout.LATENTS.format(film=comparison.film, model=model) for model in comparison.models]
+        return [self._latents(comparison.film, model) for model in comparison.models]
 
     @exit_on_error
     def compared_models(self, wildcards: Wildcards) -> list[str]:
@@ -323,11 +340,28 @@ class Planner:
         needs_frames = result != layout.VIDEO and not Path(self._frames_file(film, model)).exists()
         return needs_sound or needs_frames
 
+    def _pixels(self, film: str) -> str:
+        images = self._images_identity(film) if is_images(self.config.film(film).source) else {}
+        return json.dumps(self.config.film_pixels(film) | images, sort_keys=True)
+
     def _encoded(self, film: str, model: str) -> str:
-        values = {"film": self.config.film_pixels(film), "noise": self.config.reconstruction.noise}
-        if is_images(self.config.film(film).source):
-            values |= self._images_identity(film)
-        return json.dumps(values | {"recipe": self.config.recipe(model).to_json()}, sort_keys=True)
+        noise, recipe = self.config.reconstruction.noise, self.config.recipe(model).to_json()
+        return json.dumps({"frames": self._pixels(film), "noise": noise, "recipe": recipe}, sort_keys=True)
+
+    # --- inputs: Snakemake looks at the time of one only where it is not what the configuration asks for, and so at that of
+    # what it is made of: a job that makes it again makes again what depends on it, and a file that was touched does not
+
+    def _frames(self, film: str, model: str) -> str:
+        path = self._frames_file(film, model)
+        return self._ancient(path) if read_made_of(path) == self._pixels(film) else path
+
+    def _model(self, model: str) -> str:
+        path = layout.MODEL.format(model=model)
+        return self._ancient(path) if recipe_of_model(path) == self.config.recipe(model).to_json() else path
+
+    def _latents(self, film: str, model: str) -> str:
+        path = layout.LATENTS.format(film=film, model=model)
+        return self._ancient(path) if read_made_of(path) == self._encoded(film, model) else path
 
     def _images_identity(self, film: str) -> dict[str, str]:
         """The rate of a film that is a folder of images, and what is in them."""
@@ -341,7 +375,7 @@ class Planner:
 
     def _encoder(self, model: str) -> str:
         self.config.check_reconstructs(model)
-        return layout.MODEL.format(model=model)
+        return self._model(model)
 
     def _is_trained(self, model: str) -> bool:
         return ModelFolder(layout.MODEL.format(model=model)).find(self.config.recipe(model)) is not None
@@ -378,9 +412,11 @@ class Planner:
 
     def _are_current(self, film: str, model: str) -> bool:
         """Whether latents are those of the model as it is configured and trained."""
-        trained = Path(layout.MODEL.format(model=model))
-        latents = Path(layout.LATENTS.format(film=film, model=model))
-        return self._is_trained(model) and trained.stat().st_mtime <= latents.stat().st_mtime
+        latents, trained = (pattern.format(film=film, model=model) for pattern in (layout.LATENTS, layout.MODEL))
+        made_of = read_made_of(latents)
+        if made_of.startswith("{"):
+            return str(json.loads(made_of)["recipe"]) == self.config.recipe(model).to_json()
+        return self._is_trained(model) and Path(trained).stat().st_mtime <= Path(latents).stat().st_mtime
 
     def _download(self, film: str, address: str) -> Path:
         return Path(layout.DOWNLOAD.format(film=film, suffix=film_suffix(address)))

@@ -13,6 +13,7 @@ import numpy as np
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write
+from refilm.core.made_of import block_size, write_made_of
 from refilm.frames.metadata import Attribute
 from refilm.frames.store import FrameStore
 from refilm.sources.listing import parse_rate
@@ -21,21 +22,28 @@ _ROWS_AT_ONCE = 16384  # rows read together while a file is checked: 13 MB of 20
 
 
 def write_latents(
-    path: Path | str, count: int, dim: int, attributes: dict[str, Attribute], batches: Iterable[np.ndarray]
+    path: Path | str,
+    count: int,
+    dim: int,
+    attributes: dict[str, Attribute],
+    batches: Iterable[np.ndarray],
+    made_of: str = "",
 ) -> None:
     """Write a latents file of `count` rows of `dim` numbers from batches, float32 (n, dim) each.
 
-    The file appears under its name when it is complete. Raises RefilmError if the batches hold another number of rows.
+    made_of: the text by which a plan knows them. The file appears under its name when it is complete. Raises RefilmError if
+    the batches hold another number of rows.
     """
     path, written = Path(path), 0
     with atomic_write(path) as partial:
-        with h5py.File(partial, "w") as file:
+        with h5py.File(partial, "w", userblock_size=block_size(made_of)) as file:
             dataset = file.create_dataset("latents", (count, dim), "f4")
             file.attrs.update(attributes)
             for batch in batches:
                 if written + len(batch) <= count:
                     dataset[written : written + len(batch)] = batch
                 written += len(batch)
+        write_made_of(partial, made_of)
         if written != count:
             raise RefilmError(f"{path}: {written} latents were written, expected {count}")
 

@@ -15,7 +15,8 @@ class FrameMetadata:
 
     fps: frames per second; start_time: seconds from the start of the film file to the first frame; source: the film file,
     or the pattern of the images; crop: the part of the picture, as 'width x height at x, y'; filter: how it was scaled;
-    details: further attributes that are kept so that the frames can be made again.
+    details: further attributes that are kept so that the frames can be made again; made_of: the text by which a plan knows
+    them.
     """
 
     fps: Fraction
@@ -24,6 +25,7 @@ class FrameMetadata:
     crop: str = ""
     filter: str = ""
     details: Mapping[str, Attribute] = field(default_factory=dict)
+    made_of: str = ""
 
     def shared_attributes(self) -> dict[str, Attribute]:
         """The attributes that files derived from the frames keep too, without those that are unknown."""

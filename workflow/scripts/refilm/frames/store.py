@@ -15,6 +15,7 @@ import numpy as np
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, scratch_file
+from refilm.core.made_of import TEXT_OFFSET, write_made_of
 from refilm.frames.metadata import Attribute, FrameMetadata
 
 DATA_OFFSET = 1 << 20
@@ -40,6 +41,8 @@ def write_frames(
             raise RefilmError(f"{path}: {found} bytes were written, but {count} frames are {expected} bytes")
         file.seek(0)
         file.write(_header(path, count, height, width, metadata.to_attributes() | {"schema": SCHEMA}))
+        file.flush()
+        write_made_of(partial, metadata.made_of, TEXT_OFFSET)
     return count
 
 
