@@ -122,20 +122,6 @@ def test_everything_made_nothing_is_to_be_done(made):
     assert plan(made, *TARGETS, config=CONFIG) == {}
 
 
-HARMLESS = [
-    ("films.third", {"source": "films/third.mkv"}),
-    ("models.another", {"films": ["two"]}),
-    ("device", "auto"),
-    ("tensorboard", True),
-    ("training", dict(reversed(CONFIG["training"].items()))),
-    ("training.learning_rate", 0.0005),
-    ("training.noise", 1.0),
-    ("training.batch_size", 4.0),
-    ("films.two.end", "00:00:01"),
-    ("models.both.gamma", 7),
-]
-
-
 def edited(path, value):
     config = copy.deepcopy(CONFIG)
     *folders, key = path.split(".")
@@ -144,83 +130,6 @@ def edited(path, value):
         place = place[folder]
     place[key] = value
     return config
-
-
-@pytest.mark.parametrize(("path", "value"), HARMLESS)
-def test_a_harmless_edit_makes_nothing_again(made, path, value):
-    assert plan(made, *TARGETS, config=edited(path, value)) == {}
-
-
-def test_touched_films_frames_and_moved_films_train_nothing_again(copied):
-    now = time.time() + 5
-    os.utime(copied / "films" / "two.mkv", (now, now))
-    assert plan(copied, *TARGETS, config=CONFIG) == {}
-    os.utime(copied / "results/frames/64x48/one.h5", (now, now))
-    assert "train_model" not in plan(copied, *TARGETS, config=CONFIG)
-    (copied / "films" / "one film.mp4").rename(copied / "films" / "elsewhere.mp4")
-    jobs = plan(copied, *TARGETS, config=edited("films.one.source", "films/elsewhere.mp4"))
-    assert "train_model" not in jobs
-
-
-def test_another_learning_rate_trains_that_model_and_no_other(made):
-    config = copy.deepcopy(CONFIG)
-    config["models"]["one"]["learning_rate"] = 0.002
-    jobs = plan(made, *TARGETS, config=config)
-    assert jobs["train_model"] == 1 and "extract_frames" not in jobs
-
-
-# --- what shows a change, and nothing else
-
-
-def test_another_title_of_a_film_makes_the_pictures_that_show_it_and_encodes_nothing(made):
-    assert plan(made, *TARGETS, config=edited("films.one.title", "Another")) == {
-        "all": 1,
-        "render_stills": 2,  # it is in the title of its model, too
-        "render_comparison": 1,
-        "render_training": 1,
-        "render_samples": 1,
-    }
-    assert plan(made, *TARGETS, config=edited("films.two.title", "Another")) == {
-        "all": 1,
-        "render_stills": 1,
-        "render_comparison": 1,
-        "render_samples": 1,
-    }
-
-
-def test_another_comparison_is_made_of_what_is_there(made):
-    config = copy.deepcopy(CONFIG)
-    config["comparisons"]["again"] = {"film": "two", "models": ["both"]}
-    assert plan(made, *TARGETS, config=config) == {"all": 1, "render_comparison": 1}
-    config["comparisons"]["one-by-both"] = {"film": "one", "models": ["both"]}
-    assert plan(made, *TARGETS, config=config) == {"all": 1, "render_comparison": 2, "encode_film": 1}
-
-
-def test_another_quality_of_video_makes_the_videos(made):
-    assert plan(made, *TARGETS, config=CONFIG | {"video": {"crf": 30}}) == {
-        "all": 1,
-        "render_video": 2,
-        "render_comparison": 1,
-        "render_training": 1,
-        "render_drift": 1,
-    }
-
-
-def test_more_noise_encodes_the_films_and_makes_what_shows_them(made):
-    assert plan(made, *TARGETS, config=CONFIG | {"reconstruction": {"noise": 1}}) == {
-        "all": 1,
-        "encode_film": 3,
-        "render_video": 2,
-        "render_stills": 2,
-        "render_comparison": 1,
-        "measure_film": 1,
-    }
-
-
-def test_another_soundtrack_makes_again_what_is_heard(made):
-    silent = edited("films.one.audio", "none")
-    assert plan(made, *TARGETS, config=silent) == {"all": 1, "render_video": 1}
-    assert plan(made, "results/stills/one_by_one.png", config=silent) == {}
 
 
 # --- what was deleted

@@ -128,6 +128,8 @@ rule preview_crop:
         ),
     log:
         layout.log("preview_crop", "{film}"),
+    wildcard_constraints:
+        film=planner.to_make(layout.CROP_PREVIEW),
     conda:
         "../../envs/refilm.yaml"
     threads: 2

@@ -28,7 +28,7 @@ TRAINING_FILM = "results/models/{model}/training.mp4"
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
-RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON)  # all that show a film
+RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW)  # all that show a film
 
 DEMO_FILM = "results/demo/films/{film}.mp4"
 

@@ -330,7 +330,7 @@ class Planner:
         comparison = self.config.comparisons.get(names.get("comparison", ""))
         film = comparison.film if comparison else names.get("film", "")
         model = comparison.models[0] if comparison else names.get("model", "")
-        if film not in deleted or result == layout.FRAMES:
+        if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
         if model not in self.config.models:
             return False
