@@ -6,7 +6,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo models test test-unit lint generate fuzz bench clean-demo
+.PHONY: help demo models watch test test-unit lint generate fuzz bench clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: .venv/run ## train a small network on ten seconds of film and reconstruct 
 
 models: .venv/run ## list the trained models that are kept; REMOVE='NAME …' deletes some
 	python -m refilm.list_models $(if $(REMOVE),--remove $(REMOVE))
+
+watch: .venv/run ## show every job that runs, with its progress and ETA
+	@python -m refilm.watch
 
 test: .venv/dev ## run all tests
 	python -m pytest -q tests

@@ -40,3 +40,15 @@ rule all:
     input:
         planner.targets(),
     localrule: True
+
+
+onstart:
+    closing.hold_errors()
+
+
+onsuccess:
+    closing.print_results(workflow)
+
+
+onerror:
+    closing.print_errors(workflow)

@@ -13,6 +13,7 @@ SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from refilm import layout
+from refilm.config import closing
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import SLUG
 from refilm.config.planning import Planner, exit_on_error
@@ -38,13 +39,16 @@ wildcard_constraints:
 # tracks: a checkout that was moved makes nothing again.
 in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 os.environ |= {
+    "REFILM_ERRORS_LAST": "",
     "REFILM_STEP": str(SCRIPTS / "step.sh"),
     "REFILM_PYTHON": "" if in_conda else str(Path(sys.executable).parent),
 }
 
+# The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each
+# of them at every start.
+shared = "omit-software" if workflow.workflow_settings.cache is not None else False
+
 
 def step(command):
     """The shell text of a step. The output of the command goes to the terminal and to the log."""
-    return (
-        f'source "$REFILM_STEP"; python -m refilm.{command} 2>&1 | keep_log {{log:q}}'
-    )
+    return f'source "$REFILM_STEP" {{log:q}}; logged python -m refilm.{command}'

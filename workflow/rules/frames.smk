@@ -39,6 +39,9 @@ rule fetch_film:
         )
 
 
+# With --cache frames are shared between projects. So there is no benchmark, which Snakemake does not allow beside `cache`: the
+# JSON file beside the log has time and memory. And the size is in params: Snakemake finds a file in the cache by the params
+# and the text of the command, not by the wildcards.
 rule extract_frames:
     input:
         source=ancient(planner.source),
@@ -46,10 +49,9 @@ rule extract_frames:
         frames=layout.FRAMES,
     log:
         layout.log("extract_frames", "{size}/{film}"),
-    benchmark:
-        layout.benchmark("extract_frames", "{size}/{film}")
     wildcard_constraints:
         size=planner.to_make(layout.FRAMES),
+    cache: shared
     conda:
         "../../envs/refilm.yaml"
     threads: 8
@@ -61,6 +63,7 @@ rule extract_frames:
         checks=planner.validation_options,
         options=planner.film_options,
         hwaccel=planner.hwaccel,
+        size=planner.frame_size,
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
     shell:
@@ -68,7 +71,7 @@ rule extract_frames:
             "extract_frames"
             " --source={input.source:q}"
             " --frames={output.frames:q}"
-            " --size={wildcards.size:q}"
+            " --size={params.size:q}"
             " --threads={threads}"
             " --made-of={params.made_of:q}"
             " {params.checks:q}"
@@ -85,11 +88,10 @@ rule extract_images:
         frames=layout.FRAMES,
     log:
         layout.log("extract_images", "{size}/{film}"),
-    benchmark:
-        layout.benchmark("extract_images", "{size}/{film}")
     wildcard_constraints:
         film=planner.image_films(),
         size=planner.to_make(layout.FRAMES),
+    cache: shared
     conda:
         "../../envs/refilm.yaml"
     threads: 8
@@ -101,6 +103,7 @@ rule extract_images:
         index=planner.images_index,
         made_of=planner.frames_made_of,
         options=planner.image_options,
+        size=planner.frame_size,
     message:
         "{wildcards.film}: images to frames of {wildcards.size}"
     shell:
@@ -108,7 +111,7 @@ rule extract_images:
             "extract_images"
             " --source={params.source:q}"
             " --frames={output.frames:q}"
-            " --size={wildcards.size:q}"
+            " --size={params.size:q}"
             " --threads={threads}"
             " --index={params.index:q}"
             " --made-of={params.made_of:q}"

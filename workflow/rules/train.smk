@@ -17,7 +17,7 @@ rule train_model:
         model=layout.MODEL,
     log:
         layout.log("train_model", "{model}"),
-    cache: "omit-software"
+    cache: shared
     conda:
         "../../envs/refilm.yaml"
     threads: 16

@@ -1,4 +1,4 @@
-# Sourced by the shell text of every rule, which runs `python -m refilm.<rule> … 2>&1 | keep_log LOG`.
+# Sourced with the log by the shell text of every rule, which then runs `logged python -m refilm.<rule> …`.
 set -euo pipefail
 
 export PYTHONPATH="${BASH_SOURCE[0]%/*}${PYTHONPATH:+:$PYTHONPATH}"
@@ -7,11 +7,33 @@ if [ -n "$REFILM_PYTHON" ]; then
     export PATH="$REFILM_PYTHON:$PATH"
 fi
 
-# What comes in goes to the terminal and to a log. It outlives the signals that end a training, which still reports while it
-# saves its state.
+# The progress of the command is written beside its log.
+export REFILM_LOG="$1"
+
+# Run a command. Its output goes to the log and to the terminal. Where it failed without a line that says why, since it was
+# killed or could not start, one is added.
+logged() {
+    local status=0 how
+    "$@" 2>&1 | keep_log || status=$?
+    if [ "$status" -ne 0 ] && ! grep -q '^refilm: ' -- "$REFILM_LOG"; then
+        how="ended with exit status $status"
+        [ "$status" -le 128 ] || how="killed by SIG$(kill -l "$status")"
+        echo "refilm: $how, without an error message" | keep_log --append
+    fi
+    return "$status"
+}
+
+# What comes in goes to the log and to the terminal, but for the line of an error where the main process of Snakemake prints
+# it at its end. It outlives the signals that end a training, which still reports while it saves its state.
 keep_log() {
     (
-        trap '' INT TERM HUP
-        exec tee -- "$1"
+        trap '' INT TERM HUP PIPE
+        [ "${1-}" = --append ] || : > "$REFILM_LOG"
+        while IFS= read -r line || [ -n "$line" ]; do
+            if printf '%s\n' "$line" >> "$REFILM_LOG" && [[ -n "$REFILM_ERRORS_LAST" && "$line" == 'refilm: '* ]]; then
+                continue
+            fi
+            printf '%s\n' "$line" || true
+        done 2> /dev/null
     )
 }

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from refilm.core import job_status
+
 PAIR = "{film}_by_{model}"
 
 DOWNLOAD = "films/downloads/{film}{suffix}"
@@ -42,6 +44,7 @@ TRAINED = "trained"  # every finished training
 TENSORBOARD = "tensorboard"
 
 _LOG = "logs/{rule}/{job}.log"
+_PROGRESS = f"logs/**/*{job_status.SUFFIX}"  # beside a log: logs/{rule}/{job}.progress.json
 _BENCHMARK = "logs/benchmarks/{rule}/{job}.tsv"
 
 
@@ -110,6 +113,11 @@ def wildcards(pattern: str, path: Path) -> dict[str, str]:
 def log(rule: str, job: str) -> str:
     """The log of a rule's jobs; `job` has the wildcards that tell them apart."""
     return _LOG.replace("{rule}", rule).replace("{job}", job)
+
+
+def progress_files() -> Iterator[Path]:
+    """The files of the jobs' progress that are in the working directory."""
+    return Path().glob(_PROGRESS)
 
 
 def benchmark(rule: str, job: str) -> str:

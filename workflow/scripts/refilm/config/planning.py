@@ -144,6 +144,11 @@ class Planner:
         return _options(_given(sha256=self.config.film(wildcards.film).sha256))
 
     @untracked
+    def frame_size(self, wildcards: Wildcards) -> str:
+        """The size of frames as WIDTHxHEIGHT. It is in their path: a change of it needs no tracking."""
+        return wildcards.size
+
+    @untracked
     @exit_on_error
     def source_spec(self, wildcards: Wildcards) -> str:
         """The address of a film or the pattern of its images. One that is moved is still the same film."""

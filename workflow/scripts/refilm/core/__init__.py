@@ -1,1 +1,1 @@
-"""Shared by all packages: errors, command line, files, progress, sampling, signals, times. Needs only tqdm."""
+"""Shared by all packages: errors, command line, files, job status, progress, sampling, signals, times. Needs only tqdm."""

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from refilm.core import job_status
 from refilm.core.errors import Interrupted, RefilmError, explain
 from refilm.core.signals import EXIT_TEMPFAIL, install_signal_handlers
 
@@ -26,6 +27,7 @@ def run_command(main: Callable[[argparse.Namespace], None], parser: argparse.Arg
     """Parse the arguments and call `main`. Exit status: 0 done, 1 error, 75 stopped by a signal with the work saved."""
     args = parser.parse_args()
     install_signal_handlers()
+    job_status.begin()
     try:
         main(args)
     except Interrupted as stop:
@@ -34,8 +36,10 @@ def run_command(main: Callable[[argparse.Namespace], None], parser: argparse.Arg
         if args.debug:
             traceback.print_exc()
         _end(explain(error), 1)
+    job_status.end(job_status.DONE)
 
 
 def _end(message: str, status: int) -> None:
+    job_status.end(job_status.STOPPED if status == EXIT_TEMPFAIL else job_status.FAILED, message)
     print(f"refilm: {message}", file=sys.stderr, flush=True)
     sys.exit(status)

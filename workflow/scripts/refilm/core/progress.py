@@ -1,10 +1,12 @@
-"""Progress with rate and ETA: a bar on a terminal, a line every ten seconds in a log."""
+"""Progress with rate and ETA: a bar on a terminal, a line every ten seconds in a log, and the file of core/job_status."""
 
 import io
 import sys
 from typing import NoReturn
 
 from tqdm import tqdm
+
+from refilm.core import job_status
 
 _LINE_SECONDS = 10
 
@@ -17,6 +19,31 @@ class _Lines(io.TextIOBase):
             sys.stderr.write(text.strip() + "\n")
             sys.stderr.flush()
         return len(text)
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A tqdm bar that also records the progress of its job. One that is hidden does not."""
+
+    def update(self, n: float | None = 1) -> bool | None:
+        shown = super().update(n)
+        if job_status.is_due():
+            self.record()
+        return shown
+
+    def close(self) -> None:
+        self.record()
+        super().close()
+
+    def record(self) -> None:
+        """Write what is done, the rate as it is shown, and the seconds that are left."""
+        if self.disable:
+            return
+        values = self.format_dict
+        done, total, elapsed = values["n"], values["total"], values["elapsed"]
+        rate = values["rate"] or ((done - values["initial"]) / elapsed if elapsed else 0.0)
+        left = (total - done) / rate if total and rate else None
+        unit = values["unit"].strip()
+        job_status.record(what=values["prefix"], unit=unit, done=done, total=total, rate=rate, eta_seconds=left)
 
 
 def progress_bar(
@@ -33,7 +60,7 @@ def progress_bar(
     """
     terminal = sys.stderr.isatty()
     percent = "{percentage:3.0f}% " if total else ""
-    return tqdm(
+    bar = _Bar(
         total=total,
         initial=initial,
         desc=what,
@@ -46,3 +73,5 @@ def progress_bar(
         dynamic_ncols=terminal,
         bar_format="{desc}: " + percent + "{n_fmt}/{total_fmt}, {rate_noinv_fmt}, ETA {remaining}{postfix}",
     )
+    bar.record()
+    return bar

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TypeVar
 
+from refilm.core import job_status
+
 EXIT_TEMPFAIL = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command continues
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MESSAGES: dict[int, str] = {
@@ -82,6 +84,8 @@ def exit_now(status: int, message: str) -> NoReturn:
         for cleanup in reversed(list(_cleanups.values())):
             with contextlib.suppress(Exception):
                 cleanup()
+        with contextlib.suppress(Exception):
+            job_status.end(job_status.STOPPED if status == EXIT_TEMPFAIL else job_status.FAILED, message)
         with contextlib.suppress(Exception):  # the signal may have interrupted a write to it
             sys.stdout.flush()
         newline = "\n" if os.isatty(2) else ""  # a progress bar has not ended its line

@@ -13,6 +13,7 @@ import torch
 
 from refilm import layout
 from refilm.config.recipe import Recipe
+from refilm.core import job_status
 from refilm.core.errors import Interrupted, RefilmError
 from refilm.models.base import Model
 from refilm.models.device import device_name
@@ -99,6 +100,7 @@ class Recorder:
             f"{processes}{device_name(trainer.device)}",
             flush=True,
         )
+        job_status.describe(device=device_name(trainer.device))
         if self.recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(sampler)}", flush=True)
         step, tensors = checkpoint or (0, {})
@@ -124,6 +126,7 @@ class Recorder:
         finite."""
         self._check_finite(metrics)
         row = self.log.write(self.trainer.step, {**metrics, **self._evaluator.pop_metrics()})
+        job_status.describe(metrics=row)
         with self.log.pause():
             self.callbacks.on_row(row)
         return f" {format_progress(row)}"

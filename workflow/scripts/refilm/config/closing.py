@@ -1,0 +1,103 @@
+"""The last lines of a run of Snakemake: what it made, or why its steps failed.
+
+The Snakefile calls it from onstart, onsuccess and onerror. Those are called by the main process alone,
+not for a plan or a report, not when there was nothing to do, and not when refilm is a module of another workflow.
+"""
+
+import atexit
+import os
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from refilm import layout
+from refilm.core.times import format_time
+
+_KINDS = {  # what is looked at first stands first
+    "videos": layout.VIDEO,
+    "comparisons": layout.COMPARISON,
+    "contact sheets": layout.STILLS,
+    "crop previews": layout.CROP_PREVIEW,
+    "trainings as films": layout.TRAINING_FILM,
+    "sample sheets": layout.SAMPLES,
+    "sample films": layout.DRIFT,
+    "metrics": layout.METRICS,
+    "models": layout.MODEL,
+    "latents": layout.LATENTS,
+    "frames": layout.FRAMES,
+}
+_OTHER = "other files"
+
+
+def hold_errors() -> None:
+    """Let steps keep the line of an error to their logs, since `print_errors` will print it."""
+    os.environ["REFILM_ERRORS_LAST"] = "1"
+
+
+def print_results(workflow: Any) -> None:
+    """Print what the run made, by kind, when Snakemake has printed its own last lines."""
+    files = [str(file) for job in workflow.dag.finished_jobs for file in job.output]
+    if files and not workflow.touch:
+        seconds = (datetime.now() - workflow.start_time).total_seconds()
+        _print_at_exit(["", *describe_results(files, seconds)])
+
+
+def print_errors(workflow: Any) -> None:
+    """Print the one line of each step that failed or was stopped, when Snakemake has printed its own last lines."""
+    scheduler = workflow.scheduler
+    lines = [_error(job, workflow.start_time) for job in _single_jobs(scheduler.failed)]
+    # After Ctrl-C the steps that ran are not counted as failed; those that had nothing to say have ended well.
+    stopped = (_error_line(job, workflow.start_time) for job in _single_jobs(scheduler.running - scheduler.failed))
+    _print_at_exit(["", *sorted({*lines, *filter(None, stopped)})])
+
+
+def describe_results(files: Iterable[str], seconds: float) -> list[str]:
+    """A heading with the number of files and the time, and a line for each kind of result."""
+    kinds: dict[str, list[str]] = {kind: [] for kind in (*_KINDS, _OTHER)}
+    for file in sorted(files):
+        kinds[_kind(file)].append(file)
+    made = {kind: found for kind, found in kinds.items() if found}
+    count, width = sum(map(len, made.values())), max(map(len, made))
+    digits = len(f"{count:,}")
+    heading = f"Made in {format_time(seconds)}, with logs in logs/:"
+    return [heading, *(f"  {kind:{width}}  {len(found):{digits},}  {_some(found)}" for kind, found in made.items())]
+
+
+def _kind(file: str) -> str:
+    return next((kind for kind, pattern in _KINDS.items() if layout.wildcards(pattern, Path(file))), _OTHER)
+
+
+def _some(files: list[str]) -> str:
+    """The first of the files, and how many there are besides."""
+    return files[0] + (f" and {len(files) - 1:,} more" if len(files) > 1 else "")
+
+
+def _single_jobs(jobs: Iterable[Any]) -> list[Any]:
+    """The jobs, with those of each group one by one."""
+    return [single for job in jobs for single in (job.jobs if job.is_group() else [job])]
+
+
+def _error(job: Any, began: datetime) -> str:
+    """The line of the error of a job, or one that says that there is none."""
+    log = ", ".join(map(str, job.log))
+    wildcards = " ".join(map(str, job.wildcards))
+    return _error_line(job, began) or (
+        f"refilm: {job.rule.name} {wildcards}: failed without an error message: see {log} and what Snakemake printed"
+    )
+
+
+def _error_line(job: Any, began: datetime) -> str | None:
+    """The last line of an error in the log that a job wrote in this run, and the path of the log; None without one."""
+    for log in map(Path, job.log):
+        if log.exists() and log.stat().st_mtime >= began.timestamp():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            for line in reversed(lines):
+                if line.startswith("refilm: "):
+                    return f"{line} (log: {log})"
+    return None
+
+
+def _print_at_exit(lines: list[str]) -> None:
+    atexit.register(lambda: print("\n".join(lines), file=sys.stderr))
