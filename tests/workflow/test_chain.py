@@ -118,6 +118,27 @@ def test_the_time_of_a_step_is_recorded(made):
     assert table["s"].item() > 0
 
 
+def test_every_step_has_told_its_progress(made):
+    """In the units of its work, up to the end."""
+    files = [file for file in (made / "logs").rglob("*.progress.json") if file.name[0] != "."]
+    jobs = [json.loads(file.read_text()) for file in files]
+    assert len(jobs) == len(list((made / "logs").rglob("*.log"))) and {job["state"] for job in jobs} == {"done"}
+    progress = {(job["rule"], job["job"]): (job["done"], job["total"], job["unit"]) for job in jobs if "done" in job}
+    assert (
+        progress.items()
+        >= {
+            ("extract_frames", "64x48/one"): (48, 48, "frames"),
+            ("train_model", "one"): (6, 6, "steps"),
+            ("encode_film", "two_by_one"): (25, 25, "frames"),
+            ("render_comparison", "side-by-side"): (18, 18, "frames"),
+        }.items()
+    )
+    (training,) = [job for job in jobs if job["rule"] == "train_model" and job["job"] == "one"]
+    last = pd.read_csv(made / "results/models/one/training.csv").iloc[-1]
+    assert {name: training["metrics"][name] for name in ("step", "psnr", "l_gan")} == dict(last[["step", "psnr", "l_gan"]])
+    assert training["host"] and training["pid"] and "cores" in training["device"]
+
+
 def test_everything_made_nothing_is_to_be_done(made):
     assert plan(made, *TARGETS, config=CONFIG) == {}
 
@@ -210,12 +231,3 @@ def test_a_run_that_is_killed_continues(copied):
     assert done.returncode == 0, done.stderr
     assert f"continues after step {kept} of 400" in done.stdout + done.stderr
     assert pd.read_csv(model / "training.csv")["step"].iloc[-1] == 400
-
-
-def test_a_failing_step_shows_its_one_line(copied):
-    (copied / "films" / "two.mkv").write_bytes(b"not a film")
-    (copied / "results/frames/64x48/two.h5").unlink()
-    done = snakemake(copied, "results/frames/64x48/two.h5", config=CONFIG)
-    output = done.stdout + done.stderr
-    assert done.returncode != 0 and "Traceback" not in output
-    assert "refilm: films/two.mkv: this file cannot be read as a film" in output

@@ -93,7 +93,15 @@ def test_its_steps_run_and_leave_the_importers_shell_alone(folder):
     assert "24 frames" in (folder / "logs/extract_frames/64x48/one.log").read_text()
     size, path = (folder / "counted.txt").read_text().split()
     assert int(size) > 24 * 64 * 48 * 3 and path == "unset"
+    assert "Made in" not in done.stdout + done.stderr
     assert "Nothing to be done" in snakemake(folder, "-n").stdout
+
+
+def test_a_failed_step_shows_its_line_since_the_hooks_are_those_of_the_importer(folder):
+    (folder / "films" / "one film.mkv").write_bytes(b"not a film")
+    done = snakemake(folder)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "refilm: " in line]
+    assert len(lines) == 1 and lines[0].startswith("refilm: films/one film.mkv: this file cannot be read as a film")
 
 
 def test_a_fault_in_its_section_is_one_line(folder):

@@ -17,14 +17,20 @@ SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 JOBS = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
 
 
-def snakemake(folder: Path, *words, config: dict | None = None) -> subprocess.CompletedProcess:
-    """Snakemake in a folder of its own, with the project's Snakefile and profile."""
+def command_line(folder: Path, *words, config: dict | None = None) -> list[str]:
+    """The words that start Snakemake in a folder of its own, with the project's Snakefile and profile."""
     (folder / "config").mkdir(exist_ok=True)
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config or SHIPPED, sort_keys=False))
     profile = ("--workflow-profile", ROOT / "profiles" / "default")
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "-d", folder, *profile, "--cores", "2", *words]
+    return [str(word) for word in command]
+
+
+def snakemake(folder: Path, *words, config: dict | None = None) -> subprocess.CompletedProcess:
+    """Run that."""
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environ, cwd=folder)
+    command = command_line(folder, *words, config=config)
+    return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=folder)
 
 
 def plan(folder: Path, *targets, config: dict | None = None) -> dict[str, int]:

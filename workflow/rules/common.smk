@@ -39,10 +39,10 @@ wildcard_constraints:
 # tracks: a checkout that was moved makes nothing again.
 in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 os.environ |= {
-    "REFILM_ERRORS_LAST": "",
     "REFILM_STEP": str(SCRIPTS / "step.sh"),
     "REFILM_PYTHON": "" if in_conda else str(Path(sys.executable).parent),
 }
+os.environ.setdefault("REFILM_ERRORS_LAST", "")  # set by onstart, for jobs on other machines too
 
 # The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each
 # of them at every start.
