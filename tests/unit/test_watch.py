@@ -106,8 +106,10 @@ def test_the_command_reads_the_files_of_the_working_directory(tmp_path):
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(values | {"updated": time.time()}))
     (tmp_path / "logs" / "torn.progress.json").write_text('{"rule": "x"')
+    (tmp_path / "logs" / "render_video" / ".left.progress.json.new").write_text(json.dumps(VIDEO | {"job": "left"}))
     done = command("watch", cwd=tmp_path)
-    assert done.returncode == 0 and "123k/1.02M" in done.stdout and "50/200" in done.stdout and "\x1b" not in done.stdout
+    assert done.returncode == 0 and "123k/1.02M" in done.stdout and "50/200" in done.stdout
+    assert "\x1b" not in done.stdout and "left" not in done.stdout
 
 
 # --- what a job writes

@@ -120,8 +120,7 @@ def test_the_time_of_a_step_is_recorded(made):
 
 def test_every_step_has_told_its_progress(made):
     """In the units of its work, up to the end."""
-    files = [file for file in (made / "logs").rglob("*.progress.json") if file.name[0] != "."]
-    jobs = [json.loads(file.read_text()) for file in files]
+    jobs = [json.loads(file.read_text()) for file in (made / "logs").rglob("*.progress.json")]
     assert len(jobs) == len(list((made / "logs").rglob("*.log"))) and {job["state"] for job in jobs} == {"done"}
     progress = {(job["rule"], job["job"]): (job["done"], job["total"], job["unit"]) for job in jobs if "done" in job}
     assert (

@@ -124,6 +124,17 @@ def test_a_step_that_is_killed_is_one_line(fetching):
     )
 
 
+def test_a_step_that_is_killed_with_its_shell_is_one_line(fetching):
+    process, step = fetching
+    shell = int(Path(f"/proc/{step}/stat").read_text().rpartition(")")[2].split()[1])
+    for number in (shell, step):
+        os.kill(number, signal.SIGKILL)
+    output, _ = process.communicate()
+    (line,) = errors(output)
+    assert line.startswith("refilm: fetch_film one .mkv: failed without an error message: see what Snakemake printed")
+    assert line.endswith("logs/fetch_film/one.mkv.log") and process.returncode == 1
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_says_so_and_of_no_failure(fetching, sign):
     process, _ = fetching

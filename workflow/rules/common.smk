@@ -42,7 +42,8 @@ os.environ |= {
     "REFILM_STEP": str(SCRIPTS / "step.sh"),
     "REFILM_PYTHON": "" if in_conda else str(Path(sys.executable).parent),
 }
-os.environ.setdefault("REFILM_ERRORS_LAST", "")  # set by onstart, for jobs on other machines too
+# Set by onstart, for the jobs on other machines too; never in a workflow that imports this one.
+os.environ.setdefault("REFILM_ERRORS_LAST", "")
 
 # The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each
 # of them at every start.

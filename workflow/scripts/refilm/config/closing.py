@@ -81,11 +81,9 @@ def _single_jobs(jobs: Iterable[Any]) -> list[Any]:
 
 def _error(job: Any, began: datetime) -> str:
     """The line of the error of a job, or one that says that there is none."""
-    log = ", ".join(map(str, job.log))
-    wildcards = " ".join(map(str, job.wildcards))
-    return _error_line(job, began) or (
-        f"refilm: {job.rule.name} {wildcards}: failed without an error message: see {log} and what Snakemake printed"
-    )
+    name = " ".join([job.rule.name, *job.wildcards])
+    none = f"refilm: {name}: failed without an error message: see what Snakemake printed, and {', '.join(job.log)}"
+    return _error_line(job, began) or none
 
 
 def _error_line(job: Any, began: datetime) -> str | None:

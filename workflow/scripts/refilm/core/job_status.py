@@ -49,7 +49,7 @@ class _Status:
 
     def write(self) -> None:
         self.due = time.monotonic() + _SECONDS
-        partial = self.path.with_name(f".{self.path.name}")
+        partial = self.path.with_name(f".{self.path.name}.new")
         with contextlib.suppress(OSError):  # a full disk is reported where a result is written
             partial.write_text(json.dumps(self.values | {"updated": time.time()}) + "\n", encoding="utf-8")
             os.replace(partial, self.path)
