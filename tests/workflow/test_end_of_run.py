@@ -93,6 +93,15 @@ def test_two_broken_films_are_two_lines(folder):
     assert lines == done.stderr.splitlines()[-2:] and "Made in" not in everything(done) and (folder / frames("one")).exists()
 
 
+def test_a_group_of_jobs_of_which_one_fails_is_one_line(folder):
+    """Its jobs run in one job of the cluster, and Snakemake counts them all as failed."""
+    cluster = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", "bash", "--jobs", "1")
+    group = ("--groups", "extract_frames=both", "--group-components", "both=2")
+    done = snakemake(folder, frames("one"), frames("two"), *cluster, *group, config=CONFIG)
+    (line,) = errors(everything(done))
+    assert line.startswith("refilm: films/two.mkv: this file cannot be read as a film")
+
+
 def test_without_hooks_the_step_itself_shows_its_line(folder):
     assert len(errors(everything(snakemake(folder, frames("two"), "--no-hooks", config=CONFIG)))) == 1
 

@@ -32,7 +32,7 @@ keep_log() {
     (
         trap '' INT TERM HUP PIPE
         exec 2> /dev/null  # without a log, or without a terminal, the command still runs
-        [ "${1-}" = --append ] || : > "$REFILM_LOG" || true
+        [ "${1-}" = --append ] || : > "$REFILM_LOG"
         while IFS= read -r line || [ -n "$line" ]; do
             if printf '%s\n' "$line" >> "$REFILM_LOG" && [[ -n "$REFILM_ERRORS_LAST" && "$line" == 'refilm: '* ]]; then
                 continue

@@ -46,11 +46,12 @@ def print_results(workflow: Any) -> None:
 
 def print_errors(workflow: Any) -> None:
     """Print the one line of each step that failed or was stopped, when Snakemake has printed its own last lines."""
-    scheduler = workflow.scheduler
-    lines = [_error(job, workflow.start_time) for job in _single_jobs(scheduler.failed)]
+    scheduler, began = workflow.scheduler, workflow.start_time
+    lines = set().union(*(_errors(job, began) or {_no_error(job)} for job in scheduler.failed))
     # After Ctrl-C the steps that ran are not counted as failed; those that had nothing to say have ended well.
-    stopped = (_error_line(job, workflow.start_time) for job in _single_jobs(scheduler.running - scheduler.failed))
-    _print_at_exit(["", *sorted({*lines, *filter(None, stopped)})])
+    lines = lines.union(*(_errors(job, began) for job in scheduler.running))
+    if lines:
+        _print_at_exit(["", *sorted(lines)])
 
 
 def describe_results(files: Iterable[str], seconds: float) -> list[str]:
@@ -74,27 +75,27 @@ def _some(files: list[str]) -> str:
     return files[0] + (f" and {len(files) - 1:,} more" if len(files) > 1 else "")
 
 
-def _single_jobs(jobs: Iterable[Any]) -> list[Any]:
-    """The jobs, with those of each group one by one."""
-    return [single for job in jobs for single in (job.jobs if job.is_group() else [job])]
+def _errors(job: Any, began: datetime) -> set[str]:
+    """The last line of an error in each log that a job, or a job of a group, wrote since the run began, with the path."""
+    logs = [Path(log) for single in _single_jobs(job) for log in single.log]
+    written = [log for log in logs if log.exists() and log.stat().st_mtime >= began.timestamp()]
+    found = ((log, _last_error(log.read_text(encoding="utf-8", errors="replace"))) for log in written)
+    return {f"{line} (log: {log})" for log, line in found if line}
 
 
-def _error(job: Any, began: datetime) -> str:
-    """The line of the error of a job, or one that says that there is none."""
-    name = " ".join([job.rule.name, *job.wildcards])
-    none = f"refilm: {name}: failed without an error message: see what Snakemake printed, and {', '.join(job.log)}"
-    return _error_line(job, began) or none
+def _last_error(text: str) -> str | None:
+    return next((line for line in reversed(text.splitlines()) if line.startswith("refilm: ")), None)
 
 
-def _error_line(job: Any, began: datetime) -> str | None:
-    """The last line of an error in the log that a job wrote in this run, and the path of the log; None without one."""
-    for log in map(Path, job.log):
-        if log.exists() and log.stat().st_mtime >= began.timestamp():
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            for line in reversed(lines):
-                if line.startswith("refilm: "):
-                    return f"{line} (log: {log})"
-    return None
+def _no_error(job: Any) -> str:
+    """What is said of a job that failed without a line of an error, and of a group of which no job had one."""
+    names = ", ".join(" ".join([single.rule.name, *single.wildcards]) for single in _single_jobs(job))
+    logs = ", ".join(log for single in _single_jobs(job) for log in single.log)
+    return f"refilm: {names}: failed without an error message: see what Snakemake printed, and {logs}"
+
+
+def _single_jobs(job: Any) -> list[Any]:
+    return list(job.jobs) if job.is_group() else [job]
 
 
 def _print_at_exit(lines: list[str]) -> None:
