@@ -55,7 +55,7 @@ def test_every_running_job_is_a_row_of_numbers():
     assert rows["two_by_one"][1:-1] == ["0", "s"]
 
 
-def test_it_fits_a_terminal_of_80_columns_and_names_are_still_told_apart():
+def test_it_fits_a_terminal_of_80_columns_and_names_still_differ():
     lines = table([TRAINING, STARTING, VIDEO], NOW, 80)
     assert max(map(len, lines)) <= 80
     assert len({line.index("koy") for line in lines if "koy" in line}) == 1
@@ -65,7 +65,7 @@ def test_it_fits_a_terminal_of_80_columns_and_names_are_still_told_apart():
     assert video.index("25%") == training.index("12%")
 
 
-def test_a_job_whose_process_is_gone_is_said_to_be_killed():
+def test_a_job_whose_process_is_gone_is_listed_as_killed():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     lines = table([VIDEO | {"pid": gone.pid, "updated": NOW - 120}], NOW, 80)

@@ -59,7 +59,7 @@ def test_another_project_extracts_nothing_and_trains_nothing(tmp_path, monkeypat
     assert made(third, LARGE, IMAGES) == {"extract_frames"}  # of another film
 
 
-def test_without_the_option_nothing_is_shared_and_nothing_said_of_it(tmp_path, monkeypatch):
+def test_without_the_option_nothing_is_shared_or_mentioned(tmp_path, monkeypatch):
     (tmp_path / "cache").mkdir()
     monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "cache"))
     folder = project(tmp_path / "project", b"")

@@ -118,7 +118,7 @@ def test_the_time_of_a_step_is_recorded(made):
     assert table["s"].item() > 0
 
 
-def test_every_step_has_told_its_progress(made):
+def test_every_step_has_recorded_its_progress(made):
     """In the units of its work, up to the end."""
     jobs = [json.loads(file.read_text()) for file in (made / "logs").rglob("*.progress.json")]
     assert len(jobs) == len(list((made / "logs").rglob("*.log"))) and {job["state"] for job in jobs} == {"done"}

@@ -88,7 +88,7 @@ def _last_error(text: str) -> str | None:
 
 
 def _no_error(job: Any) -> str:
-    """What is said of a job that failed without a line of an error, and of a group of which no job had one."""
+    """The line for a job that failed without the line of an error, or for a group of which no job has one."""
     names = ", ".join(" ".join([single.rule.name, *single.wildcards]) for single in _single_jobs(job))
     logs = ", ".join(log for single in _single_jobs(job) for log in single.log)
     return f"refilm: {names}: failed without an error message: see what Snakemake printed, and {logs}"
