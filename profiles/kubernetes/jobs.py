@@ -57,7 +57,11 @@ def pod_spec(pod: dict[str, Any], properties: dict[str, Any], script: str, gpu_r
     """The pod of a step: that of Snakemake, without its rights."""
     (container,) = pod["spec"]["containers"]
     # The shell waits for the step that TERM stops, instead of ending before it has saved its state.
-    step = {"args": ["sh", "-c", f"trap : TERM\n{script}"], "workingDir": str(Path.cwd()), "resources": resources(properties, gpu_resource)}
+    step = {
+        "args": ["sh", "-c", f"trap : TERM\n{script}"],
+        "workingDir": str(Path.cwd()),
+        "resources": resources(properties, gpu_resource),
+    }
     spec = {key: value for key, value in pod["spec"].items() if key != "serviceAccountName"}
     spec |= {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container | step]}
     if gpus(properties):
@@ -152,9 +156,7 @@ def show(name: str, message: str) -> None:
 def cancel(namespace: str, names: list[str]) -> None:
     """Delete Jobs and their pods, by one request."""
     selector = f"{NAME} in ({', '.join(names)})"
-    client.BatchV1Api().delete_collection_namespaced_job(
-        namespace, label_selector=selector, propagation_policy="Background"
-    )
+    client.BatchV1Api().delete_collection_namespaced_job(namespace, label_selector=selector, propagation_policy="Background")
 
 
 def connect() -> str:

@@ -155,7 +155,9 @@ def start(checkout: Path, cluster: Cluster, *words, config: dict = CONFIG) -> su
     quick = ("--seconds-between-status-checks", "6", "--latency-wait", "5")
     command = ["snakemake", "--workflow-profile", "profiles/kubernetes", *quick, *map(str, words)]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=checkout, env=environ(KUBECONFIG=str(checkout / "kubectl.yaml")), start_new_session=True, **output)
+    return subprocess.Popen(
+        command, cwd=checkout, env=environ(KUBECONFIG=str(checkout / "kubectl.yaml")), start_new_session=True, **output
+    )
 
 
 def step(cluster: Cluster, rule: str) -> dict:
@@ -197,9 +199,7 @@ def check_pod(pod: dict, checkout: Path) -> None:
 
 
 def test_only_steps_with_networks_ask_for_a_gpu(chain):
-    frames, training = (
-        step(chain, rule)["spec"]["template"]["spec"] for rule in ("extract-frames", "train-model")
-    )
+    frames, training = (step(chain, rule)["spec"]["template"]["spec"] for rule in ("extract-frames", "train-model"))
     asked = training["containers"][0]["resources"]
     # Of an extended resource the API server demands what the schema does not say: a limit, equal to the request.
     assert asked["limits"]["nvidia.com/gpu"] == asked["requests"]["nvidia.com/gpu"] == "1"

@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -158,3 +159,23 @@ def test_conda_has_the_dependencies_of_the_package_with_their_pins():
     (with_pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
     assert set(with_pip) == {f"{name}=={version}" for name, version in pins if name in names - {"snakemake"}}
     assert len(with_pip) == len(names) - 1
+
+
+@pytest.mark.parametrize(
+    "words", [("s3", "--default-storage-prefix", "s3://bucket/folder"), ("s3",)], ids=["prefix", "no prefix"]
+)
+@pytest.mark.parametrize("films", ["here", "in the bucket"])
+def test_a_bucket_as_default_storage_is_refused_before_it_is_asked(folder, words, films):
+    if films == "in the bucket":
+        shutil.rmtree(folder / "films")
+    line = refusal(folder, "results/koyaanisqatsi_by_bladerunner.mp4", "--default-storage-provider", *words)
+    assert line.startswith("refilm: --default-storage-provider s3: the checkpoints and previews of trainings")
+    assert "a file system that all jobs share" in line
+
+
+@pytest.mark.parametrize("method", ["apptainer", "env-modules"])
+def test_software_that_no_rule_would_use_is_refused(folder, method):
+    line = refusal(folder, "results/koyaanisqatsi_by_bladerunner.mp4", "--software-deployment-method", "conda", method)
+    assert line.startswith(
+        f"refilm: --software-deployment-method {method}: the rules of refilm have a conda environment only"
+    )

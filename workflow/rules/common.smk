@@ -16,12 +16,23 @@ from refilm import layout
 from refilm.config import closing
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import SLUG
-from refilm.config.planning import Planner, exit_on_error
+from refilm.config.planning import (
+    Planner,
+    check_deployment,
+    check_storage,
+    exit_on_error,
+)
+
+exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 
 # The configuration files and the targets of an importing workflow are its own.
 is_main = workflow.modifier.is_main_snakefile()
 for file in workflow.configfiles if is_main else []:
     exit_on_error(reject_duplicate_keys)(file)
+
+deployment = workflow.deployment_settings.deployment_method
+if is_main:
+    exit_on_error(check_deployment)([method.item_to_choice() for method in deployment])
 
 planner = Planner(exit_on_error(Config)(config), ancient)
 planner.keep_models()
@@ -37,7 +48,7 @@ wildcard_constraints:
 # Every step is `python -m refilm.<rule>`, so a change of code never retrains a model. step.sh sets up the shell. Where it
 # is, and which Python runs it outside of conda, is in the environment and not in the text of the command, which Snakemake
 # tracks: a checkout that was moved makes nothing again.
-in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+in_conda = DeploymentMethod.CONDA in deployment
 os.environ |= {
     "REFILM_STEP": str(SCRIPTS / "step.sh"),
     "REFILM_PYTHON": "" if in_conda else str(Path(sys.executable).parent),

@@ -55,6 +55,26 @@ def exit_on_error(function: F) -> F:
     return cast(F, _with_signature(checked, function, inspect.signature(function)))
 
 
+def check_storage(provider: str | None) -> None:
+    """Raises RefilmError where the files of the rules would be copies of those in a storage, as `s3` and `fs` make them."""
+    if provider:
+        raise RefilmError(
+            f"--default-storage-provider {provider}: the checkpoints and previews of trainings, and the locks that protect them, "
+            "would be lost with each job: leave it out, and run refilm on a file system that all jobs share, as docs/cluster.md "
+            "describes; films alone may come from an s3 address"
+        )
+
+
+def check_deployment(methods: Iterable[str]) -> None:
+    """Raises RefilmError for a method of software deployment that Snakemake would ignore, since no rule uses it."""
+    unused = sorted(set(methods) - {"conda"})
+    if unused:
+        raise RefilmError(
+            f"--software-deployment-method {' '.join(unused)}: the rules of refilm have a conda environment only: use conda, or "
+            "run Snakemake as a whole in an image of the Dockerfile"
+        )
+
+
 def untracked(method: Callable[[Any, Wildcards], T]) -> Callable[[Any, Wildcards, object], T]:
     """The method as a params function whose value Snakemake does not track.
 
