@@ -2,9 +2,9 @@
 # The refilm that runs is the one of the checkout on the shared volume; the image brings Python and all packages.
 FROM python:3.11-slim-bookworm
 
-# tini passes signals on to all processes of a step. torch.compile needs a C++ compiler. ffmpeg is in a Python package.
+# tini passes signals on to all processes of a step. procps has pkill. torch.compile needs a C++ compiler. ffmpeg is in a Python package.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ tini \
+    && apt-get install -y --no-install-recommends g++ procps tini \
     && rm -rf /var/lib/apt/lists/*
 
 # The packages in a layer of their own: it stays as it is while only the code changes.

@@ -35,10 +35,15 @@ include: "workflow/rules/sample.smk"
 include: "workflow/rules/demo.smk"
 
 
+if reporting:
+
+    include: "workflow/rules/report.smk"
+
+
 rule all:
     default_target: True
     input:
-        planner.targets(),
+        rules.results.input if reporting else planner.targets(),
     localrule: True
 
 

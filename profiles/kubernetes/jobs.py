@@ -71,7 +71,7 @@ def pod_spec(pod: dict[str, Any], properties: dict[str, Any], script: str, gpu_r
 
 
 def resources(properties: dict[str, Any], gpu_resource: str) -> dict[str, dict[str, str]]:
-    """What a container asks for. Memory and GPUs are limits too: GPUs must be, and whoever exceeds a request is evicted first."""
+    """What a container asks for. Memory and GPUs are limits too: GPUs must be."""
     fixed = {"memory": f"{int(properties['resources'].get('mem_mb', 1000)) + SNAKEMAKE_MB}M"}
     if gpus(properties):
         fixed[gpu_resource] = str(gpus(properties))

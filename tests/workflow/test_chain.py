@@ -22,6 +22,7 @@ from refilm.models.inference import decode_latents
 from refilm.models.model_file import load_model
 from tests.conftest import ROOT, decoded, described, heard, make_film
 from tests.workflow.test_plan import plan, refusal, snakemake
+from tests.workflow.test_report import pages, report
 
 CONFIG = {
     "films": {"one": {"title": "Number One", "source": "films/one film.mp4"}, "two": {"source": "films/two.mkv", "end": 1}},
@@ -139,6 +140,15 @@ def test_every_step_has_recorded_its_progress(made):
 
 
 def test_everything_made_nothing_is_to_be_done(made):
+    assert plan(made, *TARGETS, config=CONFIG) == {}
+
+
+def test_a_report_shows_it_with_the_rules_that_made_it_and_makes_nothing(made):
+    archive, results, _ = report(made, CONFIG)
+    played = {path.name for shown in pages(archive).values() for tag, path in shown if tag == "video"}
+    assert played == {"one_by_one.mp4", "two_by_one.mp4", "side-by-side.mp4", "one.mp4", "training.mp4"}
+    assert {entry["labels"].get("model") for entry in results.values()} == {"one", "both", None}
+    assert '"render_video"' in archive.read("report/report.html").decode()
     assert plan(made, *TARGETS, config=CONFIG) == {}
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from snakemake.cli import parse_args
 from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
@@ -22,6 +23,7 @@ from refilm.config.planning import (
     check_storage,
     exit_on_error,
 )
+from refilm.config.report import check_report, collect
 
 exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 
@@ -37,6 +39,9 @@ if is_main:
 planner = Planner(exit_on_error(Config)(config), ancient)
 planner.keep_models()
 planner.check_targets(sys.argv[1:] if is_main else [])
+reporting = is_main and any(word.startswith("--report") for word in sys.argv)
+if reporting:
+    reporting = exit_on_error(check_report)(parse_args(sys.argv[1:])[1])
 
 
 wildcard_constraints:

@@ -13,12 +13,7 @@ rule render_comparison:
         models=planner.compared_models,
         source=ancient(planner.sound_source),
     output:
-        clip=report(
-            layout.COMPARISON,
-            caption="../report/comparison.rst",
-            category="Comparisons",
-            labels={"comparison": "{comparison}"},
-        ),
+        clip=layout.COMPARISON,
     log:
         layout.log("render_comparison", "{comparison}"),
     benchmark:
@@ -61,12 +56,7 @@ rule render_stills:
         latents=planner.latents,
         model=planner.model,
     output:
-        sheet=report(
-            layout.STILLS,
-            caption="../report/stills.rst",
-            category="Stills",
-            labels={"film": "{film}", "model": "{model}"},
-        ),
+        sheet=layout.STILLS,
     log:
         layout.log("render_stills", layout.PAIR),
     wildcard_constraints:

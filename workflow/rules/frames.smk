@@ -123,12 +123,7 @@ rule preview_crop:
     input:
         source=ancient(planner.previewed_source),
     output:
-        sheet=report(
-            layout.CROP_PREVIEW,
-            caption="../report/crop.rst",
-            category="Stills",
-            labels={"film": "{film}", "model": "(crop)"},
-        ),
+        sheet=layout.CROP_PREVIEW,
     log:
         layout.log("preview_crop", "{film}"),
     wildcard_constraints:

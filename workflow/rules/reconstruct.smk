@@ -50,12 +50,7 @@ rule render_video:
         model=planner.model,
         source=ancient(planner.sound_source),
     output:
-        video=report(
-            layout.VIDEO,
-            caption="../report/video.rst",
-            category="Reconstructions",
-            labels={"film": "{film}", "model": "{model}"},
-        ),
+        video=layout.VIDEO,
     log:
         layout.log("render_video", layout.PAIR),
     benchmark:

@@ -9,12 +9,7 @@ rule render_samples:
     input:
         model=planner.sampled_model,
     output:
-        sheet=report(
-            layout.SAMPLES,
-            caption="../report/samples.rst",
-            category="Samples",
-            labels={"model": "{model}"},
-        ),
+        sheet=layout.SAMPLES,
     log:
         layout.log("render_samples", "{model}"),
     conda:
@@ -44,12 +39,7 @@ rule render_drift:
     input:
         model=planner.sampled_model,
     output:
-        film=report(
-            layout.DRIFT,
-            caption="../report/drift.rst",
-            category="Samples",
-            labels={"model": "{model}"},
-        ),
+        film=layout.DRIFT,
     log:
         layout.log("render_drift", "{model}"),
     benchmark:

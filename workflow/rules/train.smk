@@ -46,12 +46,7 @@ rule render_training:
     input:
         model=planner.model,
     output:
-        film=report(
-            layout.TRAINING_FILM,
-            caption="../report/training.rst",
-            category="Trainings",
-            labels={"model": "{model}"},
-        ),
+        film=layout.TRAINING_FILM,
     log:
         layout.log("render_training", "{model}"),
     conda:

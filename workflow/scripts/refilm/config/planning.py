@@ -16,7 +16,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -59,9 +59,9 @@ def check_storage(provider: str | None) -> None:
     """Raises RefilmError where the files of the rules would be copies of those in a storage, as `s3` and `fs` make them."""
     if provider:
         raise RefilmError(
-            f"--default-storage-provider {provider}: the checkpoints and previews of trainings, and the locks that protect them, "
-            "would be lost with each job: leave it out, and run refilm on a file system that all jobs share, as docs/cluster.md "
-            "describes; films alone may come from an s3 address"
+            f"--default-storage-provider {provider}: the checkpoints and previews of trainings, and the locks that protect "
+            "them, would be lost with each job: leave it out, and run refilm on a file system that all jobs share, as "
+            "docs/cluster.md describes; films alone may come from an s3 address"
         )
 
 
@@ -70,8 +70,8 @@ def check_deployment(methods: Iterable[str]) -> None:
     unused = sorted(set(methods) - {"conda"})
     if unused:
         raise RefilmError(
-            f"--software-deployment-method {' '.join(unused)}: the rules of refilm have a conda environment only: use conda, or "
-            "run Snakemake as a whole in an image of the Dockerfile"
+            f"--software-deployment-method {' '.join(unused)}: the rules of refilm have a conda environment only: use "
+            "conda, or run Snakemake as a whole in an image of the Dockerfile"
         )
 
 
@@ -303,6 +303,15 @@ class Planner:
             folder.keep()
         for model in self.config.models:
             ModelFolder(layout.MODEL.format(model=model)).restore(self.config.recipe(model))
+
+    def made_from(self, names: Mapping[str, str]) -> bool:
+        """Whether a plan of a result that is there succeeds: nothing was deleted that it would be made of again."""
+        comparison = self.config.comparisons.get(names.get("comparison", ""))
+        films = [comparison.film] if comparison else [names["film"]] if "film" in names else []
+        models = list(comparison.models) if comparison else [names["model"]] if "model" in names else []
+        for model in models:
+            films += [] if self._is_trained(model) else self.config.model(model).films
+        return all(self._is_available(film) for film in films)
 
     # --- wildcard constraints, from what is there when Snakemake starts
 
