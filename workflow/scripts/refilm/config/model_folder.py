@@ -46,10 +46,12 @@ class ModelFolder:
         return file if recipe_of_model(file) == recipe.to_json() else None
 
     def link(self, trained: Path) -> None:
-        """Let model.safetensors be this file of trained/. On a disk without links it is a copy."""
+        """Let model.safetensors be this file of trained/: by a link, but for a model that Snakemake moves into a cache, or on
+        a disk without links."""
         partial = self.folder / f".{self.model.stem}.part{os.getpid()}{self.model.suffix}"
         partial.unlink(missing_ok=True)
-        _link(trained, partial, os.path.relpath(trained, self.folder))
+        cached = os.environ.get("REFILM_CACHED")
+        _link(trained, partial, None if cached else os.path.relpath(trained, self.folder))
         partial.replace(self.model)
         partial.unlink(missing_ok=True)  # where both were the same file under two names, nothing was renamed
 
