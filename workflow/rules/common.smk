@@ -57,9 +57,9 @@ in_conda = DeploymentMethod.CONDA in deployment
 os.environ |= {
     "REFILM_STEP": str(SCRIPTS / "step.sh"),
     "REFILM_PYTHON": "" if in_conda else str(Path(sys.executable).parent),
+    # Under --cache Snakemake moves a result into a store: a link would lose its target.
+    "REFILM_CACHED": "" if workflow.workflow_settings.cache is None else "1",
 }
-# Under --cache Snakemake moves a result into a store: a link would lose its target.
-os.environ["REFILM_CACHED"] = "1" if workflow.workflow_settings.cache is not None else ""
 # Set by onstart, for the jobs on other machines too; never in a workflow that imports this one.
 os.environ.setdefault("REFILM_ERRORS_LAST", "")
 
