@@ -46,8 +46,8 @@ class ModelFolder:
         return file if recipe_of_model(file) == recipe.to_json() else None
 
     def link(self, trained: Path) -> None:
-        """Let model.safetensors be this file of trained/: by a link, but for a model that Snakemake moves into a cache, or on
-        a disk without links."""
+        """Let model.safetensors be this file of trained/: a link to it, but for one that Snakemake moves into a cache, and
+        on a disk without links."""
         partial = self.folder / f".{self.model.stem}.part{os.getpid()}{self.model.suffix}"
         partial.unlink(missing_ok=True)
         cached = os.environ.get("REFILM_CACHED")
