@@ -196,7 +196,9 @@ def film_deleted(project: Project) -> None:
 
 
 def all_films_deleted(project: Project) -> None:
+    """The preview of the crop cannot be made again then: to ask for it by name is refused."""
     shutil.rmtree(project.file("films"))
+    project.targets = tuple(target for target in TARGETS if "crop" not in target)
 
 
 OF_MODEL_ONE = {"encode_film": 2, "render_video": 2, "render_stills": 2, "measure_film": 1, "render_comparison": 1}
