@@ -146,7 +146,7 @@ def test_every_rule_of_the_workflow_logs_and_has_an_environment():
     for file in (ROOT / "workflow" / "rules").glob("*.smk"):
         text = file.read_text()
         for rule in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.MULTILINE | re.DOTALL):
-            if rule[0] != "demo":
+            if "shell:" in rule[1]:  # others run nothing
                 assert "log:" in rule[1] and "envs/refilm.yaml" in rule[1], rule[0]
         assert text.startswith('"""'), file
 
