@@ -104,6 +104,16 @@ def test_another_set_of_images_has_another_digest(tmp_path):
     assert digest[("a/1.png",)] == images_digest([str(tmp_path / "b/1.png")])  # images that were moved are the same
 
 
+def test_images_of_the_same_name_in_two_folders_are_two(tmp_path):
+    files = [str(tmp_path / folder / "1.png") for folder in ("a", "b")]
+    for file in files:
+        Path(file).parent.mkdir()
+        Path(file).write_text("one")
+    before = images_digest(files)
+    Path(files[0]).write_text("two")
+    assert before.startswith("2-") and images_digest(files) != before
+
+
 def test_only_images_that_were_touched_are_read_again(tmp_path, monkeypatch):
     files, index = [str(tmp_path / f"{number}.png") for number in range(3)], tmp_path / "index.json"
     for file in files:

@@ -4,6 +4,7 @@ modification, as git does: only images that were touched are read again, and one
 
 import hashlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,21 +30,21 @@ def images_digest(files: list[str], index: Path | None = None) -> str:
 
 
 def _updated(files: list[str], known: dict[str, Entry]) -> dict[str, Entry]:
-    """The entries of these files, in their order. Reads those that are not known as they are now."""
+    """The entries of these files, in their order, by their names within the folder that all of them share: images that were
+    moved together are the same. Reads those that are not known as they are now."""
+    shared = os.path.commonpath([Path(file).absolute().parent for file in files])
     stats = {file: Path(file).stat() for file in files}
-    now = {file: [stat.st_size, stat.st_mtime_ns] for file, stat in stats.items()}
-    changed = [file for file in files if known.get(_name(file), [])[:2] != now[file]]
-    with ThreadPoolExecutor(_THREADS) as pool, progress_bar("check images", len(changed), " images") as bar:
-        digests = {}
+    names = {file: os.path.relpath(file, shared) for file in files}
+    now: dict[str, Entry] = {file: [stat.st_size, stat.st_mtime_ns] for file, stat in stats.items()}
+    changed = [file for file in files if known.get(names[file], [])[:2] != now[file]]
+    with (
+        ThreadPoolExecutor(_THREADS) as pool,
+        progress_bar("check images", len(changed), " images", hidden=not changed) as bar,
+    ):
         for file, digest in zip(changed, pool.map(_digest, changed), strict=True):
-            digests[file] = digest
+            now[file].append(digest)
             bar.update(1)
-    return {_name(file): [*now[file], digests[file] if file in digests else known[_name(file)][2]] for file in files}
-
-
-def _name(file: str) -> str:
-    """Of an image within its folder: images that were moved together are the same."""
-    return Path(file).name
+    return {name: now[file] if len(now[file]) == 3 else known[name] for file, name in names.items()}
 
 
 def _digest(file: str) -> str:
