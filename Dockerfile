@@ -19,6 +19,6 @@ RUN pip install --no-cache-dir --no-deps .
 RUN useradd --uid 1000 --create-home refilm
 ENV HOME=/tmp USER=refilm
 USER 1000:1000
-WORKDIR /work
+WORKDIR /volume
 ENTRYPOINT ["tini", "-g", "--"]
 CMD ["snakemake", "--help"]

@@ -193,7 +193,7 @@ def check_pod(pod: dict, checkout: Path) -> None:
     assert pod["securityContext"]["runAsNonRoot"] and pod["restartPolicy"] == "Never"
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounted = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
-    assert mounted["/work"] == {"name": "work", "persistentVolumeClaim": {"claimName": "refilm"}}
+    assert mounted["/volume"] == {"name": "work", "persistentVolumeClaim": {"claimName": "refilm"}}
     assert [path for path, volume in mounted.items() if "emptyDir" in volume] == ["/dev/shm"]
     assert "serviceAccountName" not in pod and pod["automountServiceAccountToken"] is False
 
