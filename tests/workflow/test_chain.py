@@ -43,13 +43,18 @@ TARGETS = (
 )
 
 
+def write_films(folder: Path) -> None:
+    """The films of CONFIG."""
+    (folder / "films").mkdir()
+    make_film(folder / "films" / "one film.mp4", seconds=2, fps="24000/1001", size="96x72")
+    make_film(folder / "films" / "two.mkv", seconds=2, fps="25", size="64x36")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """A folder in which everything of CONFIG has been made, by one run."""
     folder = tmp_path_factory.mktemp("chain")
-    (folder / "films").mkdir()
-    make_film(folder / "films" / "one film.mp4", seconds=2, fps="24000/1001", size="96x72")
-    make_film(folder / "films" / "two.mkv", seconds=2, fps="25", size="64x36")
+    write_films(folder)
     done = snakemake(folder, *TARGETS, config=CONFIG)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

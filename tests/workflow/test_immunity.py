@@ -17,25 +17,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT, make_film
-from tests.workflow.test_plan import JOBS
+from tests.conftest import ROOT
+from tests.workflow.test_chain import CONFIG, write_films
+from tests.workflow.test_chain import TARGETS as CHAIN
+from tests.workflow.test_plan import planned, refused
 
-CONFIG = {
-    "films": {"one": {"title": "Number One", "source": "films/one film.mp4"}, "two": {"source": "films/two.mkv", "end": 1}},
-    "models": {"one": {"films": ["one"]}, "both": {"films": ["one", "two"], "recipe": "vae"}},
-    "training": {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 6},
-    "reconstructions": ["one_by_one", "two_by_one"],
-    "comparisons": {"beside": {"film": "two", "models": ["one", "both"], "layout": "grid", "height": 96, "start": 0.25}},
-    "device": "cpu",
-}
-TARGETS = (
-    "all",
-    "results/metrics/two_by_one.csv",
-    "results/samples/both.png",
-    "results/samples/one.mp4",
-    "results/stills/two_crop.png",
-    "results/models/one/training.mp4",
-)
+TARGETS = (*CHAIN, "results/stills/two_crop.png")
 NOTHING: dict[str, int] = {}
 
 
@@ -57,18 +44,11 @@ class Project:
 
     def plan(self) -> dict[str, int]:
         """How many jobs of each rule would run, without `all`."""
-        done = self.run("-n", *self.targets)
-        assert done.returncode == 0, done.stdout + done.stderr
-        jobs = {rule: int(count) for rule, count in JOBS.findall(done.stdout + done.stderr)}
-        assert jobs or "Nothing to be done" in done.stdout + done.stderr
-        return {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
+        return {rule: count for rule, count in planned(self.run("-n", *self.targets)).items() if rule != "all"}
 
     def refusal(self) -> str:
         """The one line of a plan that is refused."""
-        done = self.run("-n", *self.targets)
-        (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("refilm: ")]
-        assert done.returncode != 0
-        return line
+        return refused(self.run("-n", *self.targets))
 
     def file(self, name: str) -> Path:
         return self.folder / name
@@ -81,9 +61,7 @@ def built(tmp_path_factory) -> Path:
     for name in ("workflow", "profiles", "config", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
-    (folder / "films").mkdir()
-    make_film(folder / "films/one film.mp4", seconds=2, fps="24000/1001", size="96x72")
-    make_film(folder / "films/two.mkv", seconds=2, fps="25", size="64x36")
+    write_films(folder)
     done = Project(folder).run(*TARGETS)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

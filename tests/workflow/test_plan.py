@@ -34,20 +34,29 @@ def snakemake(folder: Path, *words, config: dict | None = None) -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=folder)
 
 
-def plan(folder: Path, *targets, config: dict | None = None) -> dict[str, int]:
-    """How many jobs of each rule would run."""
-    done = snakemake(folder, "-n", *targets, config=config)
+def planned(done: subprocess.CompletedProcess) -> dict[str, int]:
+    """How many jobs of each rule a plan has."""
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = {rule: int(count) for rule, count in JOBS.findall(done.stdout + done.stderr) if rule != "total"}
     assert jobs or "Nothing to be done" in done.stdout + done.stderr
     return jobs
 
 
-def refusal(folder: Path, *targets, config: dict | None = None) -> str:
-    done = snakemake(folder, "-n", *targets, config=config)
+def refused(done: subprocess.CompletedProcess) -> str:
+    """The one line with which a plan ends."""
     assert done.returncode != 0 and "Traceback" not in done.stderr + done.stdout, done.stderr
     (line,) = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("refilm: ")]
     return line
+
+
+def plan(folder: Path, *targets, config: dict | None = None) -> dict[str, int]:
+    """How many jobs of each rule would run."""
+    return planned(snakemake(folder, "-n", *targets, config=config))
+
+
+def refusal(folder: Path, *targets, config: dict | None = None) -> str:
+    """The one line with which a plan of these is refused."""
+    return refused(snakemake(folder, "-n", *targets, config=config))
 
 
 @pytest.fixture
