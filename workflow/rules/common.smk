@@ -37,7 +37,8 @@ if is_main:
     exit_on_error(check_deployment)([method.item_to_choice() for method in deployment])
 
 planner = Planner(exit_on_error(Config)(config), ancient)
-planner.keep_models()
+if workflow.is_main_process:
+    planner.keep_models()
 planner.check_targets(sys.argv[1:] if is_main else [])
 reporting = is_main and any(word.startswith("--report") for word in sys.argv)
 if reporting:
@@ -50,6 +51,10 @@ wildcard_constraints:
     comparison=SLUG,
 
 
+# The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each
+# of them at every start.
+shared = "omit-software" if workflow.workflow_settings.cache is not None else False
+
 # Every step is `python -m refilm.<rule>`, so a change of code never retrains a model. step.sh sets up the shell. Where it
 # is, and which Python runs it outside of conda, is in the environment and not in the text of the command, which Snakemake
 # tracks: a checkout that was moved makes nothing again.
@@ -58,14 +63,10 @@ os.environ |= {
     "REFILM_STEP": str(SCRIPTS / "step.sh"),
     "REFILM_PYTHON": "" if in_conda else str(Path(sys.executable).parent),
     # Under --cache Snakemake moves a result into a store: a link would lose its target.
-    "REFILM_CACHED": "" if workflow.workflow_settings.cache is None else "1",
+    "REFILM_CACHED": "1" if shared else "",
 }
 # Set by onstart, for the jobs on other machines too; never in a workflow that imports this one.
 os.environ.setdefault("REFILM_ERRORS_LAST", "")
-
-# The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each
-# of them at every start.
-shared = "omit-software" if workflow.workflow_settings.cache is not None else False
 
 
 def step(command):

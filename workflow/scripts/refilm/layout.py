@@ -40,6 +40,7 @@ TRAINING_CURVES = "training.png"  # the same, drawn
 PREVIEWS = "previews"
 RECIPE = "recipe.json"
 STATE = "state"  # the checkpoints
+LOCK = "lock"  # of state/, held by the process that trains
 TRAINED = "trained"  # every finished training
 TENSORBOARD = "tensorboard"
 

@@ -5,19 +5,20 @@ python -m refilm.list_models --remove bikes/1f0c63a4e2d1-6-epochs bikes/state/1f
 """
 
 import argparse
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from refilm import layout
 from refilm.config.keys import TrainingKeys, defaults
-from refilm.config.model_folder import ModelFolder, model_folders
+from refilm.config.model_folder import ModelFolder, checkpoints, model_folders
 from refilm.config.recipe import metadata_of_model
 from refilm.config.recipes import RECIPES
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError, suggest
+from refilm.core.files import try_lock
 
 _SHOWN_APART = {"recipe", "films", "epochs", "steps", "architecture_version"}
 
@@ -69,9 +70,8 @@ def _kept(folder: ModelFolder) -> Iterator[Kept]:
     for file in sorted(folder.trained.glob("[!.]*.safetensors")):
         yield Kept(f"{model}/{file.stem}", folder, file, file, metadata_of_model(file).get("steps", "?"))
     for state in sorted(folder.state.glob("*/")):
-        if files := sorted(state.glob("step-*.safetensors")):
-            step = str(int(files[-1].stem.removeprefix("step-")))
-            yield Kept(f"{model}/state/{state.name}", folder, state, files[-1], step)
+        for step, checkpoint in checkpoints(state)[:1]:
+            yield Kept(f"{model}/state/{state.name}", folder, state, checkpoint, str(step))
 
 
 def _remove(kept: Kept) -> None:
@@ -89,13 +89,11 @@ def _remove(kept: Kept) -> None:
 
 
 def _check_not_training(kept: Kept) -> None:
-    lock = kept.folder.state / "lock"
-    if kept.path.is_dir() and lock.exists():
-        with open(lock) as opened:
-            try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RefilmError(f"{kept.path}: {opened.read()} is training this model: stop it first") from None
+    path = kept.folder.state / layout.LOCK
+    if kept.path.is_dir() and path.exists():
+        with open(path) as lock:
+            if not try_lock(lock):
+                raise RefilmError(f"{kept.path}: {lock.read()} is training this model: stop it first")
 
 
 def _print_table(kept: list[Kept]) -> None:

@@ -12,14 +12,13 @@ was trained before is linked again. Reads files with the standard library alone,
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from refilm import layout
 from refilm.config.recipe import Recipe, recipe_of_model, training_key_of
 from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write
+from refilm.core.files import copy_file
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
 
@@ -57,8 +56,8 @@ class ModelFolder:
 
     def keep(self) -> None:
         """Keep under trained/ a model file that is not a link to it: of refilm 0.2, of a cache, or copied here."""
-        recipe = recipe_of_model(self.model)
-        if recipe is None or self.model.resolve().parent == self.trained.resolve():
+        file = self.model.resolve()
+        if file.parent == self.trained.resolve() or (recipe := recipe_of_model(file)) is None:
             return
         try:
             kept = self.trained / f"{training_key_of(recipe)}.safetensors"
@@ -67,18 +66,18 @@ class ModelFolder:
         if recipe_of_model(kept) != recipe:
             self.trained.mkdir(exist_ok=True)
             kept.unlink(missing_ok=True)
-            _link(self.model.resolve(), kept, str(self.model.resolve()) if self.model.is_symlink() else None)
+            _link(file, kept, str(file) if self.model.is_symlink() else None)
 
     def restore(self, recipe: Recipe) -> None:
         """Link a missing model.safetensors to the model of the recipe, if that was trained."""
         if not self.model.exists() and (kept := self.find(recipe)):
             self.link(kept)
 
-    def checkpoints(self, recipe: Recipe) -> list[tuple[int, Path]]:
-        """(step, file) of the checkpoints of a recipe, latest first."""
-        folder = self.state / recipe.state_key()
-        files = folder.iterdir() if folder.is_dir() else ()
-        return sorted(((int(match[1]), file) for file in files if (match := _CHECKPOINT.fullmatch(file.name))), reverse=True)
+
+def checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """(step, file) of the checkpoints in a recipe's folder of state/, latest first."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(((int(match[1]), file) for file in files if (match := _CHECKPOINT.fullmatch(file.name))), reverse=True)
 
 
 def check_length(folder: Path, trained: int, total: int) -> None:
@@ -108,5 +107,4 @@ def _link(target: Path, link: Path, symbolic: str | None) -> None:
         if symbolic is not None:
             _link(target, link, None)
             return
-        with atomic_write(link) as partial:
-            shutil.copyfile(target, partial)
+        copy_file(target, link)

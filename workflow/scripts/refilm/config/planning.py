@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar, cast
 from refilm import layout
 from refilm.config.configuration import Config
 from refilm.config.keys import SLUG
-from refilm.config.model_folder import ModelFolder, check_length, model_folders
+from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import metadata_of_model, parse_size, recipe_of_model
 from refilm.core.errors import RefilmError, explain
 from refilm.core.made_of import read_made_of
@@ -103,7 +103,9 @@ class Planner:
         """ancient: Snakemake's mark of an input whose time is ignored."""
         self.config, self._ancient = config, ancient
         self._available: dict[str, bool] = {}
-        self._digests: dict[str, str] = {}  # of films of images: they are looked at once
+        # What many jobs ask is looked at once: the images of films, and the files of models.
+        self._digests: dict[str, str] = {}
+        self._models: dict[str, str] = {}
 
     # --- films and frames
 
@@ -390,8 +392,11 @@ class Planner:
         return self._ancient(path) if read_made_of(path) == self._pixels(film) else path
 
     def _model(self, model: str) -> str:
-        path = layout.MODEL.format(model=model)
-        return self._ancient(path) if recipe_of_model(path) == self.config.recipe(model).to_json() else path
+        if model not in self._models:
+            path = layout.MODEL.format(model=model)
+            current = recipe_of_model(path) == self.config.recipe(model).to_json()
+            self._models[model] = self._ancient(path) if current else path
+        return self._models[model]
 
     def _latents(self, film: str, model: str) -> str:
         path = layout.LATENTS.format(film=film, model=model)
@@ -416,7 +421,7 @@ class Planner:
 
     def _check_length(self, model: str) -> None:
         recipe, folder = self.config.recipe(model), ModelFolder(layout.MODEL.format(model=model))
-        for step, checkpoint in folder.checkpoints(recipe)[:1]:
+        for step, checkpoint in checkpoints(folder.state / recipe.state_key())[:1]:
             frames = metadata_of_model(checkpoint).get("frames")  # refilm 0.2 did not write it
             if recipe.steps is not None or frames:
                 check_length(checkpoint.parent, step, recipe.total_steps(int(frames or 0)))

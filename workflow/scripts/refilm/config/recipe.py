@@ -1,6 +1,7 @@
 """A recipe: everything that decides the weights of a model, and nothing else, as one frozen object and one string."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -78,6 +79,11 @@ class Recipe(TrainingKeys):
 
     def to_json(self) -> str:
         """One canonical string: equal settings give equal strings, in whatever order they were written."""
+        return self._json
+
+    @functools.cached_property
+    def _json(self) -> str:
+        # a plan asks for it several times per job
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
 
     def state_key(self) -> str:

@@ -1,5 +1,6 @@
-"""Atomic writes, temporary files, free space and checksums."""
+"""Atomic writes, temporary files, locks, free space and checksums."""
 
+import fcntl
 import glob
 import hashlib
 import os
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from refilm.core.errors import RefilmError
 from refilm.core.progress import progress_bar
@@ -50,9 +52,26 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def copy_file(source: Path, final: Path) -> None:
-    """Copy a small file; the copy appears under its name when it is complete."""
+    """Copy a file; the copy appears under its name when it is complete."""
     with atomic_write(final) as partial:
-        partial.write_bytes(source.read_bytes())
+        shutil.copyfile(source, partial)
+
+
+def try_lock(lock: TextIO) -> bool:
+    """Lock an open file until it is closed, also by the end of the process; False if another process has locked it.
+
+    Raises RefilmError where the file system does not support locks.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise RefilmError(
+            f"{Path(lock.name).parent}: the file system does not support locks ({error.strerror}), so two trainings could "
+            "write here: mount it with flock, or put results/ on another one"
+        ) from error
+    return True
 
 
 def _unlink(path: Path) -> None:

@@ -7,7 +7,6 @@ state/
         training.csv                 as it was at that step
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -21,10 +20,9 @@ from safetensors.torch import save_file
 
 import refilm
 from refilm import layout
-from refilm.config.model_folder import ModelFolder, check_length
+from refilm.config.model_folder import check_length, checkpoints
 from refilm.config.recipe import Recipe
-from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write, copy_file
+from refilm.core.files import atomic_write, copy_file, try_lock
 
 _KEPT = 2
 _SECONDS_BETWEEN_TRIES = 1.0
@@ -34,15 +32,14 @@ class StateFolder:
     """The checkpoints of one training run."""
 
     def __init__(self, model_folder: Path | str, recipe: Recipe):
-        self.beside, self.recipe = ModelFolder(Path(model_folder) / Path(layout.MODEL).name), recipe
-        self.root = self.beside.state
+        self.root, self.recipe = Path(model_folder) / layout.STATE, recipe
         self.folder = self.root / recipe.state_key()
 
     @contextmanager
     def locked(self) -> Iterator[Self]:
         """Lock the folder; wait while another process trains in it. A process that dies releases its lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.root / "lock", "a+") as lock:
+        with open(self.root / layout.LOCK, "a+") as lock:
             self._wait_for(lock)
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {os.uname().nodename}")
@@ -53,25 +50,13 @@ class StateFolder:
 
     def _wait_for(self, lock: TextIO) -> None:
         waits = False
-        while not self._acquire(lock):
+        while not try_lock(lock):
             if not waits:
                 lock.seek(0)
                 owner = lock.read().strip() or "unknown"
                 print(f"{self.root}: another process ({owner}) is training this model: waiting for its end", flush=True)
             waits = True
             time.sleep(_SECONDS_BETWEEN_TRIES)
-
-    def _acquire(self, lock: TextIO) -> bool:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise RefilmError(
-                f"{self.root}: the file system does not support locks ({error.strerror}), so two trainings could write "
-                "here: mount it with flock, or put results/ on another one"
-            ) from error
-        return True
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], log: Path, frames: int) -> None:
         """Write the checkpoint after `step` steps, with the log so far, and delete all but the latest two.
@@ -82,7 +67,7 @@ class StateFolder:
         metadata = {"recipe": self.recipe.to_json(), "refilm": refilm.__version__, "frames": str(frames)}
         with atomic_write(self._file(step)) as partial:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
-        for _step, old in self._checkpoints()[_KEPT:]:
+        for _step, old in checkpoints(self.folder)[_KEPT:]:
             old.unlink()
 
     def load(self, total: int, log: Path) -> tuple[int, dict[str, torch.Tensor]] | None:
@@ -94,7 +79,7 @@ class StateFolder:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         others = sorted(folder.name for folder in self.root.iterdir() if folder.is_dir() and folder != self.folder)
-        if others and not self._checkpoints():
+        if others and not checkpoints(self.folder):
             print(
                 f"{self.root}: the states of other recipes are kept ({', '.join(others)}); this one starts at step 0",
                 flush=True,
@@ -103,7 +88,7 @@ class StateFolder:
             copy_file(self.folder / log.name, log)
         else:
             log.unlink(missing_ok=True)
-        for step, file in self._checkpoints():
+        for step, file in checkpoints(self.folder):
             try:
                 tensors = self.read(step)
                 check_length(self.folder, step, total)
@@ -115,7 +100,7 @@ class StateFolder:
 
     def latest(self) -> int | None:
         """The step of the latest checkpoint of this recipe, or None."""
-        return next((step for step, _file in self._checkpoints()), None)
+        return next((step for step, _file in checkpoints(self.folder)), None)
 
     def read(self, step: int) -> dict[str, torch.Tensor]:
         """The tensors saved after `step` steps. Raises SafetensorError if the file is corrupt."""
@@ -124,7 +109,3 @@ class StateFolder:
 
     def _file(self, step: int) -> Path:
         return self.folder / f"step-{step:09}.safetensors"
-
-    def _checkpoints(self) -> list[tuple[int, Path]]:
-        """(step, file), latest first."""
-        return self.beside.checkpoints(self.recipe)
