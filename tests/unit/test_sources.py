@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from refilm.core.errors import RefilmError
-from refilm.sources.download import fetch, provenance_path
+from refilm.sources.download import fetch
+from refilm.sources.film_identity import origin_path
 from tests.conftest import command, refused
 from tests.helpers import wait_for
 from tests.http_site import FILM, Site, served
@@ -36,7 +37,7 @@ def test_a_film_comes_whole_with_its_record_beside_it(film):
     with served(Site()) as address:
         assert fetch(address, film, SUM) == SUM
     assert film.read_bytes() == FILM
-    record = json.loads(provenance_path(film).read_text())
+    record = json.loads(origin_path(film).read_text())
     assert (record["bytes"], record["sha256"]) == (len(FILM), SUM) and "secret" not in record["address"]
     assert sorted(file.name for file in film.parent.iterdir()) == ["film.mkv", "film.mkv.json"]
 

@@ -36,8 +36,9 @@ deployment = workflow.deployment_settings.deployment_method
 if is_main:
     exit_on_error(check_deployment)([method.item_to_choice() for method in deployment])
 
-planner = Planner(exit_on_error(Config)(config), ancient)
-if workflow.is_main_process:
+is_plan = workflow.is_main_process
+planner = Planner(exit_on_error(Config)(config), ancient, checks_films=is_plan)
+if is_plan:
     planner.keep_models()
 planner.check_targets(sys.argv[1:] if is_main else [])
 reporting = is_main and any(word.startswith("--report") for word in sys.argv)

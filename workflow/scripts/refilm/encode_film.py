@@ -16,12 +16,14 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import check_space
 from refilm.core.progress import progress_bar
+from refilm.core.provenance import KEY
 from refilm.frames.latents import write_latents
 from refilm.frames.store import FrameStore
 from refilm.models.base import Model
 from refilm.models.device import choose_device
 from refilm.models.inference import encode_film
 from refilm.models.model_file import load_model
+from refilm.models.provenance import text_of_latents
 
 _BYTES = 4  # of a float32
 
@@ -36,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
         check_space(args.latents, len(film) * dim * _BYTES)
         attributes = film.metadata.shared_attributes()
         attributes |= {"model": args.model, "recipe": model.recipe.to_json(), "noise": args.noise}
+        attributes |= {KEY: text_of_latents(film.attributes, args.model, args.noise)}
         batches = _shown(encode_film(model, film, args.noise), len(film), f"encode {Path(args.latents).stem}")
         write_latents(args.latents, len(film), dim, attributes, batches, args.made_of)
         print(f"{args.latents}: {len(film)} frames as {dim} numbers each")

@@ -10,11 +10,13 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from refilm import layout
 from refilm.config.keys import FilmKeys, GlobalKeys, add_option
 from refilm.config.recipe import parse_size
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
-from refilm.core.files import check_sha256, check_space
+from refilm.core.files import check_space
+from refilm.core.provenance import Record, film_record, made_by, provenance_text
 from refilm.core.times import TimeSpan
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames
@@ -23,22 +25,25 @@ from refilm.media.ffmpeg import version
 from refilm.media.film_file import FilmFile
 from refilm.media.probe import probe_video
 from refilm.media.sound import choose_track
+from refilm.sources.film_identity import address_of, check_sha256, remembered_sha256
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
 
 
 def main(args: argparse.Namespace) -> None:
     name, film = Path(args.frames).stem, FilmFile(args.source)
+    index = layout.film_index(layout.FRAMES, args.frames)
     if args.sha256:
-        check_sha256(args.source, args.sha256)
+        check_sha256(args.source, args.sha256, index)
     choose_track(film, args.audio)  # a soundtrack that is not available is reported now, not after the training
     plan = plan_film(film, args, name)
     check_space(args.frames, plan.frames * plan.width * plan.height * 3)
+    record = describe_film(name, plan, args, index, made_by("extract_frames", "h5py", ffmpeg=version()))
 
     def decode(into: BinaryIO) -> int:
         return decode_frames(plan, into, f"extract {name}", args.threads, args.hwaccel)
 
-    count = write_frames(args.frames, plan.width, plan.height, _metadata(plan, args), decode)
+    count = write_frames(args.frames, plan.width, plan.height, _metadata(plan, args, record), decode)
     picture = f"picture {plan.crop} of {plan.video.width}x{plan.video.height}"
     print(f"{args.frames}: {count} frames at {plan.fps} frames/s, {picture}")
 
@@ -53,15 +58,37 @@ def plan_film(film: FilmFile, args: argparse.Namespace, name: str) -> DecodePlan
         raise RefilmError(f"film '{name}' ({film.path}): {error}") from error
 
 
-def _metadata(plan: DecodePlan, args: argparse.Namespace) -> FrameMetadata:
+def describe_film(name: str, plan: DecodePlan, args: argparse.Namespace, index: Path | None, written_by: Record) -> Record:
+    """The provenance of frames. Reads the film once, unless the index has its SHA-256."""
+    sha256 = remembered_sha256(args.source, index)
+    address = address_of(args.source, sha256)
+    return film_record(
+        name,
+        args.source,
+        written_by,
+        **({"address": address} if address else {}),
+        sha256=sha256,
+        bytes=Path(args.source).stat().st_size,
+        size=args.size,
+        fps=str(plan.fps),
+        crop=str(plan.crop),
+        filter=plan.filters,
+        settings={key: getattr(args, key) for key in _PIXEL_OPTIONS},
+    )
+
+
+def _metadata(plan: DecodePlan, args: argparse.Namespace, record: Record) -> FrameMetadata:
     details = {
         **dataclasses.asdict(plan.video.colour),
         "field_order": plan.video.field_order,
         "constant_rate": plan.video.constant,
-        "settings": json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS}),
+        "settings": json.dumps(record["settings"]),
         "ffmpeg": version(),
     }
-    return FrameMetadata(plan.fps, plan.start_time, args.source, str(plan.crop), plan.filters, details, args.made_of)
+    provenance = provenance_text(record["made_by"], record)
+    return FrameMetadata(
+        plan.fps, plan.start_time, args.source, str(plan.crop), plan.filters, details, args.made_of, provenance
+    )
 
 
 def add_film_options(parser: argparse.ArgumentParser) -> None:

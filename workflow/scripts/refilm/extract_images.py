@@ -13,6 +13,7 @@ from refilm.config.recipe import parse_size
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import check_space
+from refilm.core.provenance import film_record, made_by, provenance_text
 from refilm.core.times import TimeSpan
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
@@ -22,6 +23,7 @@ from refilm.sources.images_index import images_digest
 from refilm.sources.listing import image_files, parse_rate
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit")
+_FILTER = "box average in float32"
 
 
 def main(args: argparse.Namespace) -> None:
@@ -38,15 +40,27 @@ def main(args: argparse.Namespace) -> None:
     except RefilmError as error:
         raise RefilmError(f"film '{name}' ({args.source}): {error}") from error
     check_space(args.frames, count * size[0] * size[1] * 3)
-    settings = json.dumps({key: getattr(args, key) for key in _PIXEL_OPTIONS})
+    settings = {key: getattr(args, key) for key in _PIXEL_OPTIONS}
+    record = film_record(
+        name,
+        args.source,
+        made_by("extract_images", "h5py", "numpy", "pillow"),
+        images=digest,
+        size=args.size,
+        fps=str(images.fps),
+        crop=str(box or "none"),
+        filter=_FILTER,
+        settings=settings,
+    )
     metadata = FrameMetadata(
         fps=images.fps,
         start_time=first / images.fps,
         source=args.source,
         crop=str(box or "none"),
-        filter="box average in float32",
-        details={"images": digest, "settings": settings},
+        filter=_FILTER,
+        details={"images": digest, "settings": json.dumps(settings)},
         made_of=args.made_of,
+        provenance=provenance_text(record["made_by"], record),
     )
     frames = render_images(images, range(first, first + count), size, box, args.fit, args.threads, f"extract {name}")
     write_frames_from(args.frames, *size, metadata, frames)
@@ -68,7 +82,7 @@ if __name__ == "__main__":
     parser.add_argument("--fps", required=True, help="frames per second, such as 24 or 24000/1001")
     parser.add_argument("--frames", required=True, help="the frames file to write")
     parser.add_argument("--size", required=True, help="WIDTHxHEIGHT of the frames in pixels")
-    for key in ("start", "end", "crop", "fit"):
+    for key in _PIXEL_OPTIONS:
         add_option(parser, FilmKeys, key)
     parser.add_argument("--index", help="a file that remembers the digest of each image")
     parser.add_argument("--images", help="the number of images and a digest of them when the plan was made")

@@ -18,6 +18,7 @@ DOWNLOAD = "films/downloads/{film}{suffix}"
 DOWNLOAD_RECORD = f"{DOWNLOAD}.json"  # the address, size and SHA-256 of a film that was fetched
 FRAMES = "results/frames/{size}/{film}.h5"
 IMAGES_INDEX = "results/frames/images/{film}.json"  # the digest of each image of a film, with its size and time
+FILM_INDEX = "results/frames/films/{film}.json"  # the SHA-256 of a film file, with its size and time
 LATENTS = f"results/latents/{PAIR}.h5"
 MODEL = "results/models/{model}/model.safetensors"  # a link to a file of its trained/
 
@@ -109,6 +110,12 @@ def wildcards(pattern: str, path: Path) -> dict[str, str]:
     # re.escape also escapes the braces of the wildcards
     match = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[a-z0-9-]+)", re.escape(pattern)), str(path))
     return match.groupdict() if match else {}
+
+
+def film_index(pattern: str, path: Path | str) -> Path | None:
+    """The index of the film of which a file is a result; None for a file elsewhere, which a user names."""
+    names = wildcards(pattern, Path(path))
+    return Path(FILM_INDEX.format(film=names["film"])) if names else None
 
 
 def log(rule: str, job: str) -> str:

@@ -4,12 +4,16 @@ python -m refilm.preview_crop --source films/bikes.mp4 --title Bikes --size 256x
 """
 
 import argparse
+from pathlib import Path
 
+from refilm import layout
 from refilm.core.command_line import check_count, command_parser, run_command
+from refilm.core.provenance import made_by, provenance_text
 from refilm.core.times import format_time
-from refilm.extract_frames import add_film_options, plan_film
+from refilm.extract_frames import add_film_options, describe_film, plan_film
 from refilm.media.bars import Box
 from refilm.media.decode import DecodePlan, sample_frames, selected_box
+from refilm.media.ffmpeg import version
 from refilm.media.film_file import FilmFile
 from refilm.rendering.cropping import display_size, draw_boxes
 from refilm.rendering.sheet import COLUMNS, write_sheet
@@ -25,8 +29,15 @@ def main(args: argparse.Namespace) -> None:
     labels = [format_time(plan.first / plan.fps + time) for time in times]
     caption = describe_crop(plan, box, args)
     columns = COLUMNS if size[0] >= size[1] else 2 * COLUMNS
-    write_sheet(args.sheet, {"film": drawn}, args.title, caption, labels, columns=columns)
+    provenance = _provenance(plan, args)
+    write_sheet(args.sheet, {"film": drawn}, args.title, caption, labels, columns=columns, provenance=provenance)
     print(f"{args.sheet}: {len(frames)} frames, {caption}")
+
+
+def _provenance(plan: DecodePlan, args: argparse.Namespace) -> str:
+    name, index = Path(args.sheet).stem.removesuffix("_crop"), layout.film_index(layout.CROP_PREVIEW, args.sheet)
+    written_by = made_by("preview_crop", "pillow", ffmpeg=version())
+    return provenance_text(written_by, describe_film(name, plan, args, index, written_by))
 
 
 def describe_crop(plan: DecodePlan, box: Box, args: argparse.Namespace) -> str:

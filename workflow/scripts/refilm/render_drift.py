@@ -13,9 +13,12 @@ from refilm.config.keys import ComparisonKeys, GlobalKeys, VideoKeys, add_option
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.prefetch import prefetch
+from refilm.core.provenance import made_by
 from refilm.media.encode import encode_video
+from refilm.media.ffmpeg import version
 from refilm.models.device import choose_device
 from refilm.models.model_file import load_model
+from refilm.models.provenance import text_of_model
 from refilm.rendering.samples import FPS, check_samples, closed_path, decode_path
 from refilm.rendering.upscale import upscale, upscaled_size
 
@@ -39,6 +42,7 @@ def main(args: argparse.Namespace) -> None:
         None,
         f"drift {Path(args.film).stem}",
         lambda stream: upscale(stream, size),
+        text_of_model(args.model, made_by("render_drift", "torch", ffmpeg=version())),
     )
     print(f"{args.film}: {len(path)} frames at {FPS} frames/s, seed {args.seed}")
 

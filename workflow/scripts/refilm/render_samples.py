@@ -8,9 +8,11 @@ import argparse
 
 from refilm.config.keys import GlobalKeys, add_option
 from refilm.core.command_line import check_count, command_parser, run_command
+from refilm.core.provenance import made_by
 from refilm.models.device import choose_device
 from refilm.models.inference import sample_prior
 from refilm.models.model_file import load_model
+from refilm.models.provenance import text_of_model
 from refilm.rendering.samples import check_samples, independent_noise
 from refilm.rendering.sheet import write_sheet
 
@@ -22,7 +24,8 @@ def main(args: argparse.Namespace) -> None:
     model = load_model(args.model, choose_device(args.device))
     check_samples(model, args.model)
     frames = sample_prior(model, independent_noise(args.count, model.recipe.latent_dim, args.seed))
-    write_sheet(args.sheet, {"sample": frames}, args.title, "frames from noise", columns=_COLUMNS)
+    provenance = text_of_model(args.model, made_by("render_samples", "torch", "pillow"))
+    write_sheet(args.sheet, {"sample": frames}, args.title, "frames from noise", columns=_COLUMNS, provenance=provenance)
     print(f"{args.sheet}: {args.count} frames, seed {args.seed}")
 
 

@@ -8,6 +8,7 @@ import argparse
 
 from refilm.config.keys import GlobalKeys, add_option
 from refilm.core.command_line import check_count, command_parser, run_command
+from refilm.core.provenance import made_by
 from refilm.core.sampling import evenly_spaced
 from refilm.core.times import format_time
 from refilm.frames.latents import LatentStore
@@ -15,6 +16,7 @@ from refilm.frames.store import FrameStore
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_frames
 from refilm.models.model_file import load_model
+from refilm.models.provenance import text_of_decoded
 from refilm.rendering.sheet import write_sheet
 
 
@@ -27,7 +29,10 @@ def main(args: argparse.Namespace) -> None:
         indices = evenly_spaced(len(film), args.count)
         rows = {"original": film.read(indices), "reconstruction": decode_frames(model, latents, indices)}
         times = [format_time(n / film.fps) for n in indices]
-        write_sheet(args.sheet, rows, args.title, f"above, and below it as remembered by {args.by}", times)
+        written_by = made_by("render_stills", "torch", "pillow")
+        provenance = text_of_decoded(written_by, film.attributes, [latents.attributes], [args.model])
+        remark = f"above, and below it as remembered by {args.by}"
+        write_sheet(args.sheet, rows, args.title, remark, times, provenance=provenance)
     print(f"{args.sheet}: {len(indices)} frames")
 
 

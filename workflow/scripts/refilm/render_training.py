@@ -14,7 +14,10 @@ from refilm.config.keys import VideoKeys, add_option
 from refilm.config.recipe import Recipe, metadata_of_model
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
+from refilm.core.provenance import made_by
 from refilm.media.encode import encode_video
+from refilm.media.ffmpeg import version
+from refilm.models.provenance import text_of_model
 from refilm.rendering.previews import read_previews
 from refilm.rendering.sheet import Rows
 from refilm.rendering.training_film import FPS, SIZE, TrainingFilm
@@ -28,7 +31,9 @@ def main(args: argparse.Namespace) -> None:
         originals,
         [(step, made) for step, rows in previews if (made := _split(rows)[1]).shape == pictures.shape],
     )
-    encode_video(args.film, film.frames(), len(film), SIZE, FPS, args.crf, None, f"training of {args.title}")
+    provenance = text_of_model(args.model, made_by("render_training", "pillow", ffmpeg=version()))
+    what = f"training of {args.title}"
+    encode_video(args.film, film.frames(), len(film), SIZE, FPS, args.crf, None, what, provenance=provenance)
     print(f"{args.film}: {len(film.previews)} previews up to step {film.previews[-1][0]:,}")
 
 

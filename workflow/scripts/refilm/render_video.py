@@ -15,12 +15,15 @@ from refilm.config.keys import FilmKeys, GlobalKeys, VideoKeys, add_option
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.prefetch import prefetch
+from refilm.core.provenance import made_by
 from refilm.frames.latents import LatentStore
 from refilm.media.encode import encode_video
+from refilm.media.ffmpeg import version
 from refilm.media.sound import film_sound
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_latents
 from refilm.models.model_file import load_model
+from refilm.models.provenance import text_of_decoded
 from refilm.sources.listing import parse_rate
 
 
@@ -32,7 +35,10 @@ def main(args: argparse.Namespace) -> None:
         sound = film_sound(args.source, latents.start_time, args.audio)
         frames = prefetch(decode_latents(model, latents))
         what = f"render {Path(args.video).stem}"
-        encode_video(args.video, frames, len(latents), model.recipe.size, fps, args.crf, sound, what)
+        written_by = made_by("render_video", "torch", ffmpeg=version())
+        provenance = text_of_decoded(written_by, latents.attributes, [latents.attributes], [args.model])
+        size = model.recipe.size
+        encode_video(args.video, frames, len(latents), size, fps, args.crf, sound, what, provenance=provenance)
         print(f"{args.video}: {len(latents)} frames at {fps} frames/s, {f'soundtrack {sound.track}' if sound else 'silent'}")
 
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -27,6 +28,7 @@ from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, copy_file
 from refilm.models.device import choose_device
 from refilm.models.model_file import save_model
+from refilm.models.provenance import text_of_model, text_of_training
 from refilm.rendering.curves import diagnose, draw_curves
 from refilm.rendering.previews import switch_previews, write_preview
 from refilm.rendering.tensorboard import TensorBoardLogger
@@ -61,22 +63,23 @@ def _train(args: argparse.Namespace, recipe: Recipe, folder: ModelFolder) -> Pat
         raise RefilmError(f"{folder.file(recipe)}: this model was deleted a moment ago: run the same command again")
     device, films = choose_device(args.device), [Path(file) for file in args.frames]
     check_shards(recipe, args.gpus, device, args.device)
+    provenance = text_of_training(folder.folder.name, recipe, films)
     with spawn_processes(args.gpus, device) as group, ExitStack() as stack:
         callbacks = TrainingCallbacks()
         if group.is_main:
-            callbacks = stack.enter_context(FileCallbacks(folder.folder, recipe, args.tensorboard))
+            callbacks = stack.enter_context(FileCallbacks(folder.folder, recipe, args.tensorboard, provenance))
         trainer = train(recipe, films, folder.folder, local_device(device), callbacks, args.compile, group)
     if group.is_main:
-        _finish(trainer, folder)
+        _finish(trainer, folder, provenance(trainer.step))
     return folder.file(recipe)
 
 
-def _finish(trainer: Trainer, folder: ModelFolder) -> None:
+def _finish(trainer: Trainer, folder: ModelFolder, provenance: str) -> None:
     """Keep the model and the log of its training, and report what is not as it should be."""
     log, picture = folder.folder / layout.TRAINING_LOG, folder.folder / layout.TRAINING_CURVES
     copy_file(log, folder.log(trainer.recipe))
-    save_model(folder.file(trainer.recipe), trainer.ema, trainer.step)
-    draw_curves(log, picture, folder.folder.name)
+    save_model(folder.file(trainer.recipe), trainer.ema, trainer.step, provenance)
+    draw_curves(log, picture, folder.folder.name, provenance)
     print(f"{folder.model}: trained for {trainer.step} steps")
     for title, problem in diagnose(pd.read_csv(log)).items():
         print(f"{picture}: {title}: {problem}")
@@ -84,18 +87,23 @@ def _finish(trainer: Trainer, folder: ModelFolder) -> None:
 
 def _show_again(recipe: Recipe, folder: ModelFolder) -> None:
     """Let what is beside the model be that of its own training, after another recipe was trained here."""
-    with FileCallbacks(folder.folder, recipe, tensorboard=False) as callbacks:
+    provenance = text_of_model(folder.file(recipe))
+    with FileCallbacks(folder.folder, recipe, False, lambda _step: provenance) as callbacks:
         callbacks.on_start()
         if folder.log(recipe).exists():
             copy_file(folder.log(recipe), callbacks.log)
-            draw_curves(callbacks.log, callbacks.curves, folder.folder.name)
+            draw_curves(callbacks.log, callbacks.curves, folder.folder.name, provenance)
 
 
 class FileCallbacks(TrainingCallbacks):
-    """Writes recipe.json, previews, curves and TensorBoard events while a model trains. Use as a context manager."""
+    """Writes recipe.json, previews, curves and TensorBoard events while a model trains. Use as a context manager.
 
-    def __init__(self, folder: Path, recipe: Recipe, tensorboard: bool):
+    provenance: from a step to the text of what shows the model after it.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, tensorboard: bool, provenance: Callable[[int], str]):
         self.folder, self.recipe, self.previews = folder, recipe, folder / layout.PREVIEWS
+        self.provenance = provenance
         self.log, self.curves = folder / layout.TRAINING_LOG, folder / layout.TRAINING_CURVES
         self.tensorboard = TensorBoardLogger(folder / layout.TENSORBOARD, self.log, self.previews) if tensorboard else None
         self._drawn = -math.inf
@@ -115,7 +123,13 @@ class FileCallbacks(TrainingCallbacks):
 
     def on_preview(self, preview: Preview) -> None:
         sheet = write_preview(
-            self.previews, preview.step, preview.total, preview.rows, self.folder.name, self.recipe.state_key()
+            self.previews,
+            preview.step,
+            preview.total,
+            preview.rows,
+            self.folder.name,
+            self.recipe.state_key(),
+            self.provenance(preview.step),
         )
         if self.tensorboard:
             self.tensorboard.add_sheet(preview.step, sheet)
@@ -124,7 +138,7 @@ class FileCallbacks(TrainingCallbacks):
         if self.tensorboard:
             self.tensorboard.add_row(row)
         if time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES:
-            draw_curves(self.log, self.curves, self.folder.name)
+            draw_curves(self.log, self.curves, self.folder.name, self.provenance(int(row["step"])))
             self._drawn = time.monotonic()
 
 

@@ -27,6 +27,7 @@ from refilm.config.model_folder import ModelFolder, check_length, checkpoints, m
 from refilm.config.recipe import metadata_of_model, parse_size, recipe_of_model
 from refilm.core.errors import RefilmError, explain
 from refilm.core.made_of import read_made_of
+from refilm.sources.film_identity import difference
 from refilm.sources.images_index import images_digest
 from refilm.sources.listing import film_suffix, image_files, is_images, scheme_of
 
@@ -99,11 +100,13 @@ def _with_signature(wrapper: Callable[..., Any], function: Callable[..., Any], s
 class Planner:
     """Answers for one configuration, on the files of the working directory."""
 
-    def __init__(self, config: Config, ancient: Callable[[str], str] = str):
-        """ancient: Snakemake's mark of an input whose time is ignored."""
-        self.config, self._ancient = config, ancient
+    def __init__(self, config: Config, ancient: Callable[[str], str] = str, checks_films: bool = True):
+        """ancient: Snakemake's mark of an input whose time is ignored; checks_films: whether film files are compared with
+        those that frames were made of. A job trusts the plan."""
+        self.config, self._ancient, self._checks_films = config, ancient, checks_films
         self._available: dict[str, bool] = {}
-        # What many jobs ask is looked at once: the images of films, and the files of models.
+        # What many jobs ask is looked at once: the files of films, their images, and the files of models.
+        self._replaced: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         self._models: dict[str, str] = {}
 
@@ -307,13 +310,14 @@ class Planner:
             ModelFolder(layout.MODEL.format(model=model)).restore(self.config.recipe(model))
 
     def made_from(self, names: Mapping[str, str]) -> bool:
-        """Whether a plan of a result that is there succeeds: nothing was deleted that it would be made of again."""
+        """Whether a plan of a result that is there succeeds: nothing was deleted or replaced that it would be made of
+        again."""
         comparison = self.config.comparisons.get(names.get("comparison", ""))
         films = [comparison.film] if comparison else [names["film"]] if "film" in names else []
         models = list(comparison.models) if comparison else [names["model"]] if "model" in names else []
         for model in models:
             films += [] if self._is_trained(model) else self.config.model(model).films
-        return all(self._is_available(film) for film in films)
+        return all(self._is_available(film) and not self._replacement(film) for film in films)
 
     # --- wildcard constraints, from what is there when Snakemake starts
 
@@ -432,16 +436,39 @@ class Planner:
             return self._images(film, source)
         if scheme_of(source):
             self._check_download(film, source)
-            return str(self._download(film, source))
-        if not self._is_available(film):
+        elif not self._is_available(film):
             raise RefilmError(f"film '{film}' is missing: put it at {source}, or set films.{film}.source")
-        return _literal(source)
+        if replaced := self._replacement(film):
+            raise RefilmError(f"film '{film}': {replaced}")
+        return str(self._download(film, source)) if scheme_of(source) else _literal(source)
 
     def _images(self, film: str, source: str) -> list[str]:
         images = image_files(source)
         if not images:
             raise RefilmError(f"film '{film}' has no images: put them at {source}, or set films.{film}.source")
         return [_literal(image) for image in images]
+
+    def _replacement(self, film: str) -> str:
+        """How the film file differs from the one that frames of it were made of, and what to do; an empty string if it is
+        the same, or not there. A result of refilm may be made again."""
+        if film not in self._replaced:
+            source = self.config.film(film).source
+            path = self._download(film, source) if scheme_of(source) else Path(source)
+            checked = self._checks_films and not source.startswith("results/") and path.is_file()
+            self._replaced[film] = self._compared(film, path) if checked else ""
+        return self._replaced[film]
+
+    def _compared(self, film: str, path: Path) -> str:
+        index = Path(layout.FILM_INDEX.format(film=film))
+        found = [(str(frames), difference(path, frames, index)) for frames in sorted(layout.existing(_frames_of(film)))]
+        other = [(frames, how) for frames, how in found if how]
+        if not other:
+            return ""
+        names = " and ".join(frames for frames, _how in other)
+        return (
+            f"{path} is not the file that {names} was made of ({other[0][1]}): put that file back, give this one a name of "
+            f"its own under films:, or delete {names} and all results of '{film}' to use it in its place"
+        )
 
     def _is_available(self, film: str) -> bool:
         """Whether frames of the film can be made: its file was there when a plan first asked, or is fetched or made."""
@@ -479,6 +506,11 @@ def _exists(source: str) -> bool:
     if is_images(source):
         return bool(image_files(source))
     return bool(scheme_of(source)) or source.startswith("results/") or Path(source).exists()
+
+
+def _frames_of(film: str) -> str:
+    """The pattern of a film's frames at all sizes."""
+    return layout.FRAMES.replace("{film}", film)
 
 
 def _given(**values: Any) -> dict[str, Any]:

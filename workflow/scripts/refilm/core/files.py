@@ -102,12 +102,3 @@ def sha256_of(path: Path | str) -> str:
             digest.update(block)
             bar.update(len(block))
     return digest.hexdigest()
-
-
-def check_sha256(path: Path | str, expected: str) -> None:
-    """Raises RefilmError, naming both checksums, if the file at `path` does not have the expected SHA-256."""
-    actual = sha256_of(path)
-    if actual != expected.lower():
-        raise RefilmError(
-            f"{path}: its sha256 is {actual}, expected {expected.lower()}: copy the film again, or correct sha256"
-        )

@@ -1,12 +1,14 @@
 """What an HDF5 file is made of, as text that is read without an HDF5 library: a plan compares it with the configuration.
 
 It lies in the user block, the bytes before an HDF5 file that the format leaves to applications, or in a frames file, whose
-header has room, at TEXT_OFFSET.
+header has room, at TEXT_OFFSET. There the provenance lies too, at PROVENANCE_OFFSET, beside the attribute that has it.
 """
 
 from pathlib import Path
+from typing import BinaryIO
 
 TEXT_OFFSET = 1 << 19
+PROVENANCE_OFFSET = 3 << 18
 _SIGNATURE = b"\x89HDF"
 _END = b"\0"
 _SMALLEST_BLOCK = 512  # the format allows that times any power of 2
@@ -33,11 +35,21 @@ def read_made_of(path: Path | str) -> str:
     """The text, or an empty string for a file without one, and where there is no file."""
     try:
         with open(path, "rb") as file:
-            if file.read(len(_SIGNATURE)) == _SIGNATURE:
-                file.seek(TEXT_OFFSET)
-            else:
-                file.seek(0)
-            text, end, _ = file.read(_MOST).partition(_END)
+            return _text(file, TEXT_OFFSET if file.read(len(_SIGNATURE)) == _SIGNATURE else 0)
     except OSError:
         return ""
+
+
+def read_provenance(path: Path | str) -> str:
+    """The provenance of a frames file, or an empty string for one without it, and where there is no file."""
+    try:
+        with open(path, "rb") as file:
+            return _text(file, PROVENANCE_OFFSET)
+    except OSError:
+        return ""
+
+
+def _text(file: BinaryIO, offset: int) -> str:
+    file.seek(offset)
+    text, end, _ = file.read(_MOST).partition(_END)
     return text.decode("utf-8", "replace") if end else ""

@@ -14,6 +14,7 @@ import numpy as np
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write
 from refilm.core.made_of import block_size, write_made_of
+from refilm.core.provenance import film_of
 from refilm.frames.metadata import Attribute
 from refilm.frames.store import FrameStore
 from refilm.sources.listing import parse_rate
@@ -114,6 +115,12 @@ class LatentStore:
             raise RefilmError(
                 f"{self.path}: decoded to {size[0]}x{size[1]}, but {film.path} has frames of {film.width}x{film.height}: "
                 "use frames of the model's size"
+            )
+        encoded, shown = ((film_of(store.attributes) or {}).get("sha256") for store in (self, film))
+        if encoded and shown and encoded != shown:
+            raise RefilmError(
+                f"{self.path}: the latents of another film file (sha256 {encoded}) than {film.path} ({shown}): delete "
+                f"{self.path} to encode this one"
             )
 
     def __len__(self) -> int:

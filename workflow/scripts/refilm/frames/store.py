@@ -15,7 +15,7 @@ import numpy as np
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, scratch_file
-from refilm.core.made_of import TEXT_OFFSET, write_made_of
+from refilm.core.made_of import PROVENANCE_OFFSET, TEXT_OFFSET, write_made_of
 from refilm.frames.metadata import Attribute, FrameMetadata
 
 DATA_OFFSET = 1 << 20
@@ -43,6 +43,7 @@ def write_frames(
         file.write(_header(path, count, height, width, metadata.to_attributes() | {"schema": SCHEMA}))
         file.flush()
         write_made_of(partial, metadata.made_of, TEXT_OFFSET)
+        write_made_of(partial, metadata.provenance, PROVENANCE_OFFSET)
     return count
 
 
@@ -53,6 +54,7 @@ def _header(path: Path, count: int, height: int, width: int, attributes: dict[st
         plan.set_layout(h5py.h5d.CONTIGUOUS)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        plan.set_obj_track_times(False)  # the same frames make the same file
         with h5py.File(scratch, "w") as file:
             file.attrs.update(attributes)
             space = h5py.h5s.create_simple((count, height, width, 3))

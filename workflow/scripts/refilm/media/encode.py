@@ -11,10 +11,11 @@ import numpy as np
 from ffmpeg.nodes import FilterableStream
 
 from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write
+from refilm.core.files import atomic_write, scratch_folder
 from refilm.core.progress import progress_bar
 from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
 from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
+from refilm.media.tags import with_comment, write_comment
 
 # RGB to BT.709 in limited range, with full-resolution chroma and exact rounding on the way, and tags that say so.
 _TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv", "flags": "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"}
@@ -33,13 +34,13 @@ Arrange = Callable[[FilterableStream], FilterableStream]
 
 
 def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, size: tuple[int, int], fps: Fraction, crf: int,
-                 sound: Sound | None, label: str, arrange: Arrange | None = None) -> None:  # fmt: skip
+                 sound: Sound | None, label: str, arrange: Arrange | None = None, provenance: str = "") -> None:  # fmt: skip
     """Write an MP4 of exactly `count` frames.
 
     frames: uint8 (n, H, W, 3) or (H, W, 3) RGB arrays of `size` (width, height); crf: H.264 quality; sound lasts exactly as
     long as the video, padded with silence or cut; label: of the progress; arrange: a function of the ffmpeg-python stream
-    of these frames that returns the stream to encode. Raises RefilmError if ffmpeg fails or the number of frames is not
-    `count`.
+    of these frames that returns the stream to encode; provenance: text of `refilm.core.provenance`, which becomes the
+    comment of the file. Raises RefilmError if ffmpeg fails or the number of frames is not `count`.
     """
     path = Path(path)
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
@@ -52,6 +53,10 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
             streams.append(synchronise_audio(sound, pipes[0], count / fps))
             options |= _SOUND_OPTIONS
         command = command_line(ffmpeg.output(*streams, f"file:{partial}", **options), "-v", "warning")
+        if provenance:
+            comment = stack.enter_context(scratch_folder()) / "comment.txt"
+            write_comment(comment, provenance)
+            command = with_comment(command, comment)
         with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
             written = _write_frames(process.stdin, frames, count, label)
             process.finish()

@@ -1,32 +1,35 @@
-"""A trained model as one safetensors file: the weights, and in its metadata the recipe and the versions. No code."""
+"""A trained model as one safetensors file: the weights, and in its metadata the recipe and the provenance. No code."""
 
 import json
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 import refilm
 from refilm.config.recipe import Recipe
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write
+from refilm.core.provenance import KEY
 from refilm.models.base import Model
 from refilm.models.registry import build_model
+from refilm.models.tensor_file import save_tensors
 
 
-def save_model(path: Path | str, model: Model, steps: int) -> None:
-    """Write the weights; the file appears under its name when it is complete."""
+def save_model(path: Path | str, model: Model, steps: int, provenance: str = "") -> None:
+    """Write the weights; the file appears under its name when it is complete.
+
+    provenance: text of `refilm.core.provenance`, kept in the metadata.
+    """
     metadata = {
         "format": "pt",
         "recipe": model.recipe.to_json(),
         "steps": str(steps),
         "refilm": refilm.__version__,
         "torch": torch.__version__,
-    }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    } | ({KEY: provenance} if provenance else {})
     with atomic_write(Path(path)) as partial:
-        save_file(weights, partial, metadata)
+        save_tensors(partial, model.state_dict(), metadata)
 
 
 def load_model(path: Path | str, device: torch.device) -> Model:

@@ -18,6 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from refilm.core.files import atomic_write
+from refilm.core.provenance import KEY
 from refilm.rendering.style import BACKGROUND, REMARK, SERIES, TITLE
 
 _BAD, _GOOD = SERIES[2], SERIES[3]
@@ -184,8 +185,11 @@ def _colour(rgb: tuple[int, int, int]) -> tuple[float, ...]:
     return tuple(value / 255 for value in rgb)
 
 
-def draw_curves(log: Path | str, picture: Path | str, name: str) -> None:
-    """Draw training.csv as a PNG, with the panels of which the recipe has columns; name: the model's."""
+def draw_curves(log: Path | str, picture: Path | str, name: str, provenance: str = "") -> None:
+    """Draw training.csv as a PNG, with the panels of which the recipe has columns.
+
+    name: the model's; provenance: text of `refilm.core.provenance`, kept in the file.
+    """
     rows = pd.read_csv(log)
     smooth, findings, panels = _smooth(rows), diagnose(rows), _panels_of(rows)
     with plt.rc_context(_style()), atomic_write(Path(picture)) as partial:
@@ -197,7 +201,7 @@ def draw_curves(log: Path | str, picture: Path | str, name: str) -> None:
             _draw_panel(axis, panel, rows, smooth, findings.get(panel.title))
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
-        figure.savefig(partial, dpi=130)
+        figure.savefig(partial, dpi=130, metadata={KEY: provenance} if provenance else {})
         plt.close(figure)
 
 

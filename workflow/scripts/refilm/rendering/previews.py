@@ -12,14 +12,15 @@ from refilm.rendering.sheet import Rows, read_sheet, write_sheet
 _NAME = re.compile(r"step-(\d+)\.png")
 
 
-def write_preview(folder: Path | str, step: int, total: int, rows: Rows, model: str, key: str) -> Path:
+def write_preview(folder: Path | str, step: int, total: int, rows: Rows, model: str, key: str, provenance: str = "") -> Path:
     """Write one sheet and return its path.
 
     rows: {'film': frames, 'reconstruction': frames} or {'sample': frames}, uint8 (n, H, W, 3) each; model: its name; key:
-    the recipe's, `Recipe.state_key`.
+    the recipe's, `Recipe.state_key`; provenance: text of `refilm.core.provenance`, kept in the file.
     """
     path = Path(folder) / f"step-{step:09}.png"
-    write_sheet(path, rows, model, f"step {step:,} of {total:,}", metadata={"step": step, "recipe": key})
+    metadata: dict[str, str | int] = {"step": step, "recipe": key}
+    write_sheet(path, rows, model, f"step {step:,} of {total:,}", metadata=metadata, provenance=provenance)
     return path
 
 

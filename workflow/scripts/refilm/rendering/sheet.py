@@ -9,6 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from refilm.core.files import atomic_write
+from refilm.core.provenance import KEY
 from refilm.rendering.style import BACKGROUND, draw_text, text_height
 
 COLUMNS = 4
@@ -66,12 +67,13 @@ def write_sheet(
     times: list[str] | None = None,
     metadata: dict[str, str | int] | None = None,
     columns: int = COLUMNS,
+    provenance: str = "",
 ) -> None:
     """Write a PNG of groups of frames that belong together.
 
     rows: label -> uint8 (n, H, W, 3), in the order in which they stand in a group; remark: after the title, by default the
     labels; times: a text below each of the n groups; metadata: kept in the file with the positions of the frames, for
-    `read_sheet`; columns: number of groups side by side.
+    `read_sheet`; columns: number of groups side by side; provenance: text of `refilm.core.provenance`, kept in the file.
     """
     count, height, width, _ = next(iter(rows.values())).shape
     grid = _Grid(count, min(columns, count), len(rows), width, height, text_height(_TYPE) if times else 0)
@@ -85,16 +87,21 @@ def write_sheet(
         left, top = grid.place(n)
         draw_text(sheet, left, top + grid.group - grid.foot, width, _TYPE - 4, "", text)
     with atomic_write(Path(path)) as partial:
-        sheet.save(partial, pnginfo=_png_info(metadata, places, (width, height)))
+        sheet.save(partial, pnginfo=_png_info(metadata, places, (width, height), provenance))
 
 
 def _png_info(
-    metadata: dict[str, str | int] | None, places: dict[str, list[tuple[int, int]]], size: tuple[int, int]
+    metadata: dict[str, str | int] | None,
+    places: dict[str, list[tuple[int, int]]],
+    size: tuple[int, int],
+    provenance: str,
 ) -> PngInfo:
-    """The text chunk of a PNG, empty without metadata."""
+    """The text chunks of a PNG, none of what is not given."""
     info = PngInfo()
     if metadata is not None:
         info.add_text(_PNG_KEY, json.dumps({"metadata": metadata, "size": size, "places": places}))
+    if provenance:
+        info.add_text(KEY, provenance)
     return info
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, check_space, sha256_of
 from refilm.core.progress import progress_bar
+from refilm.sources.film_identity import origin_path
 from refilm.sources.remote import RemoteChanged, Reply, Request, TransientError, open_remote, redact_url
 
 _OVERLAP = 1 << 16  # bytes requested again, to check that it is still the same film
@@ -51,14 +52,9 @@ def fetch(address: str, film: Path, sha256: str | None = None, stall_timeout: fl
             )
         record = {"address": redact_url(address), "bytes": part.size(), "sha256": actual}
         record["fetched"] = datetime.now(UTC).isoformat(timespec="seconds")
-        provenance_path(film).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        origin_path(film).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         part.finish()
     return actual
-
-
-def provenance_path(film: Path) -> Path:
-    """The file beside a downloaded film about its origin: address, bytes, SHA-256, time."""
-    return film.with_name(f"{film.name}.json")
 
 
 class _PartialFile:

@@ -16,13 +16,13 @@ from typing import Self, TextIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 import refilm
 from refilm import layout
 from refilm.config.model_folder import check_length, checkpoints
 from refilm.config.recipe import Recipe
 from refilm.core.files import atomic_write, copy_file, try_lock
+from refilm.models.tensor_file import save_tensors
 
 _KEPT = 2
 _SECONDS_BETWEEN_TRIES = 1.0
@@ -66,7 +66,7 @@ class StateFolder:
         copy_file(log, self.folder / log.name)
         metadata = {"recipe": self.recipe.to_json(), "refilm": refilm.__version__, "frames": str(frames)}
         with atomic_write(self._file(step)) as partial:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
+            save_tensors(partial, tensors, metadata)
         for _step, old in checkpoints(self.folder)[_KEPT:]:
             old.unlink()
 

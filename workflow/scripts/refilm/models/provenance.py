@@ -1,0 +1,66 @@
+"""The provenance of what networks make, from that of the files that are read: see `refilm.core.provenance`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from refilm.config.recipe import Recipe, metadata_of_model, training_key_of
+from refilm.core.provenance import KEY, Record, film_of, made_by, model_record, parse_provenance, provenance_text
+from refilm.frames.store import FrameStore
+
+Attributes = Mapping[str, Any]  # of a frames file or a latents file
+
+
+def model_of(path: Path | str) -> Record | None:
+    """The record of a model file. Of one that refilm 0.2 trained, it is unknown which files its films were."""
+    metadata = metadata_of_model(path)
+    known = parse_provenance(metadata.get(KEY))
+    if known:
+        model: Record = known["models"][0]
+        return model
+    if "recipe" not in metadata:
+        return None
+    written_by = {"command": "train_model", "refilm": metadata.get("refilm"), "commit": None, "torch": metadata.get("torch")}
+    training, steps = training_key_of(metadata["recipe"]), int(metadata.get("steps", 0))
+    return model_record(Path(path).parent.name, metadata["recipe"], training, steps, None, written_by)
+
+
+def text_of_training(name: str, recipe: Recipe, frame_files: Sequence[Path]) -> Callable[[int], str]:
+    """A function from a step to the text of what shows or is the model after it. name: of the model."""
+    films, written_by = [], made_by("train_model", "torch", "numpy")
+    for file in frame_files:
+        with FrameStore(file) as store:
+            films.append(film_of(store.attributes))
+
+    def text(step: int) -> str:
+        record = model_record(name, recipe.to_json(), recipe.training_key(), step, films, written_by)
+        return provenance_text(written_by, models=[record])
+
+    return text
+
+
+def text_of_model(path: Path | str, written_by: Record | None = None) -> str:
+    """The text of what a model alone made, or of the model itself."""
+    model = model_of(path)
+    if model is None:
+        return ""
+    return provenance_text(written_by or model["made_by"], models=[model])
+
+
+def text_of_latents(film: Attributes, model: Path | str, noise: float) -> str:
+    """The text of a latents file. film: the attributes of the frames."""
+    written_by = made_by("encode_film", "torch", "h5py")
+    record = model_of(model)
+    name = f"{record['name']}/{record['training']}" if record else None
+    latents = {"model": name, "noise": noise, "made_by": written_by}
+    return provenance_text(written_by, film_of(film), [record] if record else [], [latents])
+
+
+def text_of_decoded(
+    written_by: Record, film: Attributes, latents: Sequence[Attributes], models: Sequence[Path | str]
+) -> str:
+    """The text of what shows decoded latents. film: the attributes of the frames or latents that say which film it is;
+    latents: the attributes of each latents file, with the model that decoded it."""
+    known = [parse_provenance(attributes.get(KEY)) for attributes in latents]
+    encoded = [record["latents"][0] if record and record["latents"] else None for record in known]
+    return provenance_text(written_by, film_of(film), [record for file in models if (record := model_of(file))], encoded)

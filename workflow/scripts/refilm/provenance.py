@@ -1,0 +1,151 @@
+"""Print what made a result: the film and its SHA-256, the models with their recipes, and the versions of the software.
+
+    python -m refilm.provenance results/bikes_by_bikes.mp4
+    python -m refilm.provenance --json results/models/bikes/model.safetensors
+
+For the MP4, PNG, HDF5 and safetensors files of refilm. A CSV file has no metadata: what made training.csv is read from the
+training.png beside it, and for metrics from the latents, the video or the sheet of the same film and model.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+from PIL import Image, UnidentifiedImageError
+
+from refilm import layout
+from refilm.config.recipe import metadata_of_model
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.errors import RefilmError
+from refilm.core.provenance import KEY, Record, canonical, parse_provenance
+from refilm.media.tags import read_comment
+
+
+def main(args: argparse.Namespace) -> None:
+    without = []
+    for file in args.files:
+        place, record = find(Path(file))
+        if record is None:
+            without.append(file)
+        else:
+            print(canonical(record) if args.json else "\n".join(_described(file, place, record)))
+    if without:
+        raise RefilmError(f"{', '.join(without)}: no provenance: not a result of this version of refilm or a later one")
+
+
+def find(file: Path) -> tuple[Path, Record | None]:
+    """(file that says it, provenance) of a result; None where nothing does. Raises OSError where there is no such file."""
+    with open(file, "rb"):
+        pass  # one that is missing is named here by the operating system
+    places = [file] if file.suffix != ".csv" else [place for place in _beside(file) if place.exists()]
+    known = ((place, read(place)) for place in places)
+    return next(((place, record) for place, record in known if record), (file, None))
+
+
+def read(file: Path) -> Record | None:
+    """The provenance in the metadata of a file; None for one without it."""
+    read_text = _READERS.get(file.suffix)
+    return parse_provenance(read_text(file)) if read_text else None
+
+
+def _beside(table: Path) -> Iterator[Path]:
+    """The files that were made of the same as a CSV file."""
+    if table.name == layout.TRAINING_LOG:
+        yield table.with_name(layout.TRAINING_CURVES)
+    yield table.with_suffix(".safetensors")  # of a model that is kept under trained/
+    results = table.absolute().parent.parent.parent
+    names = layout.wildcards(layout.METRICS, table.absolute().relative_to(results))
+    for pattern in (layout.LATENTS, layout.VIDEO, layout.STILLS) if names else ():
+        yield results / pattern.format(**names)
+
+
+def _of_hdf5(file: Path) -> object:
+    try:
+        with h5py.File(file) as opened:
+            return opened.attrs.get(KEY)
+    except OSError:
+        return None
+
+
+def _of_png(file: Path) -> object:
+    try:
+        with Image.open(file) as opened:
+            return opened.info.get(KEY)
+    except (UnidentifiedImageError, SyntaxError):
+        return None
+
+
+def _of_model(file: Path) -> object:
+    return metadata_of_model(file).get(KEY)
+
+
+def _of_video(file: Path) -> object:
+    try:
+        return read_comment(file)
+    except RefilmError:
+        return None
+
+
+_READERS = {".h5": _of_hdf5, ".png": _of_png, ".safetensors": _of_model, ".mp4": _of_video}
+
+
+# --- as text
+
+
+def _described(file: str, place: Path, record: Record) -> Iterator[str]:
+    yield file if Path(file) == place else f"{file} (no metadata in a CSV file: this is that of {place})"
+    yield _line("made by", _software(record["made_by"]))
+    if record["film"]:
+        yield from _film("film", record["film"])
+    elif not record["models"] or record["latents"]:
+        yield _line("film", "unknown")
+    for model in record["models"]:
+        yield from _model(model)
+    for latents in record["latents"]:
+        encoded = f"{latents['model'] or 'unknown'}, noise {latents['noise']:g}" if latents else "unknown"
+        yield _line("encoded by", encoded)
+        if latents:
+            yield _line("", _software(latents["made_by"]))
+
+
+def _film(label: str, film: Record | None) -> Iterator[str]:
+    if film is None:
+        yield _line(label, "unknown")
+        return
+    yield _line(label, f"{film['name']}: {film['source']}" + (f", {film['bytes']} bytes" if "bytes" in film else ""))
+    if "address" in film:
+        yield _line("", f"from {film['address']}")
+    yield _line("", f"sha256 {film['sha256']}" if "sha256" in film else f"images {film['images']}")
+    yield _line("", f"{film['crop']} to {film['size']}, {film['fps']} frames/s")
+    yield _line("", ", ".join(f"{key} {value}" for key, value in film["settings"].items() if value is not None))
+    yield _line("", f"filter {film['filter']}")
+    yield _line("", _software(film["made_by"]))
+
+
+def _model(model: Record) -> Iterator[str]:
+    recipe = model["recipe"]
+    yield _line("model", f"{model['name']}/{model['training']}: {recipe['recipe']}, {model['steps']} steps")
+    settings = (f"{key} {value}" for key, value in recipe.items() if key not in ("films", "recipe") and value is not None)
+    yield _line("", ", ".join(settings))
+    yield _line("", _software(model["made_by"]))
+    for film in model["films"] if model["films"] is not None else [None]:
+        yield from _film("trained on", film)
+
+
+def _software(made_by: Record) -> str:
+    """'render_video of refilm 0.2.0 (v0.2.0-3-g1f0c63a), ffmpeg 7.1, torch 2.10.0'"""
+    others = [f"{name} {version}" for name, version in made_by.items() if name not in ("command", "refilm", "commit")]
+    commit = f"commit {made_by['commit']}" if made_by["commit"] else "commit unknown"
+    return ", ".join([f"{made_by['command']} of refilm {made_by['refilm']} ({commit})", *others])
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:<10}  {text}"
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a result of refilm")
+    parser.add_argument("--json", action="store_true", help="as JSON, a line for each file")
+    run_command(main, parser)
