@@ -8,6 +8,7 @@ training.png beside it, and for metrics from the latents, the video or the sheet
 """
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,11 @@ import h5py
 from PIL import Image, UnidentifiedImageError
 
 from refilm import layout
-from refilm.config.recipe import metadata_of_model
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.provenance import KEY, Record, canonical, parse_provenance
 from refilm.media.tags import read_comment
+from refilm.models.provenance import text_of_model
 
 
 def main(args: argparse.Namespace) -> None:
@@ -31,7 +32,9 @@ def main(args: argparse.Namespace) -> None:
         else:
             print(canonical(record) if args.json else "\n".join(_described(file, place, record)))
     if without:
-        raise RefilmError(f"{', '.join(without)}: no provenance: not a result of this version of refilm or a later one")
+        raise RefilmError(
+            f"{', '.join(without)}: no provenance: made by an earlier version of refilm, or by another program"
+        )
 
 
 def find(file: Path) -> tuple[Path, Record | None]:
@@ -54,10 +57,10 @@ def _beside(table: Path) -> Iterator[Path]:
     if table.name == layout.TRAINING_LOG:
         yield table.with_name(layout.TRAINING_CURVES)
     yield table.with_suffix(".safetensors")  # of a model that is kept under trained/
-    results = table.absolute().parent.parent.parent
-    names = layout.wildcards(layout.METRICS, table.absolute().relative_to(results))
+    project = table.absolute().parent.parent.parent
+    names = layout.wildcards(layout.METRICS, table.absolute().relative_to(project))
     for pattern in (layout.LATENTS, layout.VIDEO, layout.STILLS) if names else ():
-        yield results / pattern.format(**names)
+        yield Path(os.path.relpath(project)) / pattern.format(**names)
 
 
 def _of_hdf5(file: Path) -> object:
@@ -76,10 +79,6 @@ def _of_png(file: Path) -> object:
         return None
 
 
-def _of_model(file: Path) -> object:
-    return metadata_of_model(file).get(KEY)
-
-
 def _of_video(file: Path) -> object:
     try:
         return read_comment(file)
@@ -87,7 +86,7 @@ def _of_video(file: Path) -> object:
         return None
 
 
-_READERS = {".h5": _of_hdf5, ".png": _of_png, ".safetensors": _of_model, ".mp4": _of_video}
+_READERS = {".h5": _of_hdf5, ".png": _of_png, ".safetensors": text_of_model, ".mp4": _of_video}
 
 
 # --- as text
@@ -98,7 +97,8 @@ def _described(file: str, place: Path, record: Record) -> Iterator[str]:
     yield _line("made by", _software(record["made_by"]))
     if record["film"]:
         yield from _film("film", record["film"])
-    elif not record["models"] or record["latents"]:
+        yield from _extraction(record["film"])
+    elif record["latents"]:
         yield _line("film", "unknown")
     for model in record["models"]:
         yield from _model(model)
@@ -117,8 +117,11 @@ def _film(label: str, film: Record | None) -> Iterator[str]:
     if "address" in film:
         yield _line("", f"from {film['address']}")
     yield _line("", f"sha256 {film['sha256']}" if "sha256" in film else f"images {film['images']}")
-    yield _line("", f"{film['crop']} to {film['size']}, {film['fps']} frames/s")
-    yield _line("", ", ".join(f"{key} {value}" for key, value in film["settings"].items() if value is not None))
+
+
+def _extraction(film: Record) -> Iterator[str]:
+    yield _line("", f"crop {film['crop']} to {film['size']}, {film['fps']} frames/s")
+    yield _line("", _settings(film["settings"]))
     yield _line("", f"filter {film['filter']}")
     yield _line("", _software(film["made_by"]))
 
@@ -126,11 +129,14 @@ def _film(label: str, film: Record | None) -> Iterator[str]:
 def _model(model: Record) -> Iterator[str]:
     recipe = model["recipe"]
     yield _line("model", f"{model['name']}/{model['training']}: {recipe['recipe']}, {model['steps']} steps")
-    settings = (f"{key} {value}" for key, value in recipe.items() if key not in ("films", "recipe") and value is not None)
-    yield _line("", ", ".join(settings))
+    yield _line("", _settings({key: value for key, value in recipe.items() if key not in ("films", "recipe")}))
     yield _line("", _software(model["made_by"]))
     for film in model["films"] if model["films"] is not None else [None]:
         yield from _film("trained on", film)
+
+
+def _settings(values: Record) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in values.items() if value is not None)
 
 
 def _software(made_by: Record) -> str:

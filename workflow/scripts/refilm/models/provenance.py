@@ -18,10 +18,10 @@ def model_of(path: Path | str) -> Record | None:
     if known:
         model: Record = known["models"][0]
         return model
-    if "recipe" not in metadata:
+    if not metadata.keys() >= {"recipe", "steps", "refilm", "torch"}:
         return None
-    written_by = {"command": "train_model", "refilm": metadata.get("refilm"), "commit": None, "torch": metadata.get("torch")}
-    training, steps = training_key_of(metadata["recipe"]), int(metadata.get("steps", 0))
+    written_by = {"command": "train_model", "refilm": metadata["refilm"], "commit": None, "torch": metadata["torch"]}
+    training, steps = training_key_of(metadata["recipe"]), int(metadata["steps"])
     return model_record(Path(path).parent.name, metadata["recipe"], training, steps, None, written_by)
 
 
