@@ -1,13 +1,18 @@
 """Functions that several test files share."""
 
+import hashlib
+import json
 import subprocess
 import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
+from PIL import Image
+from safetensors import safe_open
 
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
@@ -37,6 +42,29 @@ def extract(film, folder: Path, size: str = "64x48", name: str = "frames", **opt
     assert done.returncode == 0, done.stderr
     with FrameStore(path) as store:
         return store[:], store.attributes
+
+
+def provenance_of(file: Path) -> dict:
+    """The provenance in the metadata of a file, read by the libraries of its format; of MP4, from its atom."""
+    if file.suffix == ".h5":
+        with h5py.File(file) as opened:
+            return json.loads(opened.attrs["provenance"])
+    if file.suffix == ".safetensors":
+        with safe_open(file, "pt") as opened:
+            return json.loads(opened.metadata()["provenance"])
+    return json.loads(Image.open(file).text["provenance"] if file.suffix == ".png" else comment_of(file))
+
+
+def comment_of(video: Path) -> str:
+    """The comment in the atoms of an MP4: size, name, and in it size, 'data', type, locale, text."""
+    content = video.read_bytes()
+    name = content.index(b"\xa9cmt")
+    end = name - 4 + int.from_bytes(content[name - 4 : name])
+    return content[name + 4 + 16 : end].decode()
+
+
+def sha256_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 class CollectedPreviews(TrainingCallbacks):

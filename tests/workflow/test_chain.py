@@ -50,23 +50,6 @@ def write_films(folder: Path) -> None:
     make_film(folder / "films" / "two.mkv", seconds=2, fps="25", size="64x36")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A folder in which everything of CONFIG has been made, by one run."""
-    folder = tmp_path_factory.mktemp("chain")
-    write_films(folder)
-    done = snakemake(folder, *TARGETS, config=CONFIG)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-@pytest.fixture
-def copied(made, tmp_path) -> Path:
-    """A copy of it, times and all, to change things in."""
-    subprocess.run(["cp", "-a", f"{made}/.", str(tmp_path)], check=True)
-    return tmp_path
-
-
 def test_as_many_frames_at_every_stage(made):
     for film, count in (("one", 48), ("two", 25)):
         with FrameStore(made / f"results/frames/64x48/{film}.h5") as frames:
