@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 
 from refilm.core import provenance
+from refilm.core.errors import RefilmError
 from refilm.core.provenance import canonical, film_record, parse_provenance, provenance_text
 from refilm.frames.latents import LatentStore, write_latents
 from refilm.frames.metadata import FrameMetadata
@@ -124,7 +125,7 @@ def test_frames_and_latents_keep_a_text_and_no_time(tmp_path):
         with h5py.File(tmp_path / f"{file}.h5") as opened:
             assert h5py.h5g.get_objinfo(opened.id, file.encode()).mtime == 0  # seconds since 1970; 0: none is kept
     with FrameStore(tmp_path / "frames.h5") as frames, LatentStore(tmp_path / "latents.h5") as latents:
-        assert frames.metadata == metadata and (frames[:] == 1).all() and (latents[:] == 1).all()
+        assert frames.metadata.provenance == text and (frames[:] == 1).all() and (latents[:] == 1).all()
 
 
 @pytest.mark.parametrize("text", ["a", "é", 'a "quote", \\ and \n', "\x01\x7f", "x" * 100_000])
@@ -146,6 +147,24 @@ def test_the_same_tensors_make_the_same_file(tmp_path, text):
             name: tensor.tolist() for name, tensor in tensors.items()
         }
     assert int.from_bytes(files[0].read_bytes()[:8], "little") % 8 == 0
+
+
+def test_latents_of_another_film_file_are_refused(tmp_path):
+    for name, sha256 in (("one", "ab"), ("other", "cd"), ("earlier", None)):
+        text = provenance_text(SOFTWARE, film_record("one", "films/one.mkv", SOFTWARE, sha256=sha256)) if sha256 else ""
+        frames = FrameMetadata(Fraction(24), provenance=text)
+        write_frames_from(tmp_path / f"{name}.h5", 64, 48, frames, [np.ones((3, 48, 64, 3), np.uint8)])
+        write_latents(tmp_path / f"latents-{name}.h5", 3, 4, {"provenance": text}, [np.ones((3, 4), np.float32)])
+    with LatentStore(tmp_path / "latents-one.h5") as latents, FrameStore(tmp_path / "other.h5") as other:
+        with pytest.raises(
+            RefilmError, match=r"the latents of another film file \(sha256 ab\) than .*other.h5 \(cd\): delete"
+        ):
+            latents.check_film(other, (64, 48))
+        with FrameStore(tmp_path / "one.h5") as one, FrameStore(tmp_path / "earlier.h5") as earlier:
+            latents.check_film(one, (64, 48))
+            latents.check_film(earlier, (64, 48))
+    with LatentStore(tmp_path / "latents-earlier.h5") as latents, FrameStore(tmp_path / "one.h5") as one:
+        latents.check_film(one, (64, 48))
 
 
 # --- the film file
