@@ -9,7 +9,9 @@ training.png beside it, and for metrics from the latents, the video or the sheet
 
 import argparse
 import os
+import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import h5py
@@ -21,6 +23,8 @@ from refilm.core.errors import RefilmError
 from refilm.core.provenance import KEY, Record, canonical, parse_provenance
 from refilm.media.tags import read_comment
 from refilm.models.provenance import text_of_model
+
+_WIDTH = 100  # of a line after its label
 
 
 def main(args: argparse.Namespace) -> None:
@@ -122,7 +126,7 @@ def _film(label: str, film: Record | None) -> Iterator[str]:
 def _extraction(film: Record) -> Iterator[str]:
     yield _line("", f"crop {film['crop']} to {film['size']}, {film['fps']} frames/s")
     yield _line("", _settings(film["settings"]))
-    yield _line("", f"filter {film['filter']}")
+    yield _line("", "filter " + film["filter"].replace(",", ", "))
     yield _line("", _software(film["made_by"]))
 
 
@@ -147,7 +151,8 @@ def _software(made_by: Record) -> str:
 
 
 def _line(label: str, text: str) -> str:
-    return f"  {label:<10}  {text}"
+    lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"  {name:<10}  {line}" for name, line in zip_longest([label], lines, fillvalue=""))
 
 
 if __name__ == "__main__":

@@ -86,9 +86,11 @@ def _git(*words: str) -> str:
 
 
 def film_record(name: str, source: str, written_by: Record, **known: Any) -> Record:
-    """The frames of a film. source: the file or the pattern of the images; known: bytes and sha256 of a file, its address
-    if it was fetched, or the digest of images; crop, filter, size, fps; settings: the keys that decide the pixels."""
-    return {"name": name, "source": source, "made_by": written_by, **known}
+    """The frames of a film. source: the file or the pattern of the images, of which an absolute path is not kept, since it
+    may name a person; known: bytes and sha256 of a file, its address if it was fetched, or the digest of images; crop,
+    filter, size, fps; settings: the keys that decide the pixels."""
+    shown = Path(source).name if Path(source).is_absolute() else source
+    return {"name": name, "source": shown, "made_by": written_by, **known}
 
 
 def model_record(
