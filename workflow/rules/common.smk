@@ -24,6 +24,8 @@ from refilm.config.planning import (
     exit_on_error,
 )
 from refilm.config.report import check_report, collect
+from refilm.config.resources import MOST_THREADS, JobResources, gpu_threads
+from refilm.core.files import check_space
 
 exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 
@@ -37,6 +39,11 @@ if is_main:
     exit_on_error(check_deployment)([method.item_to_choice() for method in deployment])
 
 is_plan = workflow.is_main_process
+
+# Snakemake itself would end with a traceback where it cannot write its own files.
+if is_plan:
+    exit_on_error(check_space)(Path(".snakemake/log"), 5_000_000)
+
 planner = Planner(exit_on_error(Config)(config), ancient, checks_films=is_plan)
 if is_plan:
     planner.keep_models()
@@ -44,6 +51,16 @@ planner.check_targets(sys.argv[1:] if is_main else [])
 reporting = is_main and any(word.startswith("--report") for word in sys.argv)
 if reporting:
     reporting = exit_on_error(check_report)(parse_args(sys.argv[1:])[1])
+
+
+# What jobs need. The threads of those that use a GPU are decided once, by the main process: with two GPUs each has half of
+# the cores.
+needs = JobResources(planner.config)
+if is_plan:
+    gpus = workflow.global_resources.get("gpu")
+    limit = gpu_threads(workflow.resource_settings.cores, gpus.value if gpus else None)
+    os.environ["REFILM_GPU_THREADS"] = str(limit)
+threads_on_gpu = int(os.environ.get("REFILM_GPU_THREADS", MOST_THREADS))
 
 
 wildcard_constraints:

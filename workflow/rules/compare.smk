@@ -22,11 +22,12 @@ rule render_comparison:
         comparison=planner.to_make(layout.COMPARISON),
     conda:
         "../../envs/refilm.yaml"
-    threads: 16
+    threads: threads_on_gpu
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime="12h",
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.compare_runtime,
+        disk_mb=needs.compare_disk_mb,
     params:
         made_of=planner.compared,
         options=planner.comparison_options,
@@ -50,6 +51,7 @@ rule render_comparison:
         )
 
 
+# On the CPU: a few frames are decoded sooner than a GPU is free.
 rule render_stills:
     input:
         frames=planner.frames,
@@ -65,14 +67,12 @@ rule render_stills:
         "../../envs/refilm.yaml"
     threads: 4
     resources:
-        gpu=1,
-        mem_mb=4000,
+        mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
         made_of=planner.encoded,
         title=planner.film_title,
         by=planner.model_title,
-        device=planner.device,
     message:
         "{wildcards.film} by {wildcards.model}: contact sheet"
     shell:
@@ -84,7 +84,7 @@ rule render_stills:
             " --title={params.title:q}"
             " --by={params.by:q}"
             " --sheet={output.sheet:q}"
-            " --device={params.device:q}"
+            " --device=cpu"
         )
 
 
@@ -103,11 +103,11 @@ rule measure_film:
         film=planner.to_make(layout.METRICS),
     conda:
         "../../envs/refilm.yaml"
-    threads: 16
+    threads: threads_on_gpu
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime="12h",
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.measure_runtime,
     params:
         made_of=planner.encoded,
         device=planner.device,

@@ -57,7 +57,8 @@ rule extract_frames:
     threads: 8
     resources:
         mem_mb=2000,
-        runtime="12h",
+        runtime=needs.extract_runtime,
+        disk_mb=needs.extract_disk_mb,
     params:
         made_of=planner.frames_made_of,
         checks=planner.validation_options,
@@ -97,7 +98,8 @@ rule extract_images:
     threads: 8
     resources:
         mem_mb=4000,
-        runtime="12h",
+        runtime=needs.images_runtime,
+        disk_mb=needs.images_disk_mb,
     params:
         source=planner.source_spec,
         index=planner.images_index,

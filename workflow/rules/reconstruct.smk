@@ -21,11 +21,12 @@ rule encode_film:
         film=planner.to_make(layout.LATENTS),
     conda:
         "../../envs/refilm.yaml"
-    threads: 16
+    threads: threads_on_gpu
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime="12h",
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.encode_runtime,
+        disk_mb=needs.encode_disk_mb,
     params:
         made_of=planner.encoded,
         noise=planner.config.reconstruction.noise,
@@ -59,11 +60,12 @@ rule render_video:
         film=planner.to_make(layout.VIDEO),
     conda:
         "../../envs/refilm.yaml"
-    threads: 16
+    threads: threads_on_gpu
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime="12h",
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.render_runtime,
+        disk_mb=needs.render_disk_mb,
     params:
         made_of=planner.encoded,
         audio=planner.audio,

@@ -5,6 +5,7 @@ Output      results/samples/{model}.png, a sheet of frames; results/samples/{mod
 """
 
 
+# On the CPU: a few frames are decoded sooner than a GPU is free.
 rule render_samples:
     input:
         model=planner.sampled_model,
@@ -16,13 +17,11 @@ rule render_samples:
         "../../envs/refilm.yaml"
     threads: 4
     resources:
-        gpu=1,
-        mem_mb=4000,
+        mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
         recipe=planner.recipe,
         title=planner.model_title,
-        device=planner.device,
     message:
         "{wildcards.model}: frames from noise"
     shell:
@@ -31,7 +30,7 @@ rule render_samples:
             " --model={input.model:q}"
             " --title={params.title:q}"
             " --sheet={output.sheet:q}"
-            " --device={params.device:q}"
+            " --device=cpu"
         )
 
 
@@ -46,10 +45,10 @@ rule render_drift:
         layout.benchmark("render_drift", "{model}")
     conda:
         "../../envs/refilm.yaml"
-    threads: 16
+    threads: threads_on_gpu
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=needs.network_mem_mb,
         runtime="4h",
     params:
         recipe=planner.recipe,

@@ -20,11 +20,12 @@ rule train_model:
     cache: shared
     conda:
         "../../envs/refilm.yaml"
-    threads: 16
+    threads: threads_on_gpu * planner.config.settings.gpus
     resources:
         gpu=planner.config.settings.gpus,
-        mem_mb=16000,
-        runtime="7d",
+        mem_mb=needs.train_mem_mb,
+        runtime=needs.train_runtime,
+        disk_mb=needs.train_disk_mb,
     params:
         recipe=planner.recipe,
         device=planner.device,

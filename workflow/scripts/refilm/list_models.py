@@ -18,7 +18,7 @@ from refilm.config.recipe import metadata_of_model
 from refilm.config.recipes import RECIPES
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError, suggest
-from refilm.core.files import try_lock
+from refilm.core.files import describe_bytes, try_lock
 
 _SHOWN_APART = {"recipe", "films", "epochs", "steps", "architecture_version"}
 
@@ -97,13 +97,13 @@ def _check_not_training(kept: Kept) -> None:
 
 
 def _print_table(kept: list[Kept]) -> None:
-    rows = [(entry.name, _gigabytes(entry.size), f"{int(entry.step):,}", _use(entry), entry.recipe) for entry in kept]
+    rows = [(entry.name, describe_bytes(entry.size), f"{int(entry.step):,}", _use(entry), entry.recipe) for entry in kept]
     header = ("name", "size", "steps", "", "recipe")
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(4)]
     for name, size, steps, use, recipe in [header, *rows]:
         left = f"{name:<{widths[0]}}  {size:>{widths[1]}}  {steps:>{widths[2]}}  {use:<{widths[3]}}"
         print(f"{left}  {recipe}")
-    print(f"{_gigabytes(sum(entry.size for entry in kept))} in all; to delete: make models REMOVE='NAME …'")
+    print(f"{describe_bytes(sum(entry.size for entry in kept))} in all; to delete: make models REMOVE='NAME …'")
 
 
 def _use(kept: Kept) -> str:
@@ -116,10 +116,6 @@ def _differs(key: str, value: object, usual: dict[str, object]) -> bool:
 
 def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) else json.dumps(value).strip('"')
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def _train(args: argparse.Namespace, recipe: Recipe, folder: ModelFolder) -> Pat
     """Train to the end, keep the model under trained/, and return its path."""
     if not args.frames:
         raise RefilmError(f"{folder.file(recipe)}: this model was deleted a moment ago: run the same command again")
-    device, films = choose_device(args.device), [Path(file) for file in args.frames]
+    device, films = choose_device(args.device, args.gpus), [Path(file) for file in args.frames]
     check_shards(recipe, args.gpus, device, args.device)
     provenance = text_of_training(folder.folder.name, recipe, films)
     with spawn_processes(args.gpus, device) as group, ExitStack() as stack:

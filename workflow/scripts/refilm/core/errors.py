@@ -23,12 +23,17 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; there are: {', '.join(known)}" if known else ""
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an exception, of whichever library, says that no space is left on a disk."""
+    by_number = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return by_number or os.strerror(errno.ENOSPC) in str(error)
+
+
 def explain(error: Exception) -> str:
     """One line of text for any exception."""
     if isinstance(error, RefilmError):
         return "\\n".join(str(error).splitlines())  # a file name may hold a line break
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or os.strerror(errno.ENOSPC) in str(error):
+    if is_disk_full(error):
         place = getattr(error, "filename", None) or "a file"
         return f"no space left on the disk while writing {place}: make room and run the same command again"
     if isinstance(error, OSError) and error.filename:

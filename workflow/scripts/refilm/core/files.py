@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from refilm.core.errors import RefilmError
+from refilm.core.errors import RefilmError, is_disk_full
 from refilm.core.progress import progress_bar
 from refilm.core.signals import cleanup_on_signal
 
@@ -23,18 +23,33 @@ os.umask(_UMASK)
 def atomic_write(final: Path) -> Iterator[Path]:
     """Yield a temporary path beside `final`; sync and rename it to `final` if the block succeeds, else remove it.
 
-    The temporary path keeps the suffix, from which ffmpeg takes the container.
+    The temporary path keeps the suffix, from which ffmpeg takes the container. Raises RefilmError where the disk is full.
     """
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     for stale in final.parent.glob(f".{glob.escape(final.stem)}.part*{glob.escape(final.suffix)}"):
         stale.unlink(missing_ok=True)  # left by a killed process: only one process writes a file at a time
     with scratch_file(final.with_name(f".{final.stem}.part{os.getpid()}{final.suffix}")) as partial:
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_UMASK)  # some libraries create files that only the owner can read
-            os.fsync(file.fileno())
-        os.replace(partial, final)
+        try:
+            yield partial
+            with open(partial, "rb+") as file:
+                os.fchmod(file.fileno(), 0o666 & ~_UMASK)  # some libraries create files that only the owner can read
+                os.fsync(file.fileno())
+            os.replace(partial, final)
+        except Exception as error:
+            if is_disk_full(error):
+                raise _disk_full(final, partial) from error
+            raise
+
+
+def _disk_full(final: Path, partial: Path) -> RefilmError:
+    """The error for a file of which a part was written."""
+    written = describe_bytes(partial.stat().st_size if partial.exists() else 0)
+    free = describe_bytes(shutil.disk_usage(final.parent).free)
+    return RefilmError(
+        f"{final}: no space left on the disk while it was written: it has {written} so far, and {free} are free in "
+        f"{final.parent}: make room and run the same command again"
+    )
 
 
 @contextmanager
@@ -83,15 +98,22 @@ def _remove_tree(folder: Path) -> None:
 
 
 def check_space(path: Path, needed_bytes: int) -> None:
-    """Raises RefilmError if the disk of `path` has fewer than `needed_bytes` free."""
+    """Raises RefilmError if the disk of `path`, a file or folder to write, has fewer than `needed_bytes` free."""
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise RefilmError(
-            f"{path}: no space left on the disk for it: it needs {needed_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB "
+            f"{path}: no space left on the disk for it: it needs {describe_bytes(needed_bytes)}, and {describe_bytes(free)} "
             f"are free in {folder}: make room and run the same command again"
         )
+
+
+def describe_bytes(size: float) -> str:
+    """A size in the unit that suits it, '1.1 GB'."""
+    units = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
+    unit = next((name for name, factor in units.items() if size >= factor), "kB")
+    return f"{size / units[unit]:,.1f} {unit}"
 
 
 def sha256_of(path: Path | str) -> str:

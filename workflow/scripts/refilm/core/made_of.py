@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 TEXT_OFFSET = 1 << 19
 PROVENANCE_OFFSET = 3 << 18
+FRAMES_OFFSET = 1 << 20  # where the frames of a frames file begin
 _SIGNATURE = b"\x89HDF"
 _END = b"\0"
 _SMALLEST_BLOCK = 512  # the format allows that times any power of 2

@@ -1,6 +1,6 @@
 """One film as one HDF5 file: `/frames` uint8 (N, H, W, 3) RGB, contiguous and uncompressed, at a fixed offset.
 
-The raw frames begin at `DATA_OFFSET`, so a film is written without knowing how many frames it has: the frames are
+The raw frames begin at `FRAMES_OFFSET`, so a film is written without knowing how many frames it has: the frames are
 streamed to that offset, and the header is written over the gap before them once they are counted. Readers take frames
 by offset (`preadv` after `posix_fadvise`): h5py's fancy indexing gives 120 frames/s where this gives 50,000.
 """
@@ -15,10 +15,9 @@ import numpy as np
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, scratch_file
-from refilm.core.made_of import PROVENANCE_OFFSET, TEXT_OFFSET, write_made_of
+from refilm.core.made_of import FRAMES_OFFSET, PROVENANCE_OFFSET, TEXT_OFFSET, write_made_of
 from refilm.frames.metadata import Attribute, FrameMetadata
 
-DATA_OFFSET = 1 << 20
 SCHEMA = 1
 
 
@@ -32,10 +31,10 @@ def write_frames(
     """
     path = Path(path)
     with atomic_write(path) as partial, open(partial, "wb+") as file:
-        file.seek(DATA_OFFSET)
+        file.seek(FRAMES_OFFSET)
         count = produce(file)
         file.flush()
-        expected = DATA_OFFSET + count * height * width * 3
+        expected = FRAMES_OFFSET + count * height * width * 3
         found = os.fstat(file.fileno()).st_size
         if found != expected:
             raise RefilmError(f"{path}: {found} bytes were written, but {count} frames are {expected} bytes")
@@ -48,7 +47,7 @@ def write_frames(
 
 
 def _header(path: Path, count: int, height: int, width: int, attributes: dict[str, Attribute]) -> bytes:
-    """The first DATA_OFFSET bytes of an HDF5 file with such a dataset, taken from a sparse file."""
+    """The first FRAMES_OFFSET bytes of an HDF5 file with such a dataset, taken from a sparse file."""
     with scratch_file(path.with_name(f".{path.stem}.header{os.getpid()}.h5")) as scratch:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_layout(h5py.h5d.CONTIGUOUS)
@@ -61,18 +60,18 @@ def _header(path: Path, count: int, height: int, width: int, attributes: dict[st
             h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U8LE, space, dcpl=plan)
         # The first write allocates the dataset. In a file that is opened again nothing else is left to be aligned.
         access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-        access.set_alignment(1, DATA_OFFSET)
+        access.set_alignment(1, FRAMES_OFFSET)
         with h5py.File(h5py.h5f.open(os.fsencode(scratch), h5py.h5f.ACC_RDWR, fapl=access)) as file:
             file["frames"][0, 0, 0, 0] = 0
             offset = file["frames"].id.get_offset()
         size = scratch.stat().st_size
-        if offset != DATA_OFFSET or size != DATA_OFFSET + count * height * width * 3:
+        if offset != FRAMES_OFFSET or size != FRAMES_OFFSET + count * height * width * 3:
             raise RefilmError(
-                f"{path}: this HDF5 library places frames at offset {offset} of {size} bytes, expected {DATA_OFFSET}: "
+                f"{path}: this HDF5 library places frames at offset {offset} of {size} bytes, expected {FRAMES_OFFSET}: "
                 "install the h5py of constraints.txt"
             )
         with open(scratch, "rb") as header:
-            return header.read(DATA_OFFSET)
+            return header.read(FRAMES_OFFSET)
 
 
 def write_frames_from(

@@ -11,7 +11,7 @@ import numpy as np
 from ffmpeg.nodes import FilterableStream
 
 from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write, scratch_folder
+from refilm.core.files import atomic_write, check_space, scratch_folder
 from refilm.core.progress import progress_bar
 from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
 from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
@@ -29,6 +29,7 @@ _VIDEO_OPTIONS: dict[str, object] = {
 }
 _SOUND_OPTIONS: dict[str, object] = {"c:a": "aac", "b:a": "192k", "ar": SAMPLE_RATE}
 _MIN_TIMESCALE = 10_000  # ticks per second of the video track
+_LEAST_BYTES = 0.01  # of a pixel: a third of what reconstructions of the Sintel trailer take, which are soft and still
 
 Arrange = Callable[[FilterableStream], FilterableStream]
 
@@ -46,6 +47,7 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
     streams = [video.filter_("scale", **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)]
     options = _VIDEO_OPTIONS | {"crf": crf, "video_track_timescale": _timescale(fps)}
+    check_space(path, int(count * size[0] * size[1] * _LEAST_BYTES))
     with atomic_write(path) as partial, ExitStack() as stack:
         pipes = []
         if sound is not None:

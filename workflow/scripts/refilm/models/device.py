@@ -11,10 +11,16 @@ from pathlib import Path
 import torch
 
 from refilm.core.errors import RefilmError
+from refilm.models.gpu_slots import reserve_gpus
 
 
-def choose_device(name: str) -> torch.device:
-    """'auto' is a CUDA GPU, else Apple's MPS, else the CPU. Raises RefilmError for a device that is not available."""
+def choose_device(name: str, gpus: int = 1) -> torch.device:
+    """'auto' is a CUDA GPU, else Apple's MPS, else the CPU. Of several GPUs, `gpus` that no other process of refilm uses.
+
+    Raises RefilmError for a device that is not available.
+    """
+    if name in ("auto", "cuda"):
+        reserve_gpus(gpus)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device, present in available.items() if present)

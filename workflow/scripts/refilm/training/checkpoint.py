@@ -25,6 +25,7 @@ from refilm.core.files import atomic_write, copy_file, try_lock
 from refilm.models.tensor_file import save_tensors
 
 _KEPT = 2
+_COPIES = 4  # of the weights in a checkpoint: they, their average, and two moments of the optimiser
 _SECONDS_BETWEEN_TRIES = 1.0
 
 
@@ -69,6 +70,11 @@ class StateFolder:
             save_tensors(partial, tensors, metadata)
         for _step, old in checkpoints(self.folder)[_KEPT:]:
             old.unlink()
+
+    def needed_bytes(self, weights: int) -> int:
+        """How much the disk will need for the checkpoints that are not there yet, and for the one that is written before
+        the oldest is deleted. weights: bytes of the model's weights."""
+        return _COPIES * weights * (_KEPT + 1 - min(_KEPT, len(checkpoints(self.folder))))
 
     def load(self, total: int, log: Path) -> tuple[int, dict[str, torch.Tensor]] | None:
         """(step, tensors) of the latest good checkpoint of this recipe, or None where training starts. `log` becomes the

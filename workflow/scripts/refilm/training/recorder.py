@@ -15,6 +15,7 @@ from refilm import layout
 from refilm.config.recipe import Recipe
 from refilm.core import job_status
 from refilm.core.errors import Interrupted, RefilmError
+from refilm.core.files import check_space
 from refilm.models.base import Model
 from refilm.models.device import device_name
 from refilm.models.inference import reconstruct_frames, sample_prior
@@ -109,7 +110,9 @@ class Recorder:
             print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
         self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
         self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
-        self._preview_steps, self._next_save = preview_steps(total), time.monotonic() + _CHECKPOINT_SECONDS
+        self._preview_steps = {preview for preview in preview_steps(total) if preview > trainer.step}
+        check_space(self.states.folder, self._needed_bytes())
+        self._next_save = time.monotonic() + _CHECKPOINT_SECONDS
 
     def preview(self) -> None:
         """Show a preview and evaluate the held-out frames, if this step is one of those."""
@@ -146,6 +149,13 @@ class Recorder:
         raise Interrupted(
             f"{self.folder.name}: stopped after step {self.trainer.step} of {self.total}; the same command continues"
         )
+
+    def _needed_bytes(self) -> int:
+        """What will be written: checkpoints, the model, and previews, whose PNG take less than their frames."""
+        weights = sum(tensor.nbytes for tensor in self.trainer.ema.state_dict().values())
+        width, height = self.recipe.size
+        previews = len(self._preview_steps) * 2 * _PREVIEW_FRAMES * height * width * 3
+        return self.states.needed_bytes(weights) + weights + previews
 
     def _check_finite(self, metrics: dict[str, float]) -> None:
         bad = [key for key, value in metrics.items() if not math.isfinite(value)]

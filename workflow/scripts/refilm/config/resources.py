@@ -1,0 +1,186 @@
+"""What a job needs: threads, memory, time and disk, from the length of the film, the recipe and the attempt.
+
+Snakemake calls the methods of `JobResources` for the resources of a rule. The length is that of files that are there; where
+they are not there yet it is unknown (a FileNotFoundError, which Snakemake shows as <TBD>), and asked for again when the job
+is ready. docs/scale.md has the figures that were measured, and how.
+
+mem_mb, disk_mb     megabytes; runtime: minutes. A second attempt may take twice as long and twice the memory.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from refilm.config.configuration import Config
+from refilm.config.planning import Wildcards
+from refilm.config.recipe import Recipe
+from refilm.core.made_of import FRAMES_OFFSET
+
+MOST_THREADS = 16
+_REFERENCE = (80, 256 * 144)  # base_channels and pixels of the networks that were measured
+
+# Measured with two cores, of the reference networks: frames per second.
+_ENCODE, _RENDER, _MEASURE = 210, 135, 70
+_TRAIN = 180  # with one GPU: a tenth of what an H100 trains
+_MARGIN = 2  # of time, for slower machines
+_START_MINUTES = 30
+
+_PROCESS_MB = 1000  # Python with its libraries
+_DEVICE_MB = 3000  # the libraries of a GPU
+_ACTIVATION_MB = 1.2  # of one frame in a training step, in float32, for each base channel
+_PIXELS_MB = 600  # of a batch of frames through the networks
+_SOURCE_MB_PER_SECOND = 2  # of a film file that is decoded, at least
+_IMAGES_PER_SECOND = 5  # at least, and for each thread
+_LEAST_BIT_RATE = 2e6  # of a film file, by which its length is estimated before it is decoded
+_LONGEST_FILM = 4 * 3600  # seconds
+_FPS = 30
+_VIDEO_BYTES = 0.2  # of a pixel, at the default quality: six times what was measured
+_CLIP_BYTES = 30_000  # of a frame of each picture, the same
+_STATES = 3 * 4  # three checkpoints, each of four copies of the weights
+_FLOAT = 4  # bytes
+
+
+def gpu_threads(cores: int | None, gpus: int | None) -> int:
+    """Threads for each GPU of a job, such that jobs on all GPUs fit the cores.
+
+    cores, gpus: what Snakemake may use on this machine; no cores on a cluster, whose profile has the limit.
+    """
+    return MOST_THREADS if cores is None else max(1, min(MOST_THREADS, cores // (gpus or 1)))
+
+
+class JobResources:
+    """The resources of the rules' jobs, by one configuration."""
+
+    def __init__(self, config: Config):
+        self._config = config
+
+    # --- training
+
+    def train_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """The libraries, four copies of the weights and their gradients, a checkpoint, and the frames of a step."""
+        recipe = self._config.recipe(wildcards.model)
+        step = _ACTIVATION_MB * recipe.batch_size * recipe.base_channels * _pixels(recipe) / _REFERENCE[1]
+        return _whole(attempt * (_PROCESS_MB + _DEVICE_MB + 9 * weights_mb(recipe) + step))
+
+    def train_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the frames that are shown. A training that is not finished then continues in another job."""
+        recipe = self._config.recipe(wildcards.model)
+        shown = recipe.batch_size * recipe.total_steps(sum(_frames(file, recipe) for file in input.frames))
+        return _minutes(shown / self._config.settings.gpus, _TRAIN, _work(recipe), attempt)
+
+    def train_disk_mb(self, wildcards: Wildcards) -> int:
+        """Three checkpoints, the model, previews."""
+        recipe = self._config.recipe(wildcards.model)
+        return _whole((_STATES + 1) * weights_mb(recipe) + 40 * 16 * 3 * _pixels(recipe) / 1e6)
+
+    # --- what runs the networks on the frames of a film
+
+    def network_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """The weights, as read and on the device, and a batch."""
+        recipe = max((self._config.recipe(model) for model in self._models(wildcards)), key=weights_mb)
+        batch = _PIXELS_MB * _pixels(recipe) / _REFERENCE[1] * recipe.base_channels / _REFERENCE[0]
+        weights = 2 * sum(weights_mb(self._config.recipe(model)) for model in self._models(wildcards))
+        return _whole(attempt * (_PROCESS_MB + _DEVICE_MB + weights + batch))
+
+    def encode_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the frames of the film."""
+        recipe = self._config.recipe(wildcards.model)
+        return _minutes(_frames(input.frames, recipe), _ENCODE, _work(recipe), attempt)
+
+    def encode_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The latents."""
+        recipe = self._config.recipe(wildcards.model)
+        return _whole(_frames(input.frames, recipe) * recipe.latent_dim * _FLOAT / 1e6)
+
+    def render_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the rows of the latents."""
+        recipe = self._config.recipe(wildcards.model)
+        return _minutes(_rows(input.latents, recipe), _RENDER, _work(recipe), attempt)
+
+    def render_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The video."""
+        recipe = self._config.recipe(wildcards.model)
+        return _whole(_rows(input.latents, recipe) * _pixels(recipe) * _VIDEO_BYTES / 1e6)
+
+    def measure_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the rows of the latents."""
+        recipe = self._config.recipe(wildcards.model)
+        return _minutes(_rows(input.latents, recipe), _MEASURE, _work(recipe), attempt)
+
+    def compare_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the frames of the film, decoded by each model and shown beside the original."""
+        recipe = self._config.recipe(self._models(wildcards)[0])
+        shown = _rows(input.latents[0], recipe) * (1 + len(input.latents))
+        return _minutes(shown, _RENDER, _work(recipe), attempt)
+
+    def compare_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The clip."""
+        recipe = self._config.recipe(self._models(wildcards)[0])
+        return _whole(_rows(input.latents[0], recipe) * (1 + len(input.latents)) * _CLIP_BYTES / 1e6)
+
+    # --- films
+
+    def extract_runtime(self, input: Any, attempt: int) -> int:
+        """By the size of the film file."""
+        return _whole(attempt * (_START_MINUTES + _megabytes(input) / _SOURCE_MB_PER_SECOND / 60))
+
+    def extract_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The frames of a film of the longest that its file can be."""
+        seconds = min(_LONGEST_FILM, 8e6 * _megabytes(input) / _LEAST_BIT_RATE)
+        return _whole(seconds * _FPS * _area(wildcards.size) * 3 / 1e6)
+
+    def images_runtime(self, input: Any, attempt: int) -> int:
+        """By the number of images."""
+        return _whole(attempt * (_START_MINUTES + len(input) / _IMAGES_PER_SECOND / 60))
+
+    def images_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """A frame for each image."""
+        return _whole(len(input) * _area(wildcards.size) * 3 / 1e6)
+
+    def _models(self, wildcards: Wildcards) -> tuple[str, ...]:
+        if hasattr(wildcards, "comparison"):
+            return tuple(self._config.comparison(wildcards.comparison).models)
+        return (wildcards.model,)
+
+
+def weights_mb(recipe: Recipe) -> float:
+    """The size of a model's weights, or a little more: convolutions, and the layers from and to the latents."""
+    convolutions = 12.6e-3 * recipe.base_channels**2
+    heads = 13.9e-3 * recipe.latent_dim * recipe.base_channels * _pixels(recipe) / _REFERENCE[1]
+    return convolutions + heads
+
+
+def _pixels(recipe: Recipe) -> int:
+    return math.prod(recipe.size)
+
+
+def _area(size: str) -> int:
+    return math.prod(int(side) for side in size.split("x"))
+
+
+def _work(recipe: Recipe) -> float:
+    """The work of a frame over that of the reference."""
+    return (recipe.base_channels / _REFERENCE[0]) ** 2 * _pixels(recipe) / _REFERENCE[1]
+
+
+def _frames(file: str, recipe: Recipe) -> int:
+    """How many frames a frames file has. Raises FileNotFoundError."""
+    return (Path(file).stat().st_size - FRAMES_OFFSET) // (3 * _pixels(recipe))
+
+
+def _rows(file: str, recipe: Recipe) -> int:
+    """How many rows a latents file has. Raises FileNotFoundError."""
+    return Path(file).stat().st_size // (_FLOAT * recipe.latent_dim)
+
+
+def _megabytes(files: Any) -> float:
+    return sum(Path(file).stat().st_size for file in files) / 1e6
+
+
+def _minutes(frames: float, rate: float, work: float, attempt: int) -> int:
+    """Time for so many frames at a rate of the reference; smaller networks are not faster than that."""
+    return _whole(attempt * (_START_MINUTES + _MARGIN * frames * max(1.0, work) / rate / 60))
+
+
+def _whole(amount: float) -> int:
+    return max(1, math.ceil(amount))
