@@ -9,8 +9,9 @@ import pytest
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import check_space
+from refilm.core.made_of import FRAMES_OFFSET
 from refilm.frames.metadata import FrameMetadata
-from refilm.frames.store import DATA_OFFSET, FrameStore, write_frames, write_frames_from
+from refilm.frames.store import FrameStore, write_frames, write_frames_from
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (37, 48, 64, 3), dtype=np.uint8)
 METADATA = FrameMetadata(Fraction(24000, 1001), Fraction(1, 3), "a film.mkv", details={"constant_rate": True})
@@ -28,7 +29,7 @@ def test_any_hdf5_library_reads_it(stored):
     with h5py.File(stored) as file:
         assert file["frames"].dtype == np.uint8 and file["frames"].shape == FRAMES.shape
         assert file["frames"].chunks is None and file["frames"].compression is None
-        assert file["frames"].id.get_offset() == DATA_OFFSET
+        assert file["frames"].id.get_offset() == FRAMES_OFFSET
         assert np.array_equal(file["frames"][:], FRAMES)
         assert dict(file.attrs) == ATTRIBUTES | {"schema": 1}
 
@@ -82,13 +83,13 @@ def test_a_full_disk_leaves_what_was_there(stored):
         file.write(FRAMES[0].data)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RefilmError, match=r"film.h5: no space left .* it has .* are free"):
         write_frames(stored, 64, 48, METADATA, fill_the_disk)
     assert stored.read_bytes() == before and len(list(stored.parent.iterdir())) == 1
 
 
 def test_room_is_asked_for_before_work_begins(tmp_path):
-    with pytest.raises(RefilmError, match=r"no space left .* needs 1000000000.0 GB"):
+    with pytest.raises(RefilmError, match=r"no space left .* needs 1,000,000,000.0 GB"):
         check_space(tmp_path / "film.h5", 10**18)
     check_space(tmp_path / "film.h5", 1)
 

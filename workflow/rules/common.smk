@@ -59,7 +59,7 @@ needs = JobResources(planner.config)
 if is_plan:
     gpus = workflow.global_resources.get("gpu")
     limit = gpu_threads(workflow.resource_settings.cores, gpus.value if gpus else None)
-    os.environ["REFILM_GPU_THREADS"] = str(limit)
+    os.environ |= {"REFILM_GPU_THREADS": str(limit)}
 threads_on_gpu = int(os.environ.get("REFILM_GPU_THREADS", MOST_THREADS))
 
 

@@ -120,7 +120,7 @@ class JobResources:
 
     # --- films
 
-    def extract_runtime(self, input: Any, attempt: int) -> int:
+    def extract_runtime(self, _wildcards: Wildcards, input: Any, attempt: int) -> int:
         """By the size of the film file."""
         return _whole(attempt * (_START_MINUTES + _megabytes(input) / _SOURCE_MB_PER_SECOND / 60))
 
@@ -129,7 +129,7 @@ class JobResources:
         seconds = min(_LONGEST_FILM, 8e6 * _megabytes(input) / _LEAST_BIT_RATE)
         return _whole(seconds * _FPS * _area(wildcards.size) * 3 / 1e6)
 
-    def images_runtime(self, input: Any, attempt: int) -> int:
+    def images_runtime(self, _wildcards: Wildcards, input: Any, attempt: int) -> int:
         """By the number of images."""
         return _whole(attempt * (_START_MINUTES + len(input) / _IMAGES_PER_SECOND / 60))
 

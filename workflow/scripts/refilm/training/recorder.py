@@ -152,7 +152,7 @@ class Recorder:
 
     def _needed_bytes(self) -> int:
         """What will be written: checkpoints, the model, and previews, whose PNG take less than their frames."""
-        weights = sum(tensor.nbytes for tensor in self.trainer.ema.state_dict().values())
+        weights: int = sum(tensor.numel() * tensor.element_size() for tensor in self.trainer.ema.state_dict().values())
         width, height = self.recipe.size
         previews = len(self._preview_steps) * 2 * _PREVIEW_FRAMES * height * width * 3
         return self.states.needed_bytes(weights) + weights + previews
