@@ -145,7 +145,7 @@ class JobResources:
 
 def weights_mb(recipe: Recipe) -> float:
     """The size of a model's weights, or a little more: convolutions, and the layers from and to the latents."""
-    convolutions = 12.6e-3 * recipe.base_channels**2
+    convolutions = 13e-3 * recipe.base_channels**2
     heads = 13.9e-3 * recipe.latent_dim * recipe.base_channels * _pixels(recipe) / _REFERENCE[1]
     return convolutions + heads
 

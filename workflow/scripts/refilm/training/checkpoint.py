@@ -10,7 +10,7 @@ state/
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self, TextIO
 
@@ -42,9 +42,9 @@ class StateFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.root / layout.LOCK, "a+") as lock:
             self._wait_for(lock)
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {os.uname().nodename}")
-            lock.flush()
+            with suppress(OSError):  # on a full disk, of which the training will say how much it needs
+                os.truncate(lock.fileno(), 0)
+                os.write(lock.fileno(), f"process {os.getpid()} on {os.uname().nodename}".encode())
             for partial in self.folder.glob(".*.part*"):  # of a process that was killed while writing
                 partial.unlink()
             yield self

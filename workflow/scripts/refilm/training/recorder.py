@@ -89,9 +89,12 @@ class Recorder:
         self.states = StateFolder(folder, recipe)
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
-        """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained."""
-        self.callbacks.on_start()
+        """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained. Raises RefilmError
+        for a disk that is too full for it."""
         self.trainer, self.total, name = trainer, total, self.folder.name
+        self._preview_steps = {step for step in preview_steps(total) if step > (self.states.latest() or 0)}
+        check_space(self.states.folder, self._needed_bytes())
+        self.callbacks.on_start()
         log_file = self.folder / layout.TRAINING_LOG
         checkpoint = self.states.load(total, log_file)
         processes = f"{trainer.group.world_size} x " if trainer.group.world_size > 1 else ""
@@ -110,8 +113,6 @@ class Recorder:
             print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
         self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
         self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
-        self._preview_steps = {preview for preview in preview_steps(total) if preview > trainer.step}
-        check_space(self.states.folder, self._needed_bytes())
         self._next_save = time.monotonic() + _CHECKPOINT_SECONDS
 
     def preview(self) -> None:

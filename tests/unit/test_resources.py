@@ -1,0 +1,101 @@
+"""What jobs ask for: it grows with the film and the networks, and it is enough for what the networks take."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from refilm.config.configuration import Config
+from refilm.config.recipes import RECIPES
+from refilm.config.resources import JobResources, gpu_threads, weights_mb
+from refilm.models.registry import build_model
+from tests.conftest import config
+from tests.models import recipe_named
+
+GB = 10**9
+FEATURE = 170_000  # frames of two hours
+
+
+@pytest.fixture
+def feature(tmp_path) -> SimpleNamespace:
+    """The files of a feature film at the default size, without contents: Linux and macOS give them no room on the disk."""
+    sizes = {"frames": (1 << 20) + FEATURE * 256 * 144 * 3, "latents": FEATURE * 200 * 4, "source": 8 * GB}
+    for name, size in sizes.items():
+        with open(tmp_path / name, "wb") as file:
+            file.truncate(size)
+    return SimpleNamespace(**{name: str(tmp_path / name) for name in sizes})
+
+
+def needs(**sections) -> JobResources:
+    return JobResources(config(**sections))
+
+
+PAIR = SimpleNamespace(film="bikes", model="bikes")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("values", [{}, {"base_channels": 40, "frame_size": "256x144"}, {"latent_dim": 200}])
+def test_the_estimate_of_the_weights_is_enough_and_not_far_from_it(name, values):
+    recipe = recipe_named(name, **{"base_channels": 24} | values)
+    actual = sum(tensor.numel() * tensor.element_size() for tensor in build_model(recipe).state_dict().values()) / 1e6
+    assert actual <= weights_mb(recipe) <= 4 * actual
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "threads"), [(2, 1, 2), (2, 2, 1), (16, 2, 8), (64, 4, 16), (1, 4, 1), (8, None, 8), (None, None, 16)]
+)
+def test_jobs_on_all_gpus_fit_the_cores(cores, gpus, threads):
+    assert gpu_threads(cores, gpus) == threads
+
+
+def test_a_feature_film_is_given_the_time_that_was_measured_and_a_second_attempt_twice_that(feature):
+    """170,000 frames at 210, 135 and 70 frames/s take 13, 21 and 40 minutes."""
+    given = SimpleNamespace(frames=feature.frames, latents=feature.latents)
+    for method, minutes in (("encode_runtime", 13), ("render_runtime", 21), ("measure_runtime", 40)):
+        first = getattr(needs(), method)(PAIR, given, attempt=1)
+        assert 2 * minutes <= first <= 2 * minutes + 40
+        assert getattr(needs(), method)(PAIR, given, attempt=2) == pytest.approx(2 * first, abs=2)
+
+
+def test_a_training_is_given_time_by_its_frames_and_memory_by_its_networks(feature):
+    """Six epochs of a feature are 1,020,000 frames: 94 minutes at 180 a second."""
+    given = SimpleNamespace(frames=[feature.frames])
+    assert 2 * 94 <= needs().train_runtime(PAIR, given, attempt=1) <= 2 * 94 + 40
+    two = SimpleNamespace(frames=[feature.frames] * 2)
+    assert needs().train_runtime(PAIR, two, attempt=1) > 1.5 * needs().train_runtime(PAIR, given, attempt=1)
+    wide = needs(training={"base_channels": 160})
+    assert wide.train_mem_mb(PAIR, attempt=1) > needs().train_mem_mb(PAIR, attempt=1) > 2600  # which was measured
+    assert wide.train_runtime(PAIR, given, attempt=1) > 3 * needs().train_runtime(PAIR, given, attempt=1)
+
+
+def test_what_is_written_fits_the_disk_that_was_asked_for(feature):
+    given = SimpleNamespace(frames=feature.frames, latents=feature.latents)
+    assert needs().encode_disk_mb(PAIR, given) == 136  # 170,000 x 200 x 4 bytes
+    frames_mb = FEATURE * 256 * 144 * 3 / 1e6
+    assert needs().extract_disk_mb(SimpleNamespace(size="256x144"), [feature.source]) >= frames_mb
+    assert needs().images_disk_mb(SimpleNamespace(size="256x144"), ["image"] * 1000) == pytest.approx(111, abs=1)
+    assert needs().train_disk_mb(PAIR) >= 3 * 1064 + 266  # three checkpoints and the model, as measured
+
+
+def test_the_length_of_a_film_that_is_not_there_yet_is_unknown(tmp_path):
+    """Snakemake asks again when the job is ready."""
+    given = SimpleNamespace(frames=str(tmp_path / "none.h5"), latents=str(tmp_path / "none.h5"))
+    for method in ("encode_runtime", "render_runtime", "measure_runtime"):
+        with pytest.raises(FileNotFoundError):
+            getattr(needs(), method)(PAIR, given, attempt=1)
+
+
+def test_a_comparison_holds_all_of_its_models(feature):
+    sections = {
+        "models": {"bikes": {"films": ["bikes"]}, "other": {"films": ["bikes"]}},
+        "comparisons": {"one": {"film": "bikes", "models": ["bikes"]}, "two": {"film": "bikes", "models": ["bikes", "other"]}},
+    }
+    one, two = SimpleNamespace(comparison="one"), SimpleNamespace(comparison="two")
+    assert isinstance(config(**sections), Config)
+    assert needs(**sections).network_mem_mb(two, attempt=1) > needs(**sections).network_mem_mb(one, attempt=1)
+    latents = [str(Path(feature.latents))]
+    times = [
+        needs(**sections).compare_runtime(name, SimpleNamespace(latents=latents * count), attempt=1)
+        for count, name in enumerate((one, two), 1)
+    ]
+    assert times[1] > times[0]
