@@ -11,7 +11,14 @@ from tests.workflow.test_plan import command_line
 CONFIG = {
     "films": {"one": {"source": "films/one.mp4"}},
     "models": {"first": {"films": ["one"]}, "second": {"films": ["one"], "seed": 1}},
-    "training": {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 200, "recipe": "vae"},
+    "training": {
+        "frame_size": "64x48",
+        "base_channels": 8,
+        "latent_dim": 16,
+        "batch_size": 4,
+        "steps": 200,
+        "recipe": "vae",
+    },
 }
 MODELS = [f"results/models/{model}/model.safetensors" for model in ("first", "second")]
 
