@@ -87,7 +87,7 @@ def test_the_length_of_a_film_that_is_not_there_yet_is_unknown(tmp_path):
 
 def test_a_comparison_holds_all_of_its_models(feature):
     sections = {
-        "models": {"bikes": {"films": ["bikes"]}, "other": {"films": ["bikes"]}},
+        "models": {name: {"films": ["bikes"]} for name in ("bikes", "other")},
         "comparisons": {
             "one": {"film": "bikes", "models": ["bikes"]},
             "two": {"film": "bikes", "models": ["bikes", "other"]},
