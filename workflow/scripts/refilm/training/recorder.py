@@ -89,8 +89,10 @@ class Recorder:
         self.states = StateFolder(folder, recipe)
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
-        """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained. Raises RefilmError
-        for a disk that is too full for it."""
+        """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained.
+
+        Raises RefilmError where the disk is too full for it.
+        """
         self.trainer, self.total, name = trainer, total, self.folder.name
         self._preview_steps = {step for step in preview_steps(total) if step > (self.states.latest() or 0)}
         check_space(self.states.folder, self._needed_bytes())
