@@ -5,7 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,17 @@ sys.stdin.read()
 """
 
 
-def pretend_gpus(folder: Path, count: int) -> dict[str, str]:
+@contextmanager
+def pretend_gpus(folder: Path, count: int) -> Iterator[dict[str, str]]:
     """The environment of a machine with so many GPUs."""
+    gpus = [f"GPU-{uuid.uuid4()}" for _ in range(count)]
     tool = folder / "nvidia-smi"
-    tool.write_text("#!/bin/sh\n" + "".join(f"echo GPU-{uuid.uuid4()}\n" for _ in range(count)))
+    tool.write_text("#!/bin/sh\n" + "".join(f"echo {gpu}\n" for gpu in gpus))
     tool.chmod(0o755)
     environ = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-    return environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    yield environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    for gpu in gpus:
+        Path(f"/tmp/refilm-{gpu}.lock").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ class Machine:
     """Starts processes that use GPUs until they are ended."""
 
     def __init__(self, folder: Path, stack: ExitStack):
-        self.environ, self._stack = pretend_gpus(folder, 3), stack
+        self.environ, self._stack = stack.enter_context(pretend_gpus(folder, 3)), stack
 
     def start(self, gpus: int = 1, **environment: str) -> tuple[subprocess.Popen, str]:
         """(process, what it prints)."""

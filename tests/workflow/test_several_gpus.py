@@ -27,10 +27,10 @@ def test_two_trainings_run_at_once_each_on_its_gpu_with_half_of_the_cores(tmp_pa
     (tmp_path / "films").mkdir()
     make_film(tmp_path / "films" / "one.mp4", seconds=1)
     (tmp_path / "tools").mkdir()
-    environ = pretend_gpus(tmp_path / "tools", 2)
-    environ.pop("PYTHONPATH")
     command = command_line(tmp_path, *MODELS, "--resources", "gpu=2", config=CONFIG)
-    done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path)
+    with pretend_gpus(tmp_path / "tools", 2) as environ:
+        environ.pop("PYTHONPATH")
+        done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = [json.loads((tmp_path / f"logs/train_model/{model}.progress.json").read_text()) for model in ("first", "second")]
     assert sorted(job["gpus"] for job in jobs) == ["0", "1"]

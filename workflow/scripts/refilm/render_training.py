@@ -11,14 +11,16 @@ import numpy as np
 
 from refilm import layout
 from refilm.config.keys import VideoKeys, add_option
+from refilm.config.model_folder import ModelFolder
 from refilm.config.recipe import Recipe, metadata_of_model
+from refilm.config.shared_training import fetch_training
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.provenance import made_by
 from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import version
 from refilm.models.provenance import text_of_model
-from refilm.rendering.previews import read_previews
+from refilm.rendering.previews import read_previews, switch_previews
 from refilm.rendering.sheet import Rows
 from refilm.rendering.training_film import FPS, SIZE, TrainingFilm
 
@@ -42,7 +44,10 @@ def _previews_of(model: str) -> list[tuple[int, Rows]]:
     folder, metadata = Path(model).parent / layout.PREVIEWS, metadata_of_model(model)
     if "recipe" not in metadata:
         raise RefilmError(f"{model}: not a model of refilm: give the model.safetensors of a training")
-    previews = read_previews(folder, Recipe.from_json(metadata["recipe"]).state_key(), int(metadata["steps"]))
+    recipe = Recipe.from_json(metadata["recipe"])
+    fetch_training(ModelFolder(model), recipe)
+    switch_previews(folder, recipe.state_key())
+    previews = read_previews(folder, recipe.state_key(), int(metadata["steps"]))
     if not previews:
         raise RefilmError(f"{folder}: there are no previews of this training: train the model again to have them")
     return previews

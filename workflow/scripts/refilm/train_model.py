@@ -23,6 +23,7 @@ from refilm import layout
 from refilm.config.keys import GlobalKeys, add_option
 from refilm.config.model_folder import ModelFolder
 from refilm.config.recipe import Recipe
+from refilm.config.shared_training import fetch_training, share_training
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, copy_file
@@ -53,7 +54,9 @@ def main(args: argparse.Namespace) -> None:
             _show_again(recipe, folder)
             print(f"{folder.model}: trained before: linked to {kept}")
         else:
+            fetch_training(folder, recipe)
             kept = _train(args, recipe, folder)
+            share_training(folder, recipe)
         folder.link(kept)
 
 

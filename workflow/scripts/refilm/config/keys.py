@@ -344,8 +344,8 @@ class GlobalKeys:
     device: str = key(
         "auto",
         "what the networks run on: `auto` takes a CUDA GPU, else Apple's MPS, else the CPU; the others fail where they are "
-        "not available. Of several GPUs it is one that no other job of refilm uses; `CUDA_VISIBLE_DEVICES=1 snakemake …` selects "
-        "another",
+        "not available. Of several GPUs it is one that no other job of refilm uses; `CUDA_VISIBLE_DEVICES=1 snakemake …` "
+        "selects another",
         choices=("auto", "cuda", "mps", "cpu"),
     )
     gpus: int = key(

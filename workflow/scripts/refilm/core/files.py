@@ -72,6 +72,17 @@ def copy_file(source: Path, final: Path) -> None:
         shutil.copyfile(source, partial)
 
 
+def link_or_copy(source: Path, final: Path) -> None:
+    """Let `final` be the same file under another name, or a copy on a disk without hard links; nothing if it is there."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, final)
+    except FileExistsError:
+        return
+    except OSError:
+        copy_file(source, final)
+
+
 def try_lock(lock: TextIO) -> bool:
     """Lock an open file until it is closed, also by the end of the process; False if another process has locked it.
 
