@@ -78,7 +78,7 @@ def git_head(folder: Path) -> str:
     return subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, env=environ).stdout
 
 
-def test_an_edit_of_the_code_is_told_and_one_of_the_configuration_is_not(package):
+def test_an_edit_of_the_code_is_reported_and_one_of_the_configuration_is_not(package):
     (package.parent / "config.yaml").write_text("films: {}")
     assert not provenance.commit().endswith("-dirty")
     (package / "__init__.py").write_text("X = 1")

@@ -151,7 +151,7 @@ def test_what_the_line_says_can_be_done(copied):
     assert plan(copied, targets[0], config=CONFIG) == jobs
 
 
-def test_without_its_frames_a_replaced_film_is_encoded_anew(copied):
+def test_without_its_frames_a_replaced_film_is_encoded_again(copied):
     another_size(copied)
     for name in ("frames/64x48/two.h5", "stills/two_by_one.png"):
         (copied / "results" / name).unlink()
