@@ -49,6 +49,7 @@ rule all:
 
 onstart:
     closing.hold_errors()
+    exit_on_error(slurm.begin)(workflow)
 
 
 onsuccess:

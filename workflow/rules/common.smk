@@ -14,7 +14,7 @@ SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from refilm import layout
-from refilm.config import closing
+from refilm.config import closing, slurm
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import SLUG
 from refilm.config.planning import (
@@ -85,6 +85,7 @@ os.environ |= {
 }
 # Set by onstart, for the jobs on other machines too; never in a workflow that imports this one.
 os.environ.setdefault("REFILM_ERRORS_LAST", "")
+os.environ.setdefault("REFILM_REQUEUE", "")
 
 
 def step(command):

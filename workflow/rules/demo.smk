@@ -11,6 +11,7 @@ rule fetch_demo_films:
         expand(layout.DEMO_FILM, film=["bikes", "bigbuckbunny"]),
     log:
         layout.log("fetch_demo_films", "films"),
+    localrule: True
     conda:
         "../../envs/refilm.yaml"
     params:

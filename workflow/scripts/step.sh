@@ -16,14 +16,43 @@ trap : INT TERM HUP
 # Run a command. Its output goes to the log and to the terminal. Where it failed without a line that says why, since it was
 # killed or could not start, one is added.
 logged() {
-    local status=0 how step="${REFILM_LOG%.log}"
-    "$@" 2>&1 | keep_log || status=$?
-    if [ "$status" -ne 0 ] && ! grep -q '^refilm: ' -- "$REFILM_LOG"; then
+    local status=0 how begin=1 step="${REFILM_LOG%.log}" append=
+    if is_continued; then
+        append=--append begin=$(($(wc -l < "$REFILM_LOG") + 1))
+    fi
+    "$@" 2>&1 | keep_log $append || status=$?
+    if [ "$status" -eq 75 ]; then  # stopped by a signal, and the same command continues
+        requeue_training
+    fi
+    if [ "$status" -ne 0 ] && ! tail -n "+$begin" -- "$REFILM_LOG" | grep -q '^refilm: '; then
         how="ended with exit status $status"
         [ "$status" -le 128 ] || how="killed by SIG$(kill -l "$status")"
         echo "refilm: ${step##*logs/}: $how, without an error message" | keep_log --append
     fi
     return "$status"
+}
+
+# Whether this Slurm job has run this step before: Slurm queued it again, and it keeps its number. Its log goes on too.
+is_continued() {
+    [ -n "${REFILM_REQUEUE-}" ] && [ -n "${SLURM_JOB_ID-}" ] && [ -f "$REFILM_LOG" ] &&
+        grep -qsF "\"slurm_job\": \"$SLURM_JOB_ID\"" -- "${REFILM_LOG%.log}.progress.json"
+}
+
+# A training that was stopped near the end of its walltime, or to make room for another job, is queued again as the same Slurm
+# job, which then continues it. For Snakemake it waits and runs as before. No other step can continue. A job that was cancelled
+# or has timed out is no longer running for Slurm, though its processes still are.
+requeue_training() {
+    local state
+    [ -n "${REFILM_REQUEUE-}" ] && [ -n "${SLURM_JOB_ID-}" ] && [[ "$REFILM_LOG" == */train_model/* ]] || return 0
+    for _ in 1 2 3 4 5; do  # the controller may be busy
+        if state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2> /dev/null)"; then
+            [ "$state" = RUNNING ] || return 0
+            if scontrol requeue "$SLURM_JOB_ID" 2> /dev/null; then
+                while true; do sleep 1; done  # until Slurm ends it: an end of its own would be a failure for Snakemake
+            fi
+        fi
+        sleep 2
+    done
 }
 
 # What comes in goes to the log and to the terminal, but for the line of an error where the main process of Snakemake prints
