@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HOME = Path("/tmp/refilm-slurm")
-CPUS, MEMORY_MB, GPUS = 8, 16000, 2  # what the node says that it has
+CPUS, MEMORY_MB, GPUS = 8, 64000, 2  # what the node says that it has
 _CONFIGURATION = Path("/etc/slurm")
 _MUNGE_SOCKET = Path("/run/munge/munge.socket.2")  # clients of slurmdbd look nowhere else
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "setpriv")

@@ -20,7 +20,7 @@ logged() {
     if is_continued; then
         append=--append begin=$(($(wc -l < "$REFILM_LOG") + 1))
     fi
-    "$@" 2>&1 | keep_log $append || status=$?
+    "$@" 2>&1 | keep_log $append || status="${PIPESTATUS[0]}"
     if [ "$status" -eq 75 ]; then  # stopped by a signal, and the same command continues
         requeue_training
     fi
@@ -48,7 +48,7 @@ requeue_training() {
         if state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2> /dev/null)"; then
             [ "$state" = RUNNING ] || return 0
             if scontrol requeue "$SLURM_JOB_ID" 2> /dev/null; then
-                while true; do sleep 1; done  # until Slurm ends it: an end of its own would be a failure for Snakemake
+                while true; do sleep 1 || true; done  # until Slurm ends it: an end of its own would be a failure for Snakemake
             fi
         fi
         sleep 2
@@ -56,17 +56,16 @@ requeue_training() {
 }
 
 # What comes in goes to the log and to the terminal, but for the line of an error where the main process of Snakemake prints
-# it at its end. It outlives the signals that end a training, which still reports while it saves its state.
+# it at its end. It outlives the signals that end a training, which still reports while it saves its state. To be used at the
+# end of a pipe, where it is a process of its own.
 keep_log() {
-    (
-        trap '' INT TERM HUP PIPE
-        exec 2> /dev/null  # without a log, or without a terminal, the command still runs
-        [ "${1-}" = --append ] || : > "$REFILM_LOG"
-        while IFS= read -r line || [ -n "$line" ]; do
-            if printf '%s\n' "$line" >> "$REFILM_LOG" && [[ -n "$REFILM_ERRORS_LAST" && "$line" == 'refilm: '* ]]; then
-                continue
-            fi
-            printf '%s\n' "$line" || true
-        done
-    )
+    trap '' INT TERM HUP PIPE
+    exec 2> /dev/null  # without a log, or without a terminal, the command still runs
+    [ "${1-}" = --append ] || : > "$REFILM_LOG"
+    while IFS= read -r line || [ -n "$line" ]; do
+        if printf '%s\n' "$line" >> "$REFILM_LOG" && [[ -n "$REFILM_ERRORS_LAST" && "$line" == 'refilm: '* ]]; then
+            continue
+        fi
+        printf '%s\n' "$line" || true
+    done
 }

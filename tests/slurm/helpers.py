@@ -1,0 +1,137 @@
+"""Snakemake with profiles/slurm on the cluster of cluster.py."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import ROOT, make_film
+
+SMALL = {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "precision": "float32"}
+# What a site sets at the head of the profile. The walltime is the shortest in which Slurm lets a training do some steps.
+HEAD = {
+    "cpu_partition": "compute",
+    "gpu_partition": "gpus",
+    "cpus": 2,
+    "training_walltime": "2m",
+    "seconds_to_save": 60,
+}
+# Of Snakemake and the plugin, so that nothing is waited for that need not be.
+QUICK = ("--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "3", "--latency-wait", "10")
+
+
+def checkout(folder: Path, films: dict[str, bytes | None], models: dict[str, dict], **head: object) -> Path:
+    """A checkout as a user has it, with the head of the profile set and nothing else of it changed.
+
+    films: a film's bytes, or None for a film that is made; models: the keys of each.
+    """
+    for name in ("profiles", "workflow", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("config", "films"):
+        (folder / name).mkdir()
+    for name, content in films.items():
+        if content is None:
+            make_film(folder / "films" / f"{name}.mp4")
+        else:
+            (folder / "films" / f"{name}.mp4").write_bytes(content)
+    config = {
+        "films": {name: {"source": f"films/{name}.mp4"} for name in films},
+        "models": models,
+        "training": SMALL,
+        "device": "cpu",
+    }
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    set_head(folder, **HEAD | head)
+    return folder
+
+
+def set_head(folder: Path, **values: object) -> None:
+    """Set values of the marked block of the profile."""
+    profile = folder / "profiles" / "slurm" / "profile.yaml"
+    text = profile.read_text()
+    for key, value in values.items():
+        text, count = re.subn(rf"^  {key}: .*$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
+        assert count == 1, key
+    profile.write_text(text)
+
+
+class Run:
+    """A run of Snakemake on the cluster, as its user starts it, with what it has printed so far."""
+
+    def __init__(self, folder: Path, *words: str):
+        environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environ |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}", "REFILM_SLURM_SECONDS": "1"}
+        self.log = folder / f"terminal-{time.monotonic_ns()}.txt"
+        command = ["snakemake", "--workflow-profile", "profiles/slurm", *QUICK, *words]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def wait(self, seconds: float = 400) -> int:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"still running after {seconds} s:\n{self.output}\n{queue()}") from None
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def lines(self, start: str) -> list[str]:
+        """What it has printed that begins so."""
+        return [line for line in self.output.splitlines() if line.startswith(start)]
+
+
+def queue(*options: str) -> list[list[str]]:
+    """Number, state, comment, restarts, GPUs and folder of the jobs that Slurm knows."""
+    fields = "JobID:|,State:|,Comment:200|,RestartCnt:|,WorkDir:500"
+    done = subprocess.run(
+        ["squeue", "--noheader", "--states=all", f"--Format={fields}", *options], capture_output=True, text=True, check=True
+    )
+    return [[field.strip() for field in line.split("|")] for line in done.stdout.splitlines()]
+
+
+def jobs(folder: Path, comment: str = "", state: str = "") -> list[str]:
+    """The numbers of the jobs of a checkout, of that comment, in that state."""
+    return [
+        number
+        for number, found, text, _restarts, where in queue()
+        if where == str(folder) and comment in text and state in found
+    ]
+
+
+@contextmanager
+def prompt_requeue() -> Iterator[None]:
+    """Let jobs that were queued again start at once, not after the two minutes that Slurm has them wait."""
+    stop = threading.Event()
+
+    def hurry() -> None:
+        while not stop.wait(1):
+            for number, state, *_ in queue("--states=pending"):
+                reason = subprocess.run(["squeue", "-h", "-j", number, "-o", "%r"], capture_output=True, text=True).stdout
+                if state == "PENDING" and reason.strip() == "BeginTime":
+                    subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], capture_output=True)
+
+    thread = threading.Thread(target=hurry)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
