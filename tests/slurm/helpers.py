@@ -20,7 +20,7 @@ SMALL = {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_siz
 HEAD = {
     "cpu_partition": "compute",
     "gpu_partition": "gpus",
-    "cpus": 2,
+    "cpus": 1,
     "training_walltime": "2m",
     "seconds_to_save": 60,
 }
@@ -133,5 +133,3 @@ def prompt_requeue() -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-
-

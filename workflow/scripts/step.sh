@@ -16,26 +16,43 @@ trap : INT TERM HUP
 # Run a command. Its output goes to the log and to the terminal. Where it failed without a line that says why, since it was
 # killed or could not start, one is added.
 logged() {
-    local status=0 how begin=1 step="${REFILM_LOG%.log}" append=
-    if is_continued; then
+    local status=0 how append= begin=1 step="${REFILM_LOG%.log}"
+    if of_slurm && continue_log; then
         append=--append begin=$(($(wc -l < "$REFILM_LOG") + 1))
     fi
     "$@" 2>&1 | keep_log $append || status="${PIPESTATUS[0]}"
     if [ "$status" -eq 75 ]; then  # stopped by a signal, and the same command continues
         requeue_training
     fi
-    if [ "$status" -ne 0 ] && ! tail -n "+$begin" -- "$REFILM_LOG" | grep -q '^refilm: '; then
+    if [ "$status" -ne 0 ] && ! tail -n "+$begin" -- "$REFILM_LOG" 2> /dev/null | grep -q '^refilm: '; then
         how="ended with exit status $status"
         [ "$status" -le 128 ] || how="killed by SIG$(kill -l "$status")"
         echo "refilm: ${step##*logs/}: $how, without an error message" | keep_log --append
     fi
+    if of_slurm; then
+        rm -f -- "$(second_name)"
+    fi
     return "$status"
 }
 
-# Whether this Slurm job has run this step before: Slurm queued it again, and it keeps its number. Its log goes on too.
-is_continued() {
-    [ -n "${REFILM_REQUEUE-}" ] && [ -n "${SLURM_JOB_ID-}" ] && [ -f "$REFILM_LOG" ] &&
-        grep -qsF "\"slurm_job\": \"$SLURM_JOB_ID\"" -- "${REFILM_LOG%.log}.progress.json"
+# Whether this is a job that Snakemake has submitted to Slurm.
+of_slurm() {
+    [ -n "${REFILM_REQUEUE-}" ] && [ -n "${SLURM_JOB_ID-}" ]
+}
+
+# Begin the log, or fail if it could not. Snakemake deletes it at the start of a job, and so when Slurm has queued a job again.
+# There it goes on: a second name of the file keeps it, and the number of the job, beside it, is the same.
+continue_log() {
+    local second
+    second="$(second_name)"
+    if grep -qsF "\"slurm_job\": \"$SLURM_JOB_ID\"" -- "${REFILM_LOG%.log}.progress.json"; then
+        ln -f -- "$second" "$REFILM_LOG" 2> /dev/null && return
+    fi
+    (: > "$REFILM_LOG" && ln -f -- "$REFILM_LOG" "$second") 2> /dev/null
+}
+
+second_name() {
+    echo "${REFILM_LOG%/*}/.${REFILM_LOG##*/}"
 }
 
 # A training that was stopped near the end of its walltime, or to make room for another job, is queued again as the same Slurm
@@ -43,7 +60,7 @@ is_continued() {
 # or has timed out is no longer running for Slurm, though its processes still are.
 requeue_training() {
     local state
-    [ -n "${REFILM_REQUEUE-}" ] && [ -n "${SLURM_JOB_ID-}" ] && [[ "$REFILM_LOG" == */train_model/* ]] || return 0
+    of_slurm && [[ "$REFILM_LOG" == */train_model/* ]] || return 0
     for _ in 1 2 3 4 5; do  # the controller may be busy
         if state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2> /dev/null)"; then
             [ "$state" = RUNNING ] || return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refilm import layout
+from refilm.config import slurm
 from refilm.core.times import format_time
 
 _KINDS = {  # what is looked at first stands first
@@ -47,7 +48,9 @@ def print_results(workflow: Any) -> None:
 def print_errors(workflow: Any) -> None:
     """Print the one line of each step that failed or was stopped, when Snakemake has printed its own last lines."""
     scheduler, began = workflow.scheduler, workflow.start_time
-    lines = set().union(*(_errors(job, began) or {_no_error(job)} for job in scheduler.failed))
+    lines = set().union(
+        *(_ended_by_slurm(job, began) or _errors(job, began) or {_no_error(job)} for job in scheduler.failed)
+    )
     # After Ctrl-C the steps that ran are not counted as failed; those that had nothing to say have ended well.
     lines = lines.union(*(_errors(job, began) for job in scheduler.running))
     if lines:
@@ -81,6 +84,15 @@ def _errors(job: Any, began: datetime) -> set[str]:
     written = [log for log in logs if log.exists() and log.stat().st_mtime >= began.timestamp()]
     found = ((log, _last_error(log.read_text(encoding="utf-8", errors="replace"))) for log in written)
     return {f"{line} (log: {log})" for log, line in found if line}
+
+
+def _ended_by_slurm(job: Any, began: datetime) -> set[str]:
+    """The line for a job that Slurm ended, with what the step had to say of it, if anything."""
+    how = slurm.how_it_ended(job)
+    if how is None:
+        return set()
+    said = "; ".join(sorted(line.removeprefix("refilm: ") for line in _errors(job, began)))
+    return {f"refilm: {how}" + (f": {said}" if said else "")}
 
 
 def _last_error(text: str) -> str | None:

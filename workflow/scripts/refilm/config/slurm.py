@@ -25,10 +25,11 @@ _GPUS = re.compile(r"\bgpu(?::[\w.-]+)??(?::(\d+))?(?=[(,]|$)")
 _SIGNAL = re.compile(r"--signal=(?:\w:)?\w+@(\d+)")
 _QUEUE_FORMAT = "%i|%j|%T|%r|%k|%Z"
 _ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE")
+_ORDINARY, _AGAIN = ("Priority", "Resources"), "BeginTime"
 _REASONS = {  # man squeue has all; those that are not here are printed as they are
     "Priority": "other jobs go first",
     "Resources": "no node is free",
-    "BeginTime": "it was queued again, and starts in about two minutes",
+    _AGAIN: "it was queued again, and starts in about two minutes",
     "PartitionTimeLimit": "its walltime is above the limit of the partition",
     "PartitionConfig": "it asks for more than the partition allows",
     "PartitionDown": "the partition is down",
@@ -173,11 +174,17 @@ def parse_queue(text: str) -> list[QueuedJob]:
 
 
 def describe_waiting(jobs: Iterable[QueuedJob], told: set[tuple[str, str]]) -> list[str]:
-    """A line for each reason why jobs wait that was not told of them before; adds them to `told`."""
+    """A line for each reason why jobs wait that `told` does not have yet, which then has it: pairs of job and reason.
+
+    Of the reasons that pass by themselves a job is told once; that it was queued again, each time.
+    """
     waiting: dict[str, list[QueuedJob]] = {}
     for job in jobs:
-        if job.state == "PENDING" and job.reason != "None" and (job.number, job.reason) not in told:
-            told.add((job.number, job.reason))
+        if job.state == "RUNNING":
+            told.discard((job.number, _AGAIN))
+        key = (job.number, "" if job.reason in _ORDINARY else job.reason)
+        if job.state == "PENDING" and job.reason != "None" and key not in told:
+            told.add(key)
             waiting.setdefault(job.reason, []).append(job)
     return [_waiting_line(reason, found) for reason, found in waiting.items()]
 
@@ -188,7 +195,7 @@ def describe_earlier(jobs: list[QueuedJob]) -> list[str]:
         return []
     names = " ".join(sorted({f"--name={job.name}" for job in jobs}))
     return [
-        f"Slurm: {_some(jobs)} of an earlier run in this folder: still in the queue. A training waits for one of the same "
+        f"Slurm: {_some(jobs)} of an earlier run in this folder: not ended. A training waits for one of the same "
         f"model that runs, and takes what it made. To cancel: scancel {names}"
     ]
 
@@ -273,7 +280,7 @@ def _option(request: Request, resource: str) -> str:
 
 def _waiting_line(reason: str, jobs: list[QueuedJob]) -> str:
     meaning = _REASONS.get(reason.split(",")[0].strip("()"))
-    return f"Slurm: {_some(jobs)} waits: {reason}" + (f" ({meaning})" if meaning else "")
+    return f"Slurm: {_some(jobs)} {'wait' if len(jobs) > 1 else 'waits'}: {reason}" + (f" ({meaning})" if meaning else "")
 
 
 def _some(jobs: list[QueuedJob]) -> str:

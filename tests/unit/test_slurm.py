@@ -1,0 +1,158 @@
+"""What is asked of Slurm's commands, from recorded outputs of Slurm 22.05."""
+
+from dataclasses import replace
+
+import pytest
+
+from refilm.config.slurm import (
+    QueuedJob,
+    Request,
+    check_account,
+    check_cluster,
+    check_request,
+    describe_earlier,
+    describe_end,
+    describe_waiting,
+    parse_nodes,
+    parse_queue,
+)
+from refilm.core.errors import RefilmError
+
+# sinfo --noheader --exact --format="%R|%c|%m|%G|%l": two kinds of nodes in one partition, GPUs of two types, a node without.
+SINFO = """\
+compute|64|256000|(null)|3-00:00:00
+gpu|32|190000|gpu:a100:4(S:0-1),nvme:1|1-00:00:00
+gpu|16|64000+|gpu:v100:2(S:0,1)|1-00:00:00
+short|8|16000|gpu:2|30:00
+open|8|16000|(null)|infinite
+"""
+# squeue --noheader --states=all --format="%i|%j|%T|%r|%k|%Z"
+SQUEUE = """\
+12|041a01a7-e7bd-4a88|PENDING|Priority|rule_train_model_wildcards_long|/home/ada/refilm
+13|041a01a7-e7bd-4a88|PENDING|Priority|rule_encode_film_wildcards_a_b|/home/ada/refilm
+14|041a01a7-e7bd-4a88|PENDING|QOSMaxGRESPerUser|rule_train_model_wildcards_other|/home/ada/refilm
+15|041a01a7-e7bd-4a88|RUNNING|None|rule_previews|/home/ada/a|b
+16|wrap|COMPLETED|None|(null)|/home/ada
+"""
+TRAINING = Request("train_model long", "gpu", 8, 16000, 1, 24 * 60, "--signal=TERM@120 --open-mode=append")
+
+
+def refused(function, *arguments) -> str:
+    with pytest.raises(RefilmError) as error:
+        function(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_nodes_are_read_with_their_gpus_of_every_notation_and_their_limits():
+    found = [(node.partition, node.cpus, node.memory_mb, node.gpus, node.walltime) for node in parse_nodes(SINFO)]
+    assert found == [
+        ("compute", 64, 256000, 0, 3 * 24 * 60),
+        ("gpu", 32, 190000, 4, 24 * 60),
+        ("gpu", 16, 64000, 2, 24 * 60),
+        ("short", 8, 16000, 2, 30),
+        ("open", 8, 16000, 0, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"cpus": 32, "gpus": 4}, {"partition": "open", "gpus": 0, "walltime": 10**6}, {"partition": None, "cpus": 999}],
+)
+def test_what_a_node_has_is_not_refused(change):
+    check_request(replace(TRAINING, **change), parse_nodes(SINFO))
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"partition": "gpus"}, "there is no partition 'gpus'; there are: compute, gpu, open, short: set it at the head of"),
+        ({"cpus": 33}, "train_model long: 33 CPUs, but a node of partition 'gpu' has 32 at most: set cpus at the head of"),
+        (
+            {"memory_mb": 200000},
+            "200000 MB of memory, but a node of partition 'gpu' has 190000 at most: use --set-resources ",
+        ),
+        ({"gpus": 5}, "5 GPUs, but a node of partition 'gpu' has 4 at most"),
+        ({"partition": "compute"}, "1 GPUs, but a node of partition 'compute' has 0 at most"),
+        ({"walltime": 2000}, "2000 minutes, but partition 'gpu' allows 1440 at most: set training_walltime at the head of"),
+        ({"walltime": 2000, "extra": ""}, "allows 1440 at most: use --set-resources train_model:runtime="),
+        ({"walltime": 2}, "a walltime of 2 minutes leaves no time to train"),
+    ],
+)
+def test_what_no_node_could_ever_run_is_refused_in_a_line_with_the_limit(change, words):
+    line = refused(check_request, replace(TRAINING, **change), parse_nodes(SINFO))
+    assert words in line
+
+
+def test_a_job_that_needs_the_cpus_of_one_node_and_the_gpus_of_another_is_refused():
+    nodes = parse_nodes("gpu|64|64000|(null)|infinite\ngpu|8|64000|gpu:1|infinite\n")
+    assert "no node of partition 'gpu' has all of them" in refused(check_request, replace(TRAINING, cpus=16), nodes)
+
+
+def test_accounts():
+    check_account("Film", {"film", "other"})
+    check_account("film", set())  # the cluster does not say which there are
+    assert "account 'flim' is not yours; yours are: film, other" in refused(check_account, "flim", {"film", "other"})
+    assert "this cluster has no accounts" in refused(check_account, "film", None)
+
+
+def test_without_slurm_there_is_a_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "sinfo was not found" in refused(check_cluster, "squeue")
+
+
+def script(folder, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_sacct_is_refused_where_there_is_no_accounting(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    script(tmp_path, "sinfo", "exit 0")
+    script(tmp_path, "sacct", "echo Slurm accounting storage is disabled >&2; exit 1")
+    check_cluster("squeue")
+    assert "no accounting for sacct to ask: set it to squeue" in refused(check_cluster, "sacct")
+
+
+def test_the_reason_of_a_job_is_told_once():
+    jobs, told = parse_queue(SQUEUE), set()
+    assert jobs[3].folder == "/home/ada/a|b"
+    assert describe_waiting(jobs, told) == [
+        "Slurm: job 12 (train_model long) and 1 more wait: Priority (other jobs go first)",
+        "Slurm: job 14 (train_model other) waits: QOSMaxGRESPerUser",
+    ]
+    assert describe_waiting(jobs, told) == []
+    changed = [replace(job, reason="Resources") for job in jobs]
+    assert describe_waiting(changed, told) == ["Slurm: job 14 (train_model other) waits: Resources (no node is free)"]
+    assert describe_waiting([replace(job, reason="PartitionDown") for job in jobs[:1]], told) == [
+        "Slurm: job 12 (train_model long) waits: PartitionDown (the partition is down)"
+    ]
+
+
+def test_that_a_training_was_queued_again_is_told_each_time():
+    told: set[tuple[str, str]] = set()
+    running = [replace(parse_queue(SQUEUE)[0], state="RUNNING", reason="None")]
+    again = [replace(running[0], state="PENDING", reason="BeginTime")]
+    (line,) = describe_waiting(again, told)
+    assert "waits: BeginTime (it was queued again" in line and describe_waiting(again, told) == []
+    assert describe_waiting(running, told) == [] and describe_waiting(again, told) == [line]
+
+
+def test_jobs_of_an_earlier_run_are_a_line_that_says_how_to_cancel_them():
+    assert describe_earlier([]) == []
+    (line,) = describe_earlier(parse_queue(SQUEUE)[:2])
+    assert "job 12 (train_model long) and 1 more of an earlier run" in line
+    assert line.endswith("To cancel: scancel --name=041a01a7-e7bd-4a88")
+
+
+@pytest.mark.parametrize(
+    "state, words",
+    [
+        ("CANCELLED", "train_model long: Slurm job 7 was cancelled"),
+        ("TIMEOUT", "train_model long: Slurm job 7 reached its walltime: give it more by --set-resources train_model:runtime=…"),
+        ("OUT_OF_MEMORY", "train_model long: Slurm job 7 ran out of memory: give it more by --set-resources train_model:mem_mb=…"),
+        ("FAILED", None),
+    ],
+)  # fmt: skip
+def test_how_slurm_ended_a_job(state, words):
+    assert describe_end(QueuedJob("7", "run", state, "None", "rule_train_model_wildcards_long", "/home")) == words
