@@ -148,11 +148,12 @@ def test_jobs_of_an_earlier_run_are_a_line_that_says_how_to_cancel_them():
 @pytest.mark.parametrize(
     "state, words",
     [
-        ("CANCELLED", "train_model long: Slurm job 7 was cancelled"),
-        ("TIMEOUT", "train_model long: Slurm job 7 reached its walltime: give it more by --set-resources train_model:runtime=…"),
-        ("OUT_OF_MEMORY", "train_model long: Slurm job 7 ran out of memory: give it more by --set-resources train_model:mem_mb=…"),
-        ("FAILED", None),
+        ("CANCELLED", "was cancelled"),
+        ("TIMEOUT", "reached its walltime: give it more by --set-resources train_model:runtime=…"),
+        ("OUT_OF_MEMORY", "ran out of memory: give it more by --set-resources train_model:mem_mb=…"),
     ],
-)  # fmt: skip
+)
 def test_how_slurm_ended_a_job(state, words):
-    assert describe_end(QueuedJob("7", "run", state, "None", "rule_train_model_wildcards_long", "/home")) == words
+    job = QueuedJob("7", "run", state, "None", "rule_train_model_wildcards_long", "/home")
+    assert describe_end(job) == f"train_model long: Slurm job 7 {words}"
+    assert describe_end(replace(job, state="FAILED")) is None

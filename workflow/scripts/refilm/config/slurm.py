@@ -5,6 +5,7 @@ run, and starts a thread that prints why jobs wait. All is asked of sinfo, squeu
 """
 
 import getpass
+import importlib
 import os
 import re
 import subprocess
@@ -85,6 +86,7 @@ def begin(workflow: Any) -> None:
     if workflow.executor_plugin.name != "slurm":
         return
     os.environ["REFILM_REQUEUE"] = "1"  # for step.sh in the jobs
+    _see_cancelled_jobs()
     check_cluster(workflow.executor_settings.status_command)
     requests = [request_of(job) for job in _submitted(workflow.dag)]
     nodes = parse_nodes(_asked("sinfo", "--noheader", "--exact", "--format=%R|%c|%m|%G|%l") or "")
@@ -240,6 +242,18 @@ class _Watch:
 
 
 _watch = _Watch()
+
+
+def _see_cancelled_jobs() -> None:
+    """Let the plugin see jobs that sacct lists as 'CANCELLED by 1000': version 2.8.0 would wait for their end for ever."""
+    plugin = importlib.import_module("snakemake_executor_plugin_slurm")
+    ask = plugin.query_job_status
+
+    async def query_job_status(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
+        states, seconds = await ask(command, logger)
+        return states and {job: state.partition(" by ")[0] for job, state in states.items()}, seconds
+
+    plugin.query_job_status = query_job_status
 
 
 def _submitted(dag: Any) -> list[Any]:
