@@ -1,5 +1,6 @@
 """Snakemake with profiles/slurm on the cluster of cluster.py."""
 
+import json
 import os
 import re
 import shutil
@@ -133,3 +134,20 @@ def prompt_requeue() -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def errors(run: Run) -> list[str]:
+    """The lines of errors on its terminal."""
+    return [line for line in run.output.splitlines() if "refilm: " in line]
+
+
+def progress(folder: Path, model: str) -> dict:
+    """What the JSON file beside the log of a training says; empty where there is none."""
+    file = folder / "logs" / "train_model" / f"{model}.progress.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def trains(folder: Path, model: str, number: str | None = None) -> bool:
+    """Whether it has done a step, in the job of that number."""
+    now = progress(folder, model)
+    return now.get("state") == "running" and now.get("done", 0) > 0 and number in (None, now.get("slurm_job"))

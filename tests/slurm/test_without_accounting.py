@@ -5,7 +5,6 @@ one is cut by its walltime again and again. What is refused, and short steps in 
 process is lost.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from safetensors.torch import load_file
 
 from tests.helpers import same, wait_for
 from tests.slurm.cluster import missing, running
-from tests.slurm.helpers import Run, checkout, jobs, prompt_requeue, queue
+from tests.slurm.helpers import Run, checkout, errors, jobs, progress, prompt_requeue, queue, trains
 
 # A cut comes 30 to 60 s after the start of a job, of which a training trains 20 to 50 s: this is two cuts at least.
 SECONDS_OF_TRAINING = 105
@@ -39,17 +38,6 @@ class Story:
     restarts: int = 0
     others: dict[str, Run] = field(default_factory=dict)
     left: str = ""  # the Slurm job that the lost main process left
-
-
-def progress(folder: Path, model: str) -> dict:
-    file = folder / "logs" / "train_model" / f"{model}.progress.json"
-    return json.loads(file.read_text()) if file.exists() else {}
-
-
-def trains(folder: Path, model: str, number: str | None = None) -> bool:
-    """Whether it has done a step, in the job of that number."""
-    now = progress(folder, model)
-    return now.get("state") == "running" and now.get("done", 0) > 0 and number in (None, now.get("slurm_job"))
 
 
 def alone(folder: Path, into: Path, model: str) -> subprocess.Popen:
@@ -144,10 +132,6 @@ def story(cluster, tmp_path_factory) -> Story:
 def unlock(folder: Path) -> None:
     environ = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(["snakemake", "--unlock"], cwd=folder, env=environ, check=True, capture_output=True)
-
-
-def errors(run: Run) -> list[str]:
-    return [line for line in run.output.splitlines() if "refilm: " in line]
 
 
 def weights(story: Story, model: str) -> tuple[dict, dict]:

@@ -246,12 +246,12 @@ _watch = _Watch()
 
 def _see_cancelled_jobs() -> None:
     """Let the plugin see jobs that sacct lists as 'CANCELLED by 1000': version 2.8.0 would wait for their end for ever."""
-    plugin = importlib.import_module("snakemake_executor_plugin_slurm")
+    plugin: Any = importlib.import_module("snakemake_executor_plugin_slurm")
     ask = plugin.query_job_status
 
     async def query_job_status(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
         states, seconds = await ask(command, logger)
-        return states and {job: state.partition(" by ")[0] for job, state in states.items()}, seconds
+        return {job: state.partition(" by ")[0] for job, state in states.items()} if states is not None else None, seconds
 
     plugin.query_job_status = query_job_status
 
