@@ -74,7 +74,6 @@ def start_others(tmp: Path) -> dict[str, Run]:
         "partition": {"cpu_partition": "batch"},
         "cpus": {"cpus": 9},
         "walltime": {"training_walltime": "2d"},
-        "account": {"account": "film"},
         "status": {"status_command": "sacct"},
     }.items():
         target = "results/models/one/model.safetensors"
@@ -203,7 +202,6 @@ def test_a_lost_run_leaves_a_training_which_the_next_waits_for_and_takes(story):
             "walltime",
             "train_model one: 2880 minutes, but partition 'gpus' allows 1440 at most: set training_walltime at the",
         ),
-        ("account", "account 'film': this cluster has no accounts"),
         ("status", "status_command: this cluster has no accounting for sacct to ask: set it to squeue at the head of"),
     ],
 )

@@ -4,18 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from refilm.config.slurm import (
-    QueuedJob,
-    Request,
-    check_account,
-    check_cluster,
-    check_request,
-    describe_earlier,
-    describe_end,
-    describe_waiting,
-    parse_nodes,
-    parse_queue,
-)
+from refilm.config.slurm import QueuedJob, describe_earlier, describe_end, describe_waiting, parse_queue
+from refilm.config.slurm_limits import Request, check_account, check_cluster, check_request, parse_nodes
 from refilm.core.errors import RefilmError
 
 # sinfo --noheader --exact --format="%R|%c|%m|%G|%l": two kinds of nodes in one partition, GPUs of two types, a node without.
