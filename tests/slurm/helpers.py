@@ -121,11 +121,13 @@ def prompt_requeue() -> Iterator[None]:
     stop = threading.Event()
 
     def hurry() -> None:
-        while not stop.wait(1):
-            for number, state, *_ in queue("--states=pending"):
-                reason = subprocess.run(["squeue", "-h", "-j", number, "-o", "%r"], capture_output=True, text=True).stdout
-                if state == "PENDING" and reason.strip() == "BeginTime":
-                    subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], capture_output=True)
+        seen: set[str] = set()
+        while not stop.wait(2):  # long enough for Snakemake to see why they wait
+            reasons = subprocess.run(["squeue", "-h", "-t", "pending", "-o", "%i %r"], capture_output=True, text=True).stdout
+            waiting = {line.split()[0] for line in reasons.splitlines() if line.endswith(" BeginTime")}
+            for number in waiting & seen:
+                subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], capture_output=True)
+            seen = waiting
 
     thread = threading.Thread(target=hurry)
     thread.start()

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
 from tests.helpers import same, wait_for
 from tests.slurm.cluster import missing, running
-from tests.slurm.helpers import Run, checkout, errors, jobs, progress, prompt_requeue, queue, trains
+from tests.slurm.helpers import SMALL, Run, checkout, errors, jobs, progress, prompt_requeue, queue, trains
 
 # A cut comes 30 to 60 s after the start of a job, of which a training trains 20 to 50 s: this is two cuts at least.
 SECONDS_OF_TRAINING = 105
@@ -51,15 +52,13 @@ def alone(folder: Path, into: Path, model: str) -> subprocess.Popen:
 
 
 def steps_per_second(folder: Path) -> float:
-    """How fast such a training is here. That folder has been extracted into."""
+    """How fast such a training is here at best."""
     checkout(folder, {"one": None}, {"probe": {"films": ["one"], "steps": 300}})
     environ = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     words = ["snakemake", "results/models/probe/model.safetensors", "--cores", "1", "--quiet"]
     done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    rows = (folder / "results/models/probe/training.csv").read_text().splitlines()
-    header, last = rows[0].split(","), rows[-1].split(",")
-    return 300 / float(last[header.index("seconds")])
+    return pd.read_csv(folder / "results/models/probe/training.csv")["frames_per_s"].max() / SMALL["batch_size"]
 
 
 def start_others(tmp: Path) -> dict[str, Run]:
@@ -118,10 +117,15 @@ def story(cluster, tmp_path_factory) -> Story:
     wait_for(lambda: jobs(folder, "model_wildcards_other", "RUNNING"), 60, second.ended)
     (left,) = jobs(folder, "model_wildcards_other", "RUNNING")
     wait_for(lambda: trains(folder, "other", left), 60, second.ended)
+    training = progress(folder, "other")["pid"]
+    os.kill(training, signal.SIGSTOP)  # so that it is still there when the next one comes
     os.kill(second.process.pid, signal.SIGKILL)
     second.wait()
     unlock(folder)
     third = Run(folder, LONG, OTHER)
+    log = folder / "logs/train_model/other.log"
+    wait_for(lambda: log.exists() and "waiting for its end" in log.read_text(), 120, third.ended)
+    os.kill(training, signal.SIGCONT)
     third.wait()
     for process in references:
         assert process.wait(200) == 0

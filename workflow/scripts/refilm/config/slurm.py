@@ -18,6 +18,7 @@ from typing import Any
 from refilm.config.slurm_limits import asked, check_cluster, check_jobs, request_of
 
 _SECONDS = "REFILM_SLURM_SECONDS"  # between two looks at the queue
+_SECONDS_TO_END = 60.0  # between TERM and KILL, Slurm's KillWait, it is 30 by default
 _QUEUE_FORMAT = "%i|%j|%T|%r|%k|%Z"
 _ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE")
 _ORDINARY, _AGAIN = ("Priority", "Resources"), "BeginTime"
@@ -64,8 +65,13 @@ def begin(workflow: Any) -> None:
 
 def how_it_ended(job: Any) -> str | None:
     """How Slurm ended a job of this run that failed, in one line; None if the job ended by itself, or is not known."""
-    ended = [queued for queued in _watch.jobs() if queued.comment == _comment(job)]
-    return describe_end(ended[-1]) if ended else None
+    until = time.monotonic() + _SECONDS_TO_END
+    while True:
+        found = [queued for queued in _watch.jobs() if queued.comment == _comment(job)]
+        # sacct calls a job cancelled while its processes still save their state.
+        if not found or found[-1].state != "COMPLETING" or time.monotonic() > until:
+            return describe_end(found[-1]) if found else None
+        time.sleep(1)
 
 
 def parse_queue(text: str) -> list[QueuedJob]:
