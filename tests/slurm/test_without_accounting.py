@@ -1,16 +1,16 @@
 """Snakemake with profiles/slurm as shipped, its head set, on a cluster that keeps no accounts.
 
-One story, since the shortest walltimes are minutes: two models train on two GPUs, a third waits for one. One is cancelled;
-one is cut by its walltime again and again. What is refused, and short steps in groups, run meanwhile. In the end the main
-process is lost.
+One story, since the shortest walltimes are minutes: two models train on two GPUs, a third waits for one. One of the two is
+cancelled, one is cut by its walltime again and again, and the third loses its main process. What is refused runs meanwhile.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -21,9 +21,8 @@ from tests.helpers import same, wait_for
 from tests.slurm.cluster import missing, running
 from tests.slurm.helpers import SMALL, Run, checkout, errors, jobs, progress, prompt_requeue, queue, trains
 
-# A cut comes 30 to 60 s after the start of a job, of which a training trains 20 to 50 s: this is two cuts at least.
+# A cut comes 30 to 60 s after the start of a job, which trains for 20 to 50 s of them: this is two cuts at least.
 SECONDS_OF_TRAINING = 105
-LONG, OTHER, THIRD = (f"results/models/{name}/model.safetensors" for name in ("long", "other", "third"))
 
 
 @dataclass
@@ -31,14 +30,18 @@ class Story:
     """What happened."""
 
     folder: Path
-    first: Run
-    second: Run
-    third: Run
-    numbers: dict[str, str] = field(default_factory=dict)  # of the Slurm jobs, by model
-    gpus: dict[str, str] = field(default_factory=dict)
-    restarts: int = 0
-    others: dict[str, Run] = field(default_factory=dict)
-    left: str = ""  # the Slurm job that the lost main process left
+    main: Run  # of the training that is cut, and of the one that is cancelled
+    numbers: dict[str, str]  # of the Slurm jobs, by model
+    gpus: dict[str, str]
+    restarts: int  # of the one that is cut
+    others: dict[str, Run]
+    lost: Run
+    next: Run
+    left: str  # the Slurm job that the lost main process left
+
+
+def model_file(name: str) -> str:
+    return f"results/models/{name}/model.safetensors"
 
 
 def alone(folder: Path, into: Path, model: str) -> subprocess.Popen:
@@ -77,8 +80,6 @@ def start_others(tmp: Path) -> dict[str, Run]:
     }.items():
         target = "results/models/one/model.safetensors"
         runs[name] = Run(checkout(tmp / name, {"one": None}, models, **head), target, "--set-threads", "extract_frames=16")
-    for run in runs.values():
-        run.wait()
     return runs
 
 
@@ -94,42 +95,40 @@ def cluster() -> Iterator[None]:
 def story(cluster, tmp_path_factory) -> Story:
     tmp = tmp_path_factory.mktemp("slurm")
     steps = round(steps_per_second(tmp / "probe") * SECONDS_OF_TRAINING)
-    models = {
-        name: {"films": ["one"], "steps": count, "seed": seed}
-        for seed, (name, count) in enumerate({"long": steps, "other": steps // 3, "third": 6}.items())
-    }
+    models = {"long": {"films": ["one"], "steps": steps}, "other": {"films": ["one"], "steps": 10**6, "seed": 1}}
     folder = checkout(tmp / "checkout", {"one": None}, models)
-    first = Run(folder, LONG, OTHER)
-    wait_for(lambda: trains(folder, "long") and trains(folder, "other"), 120, first.ended)
-    numbers = {name: progress(folder, name)["slurm_job"] for name in ("long", "other")}
-    gpus = {name: progress(folder, name)["gpus"] for name in ("long", "other")}
-    waiting = Run(checkout(tmp / "waiting", {"one": None}, {"third": models["third"]}), THIRD)
-    wait_for(lambda: waiting.lines("Slurm: job"), 60, waiting.ended)
+    main = Run(folder, model_file("long"), model_file("other"))
+    wait_for(lambda: trains(folder, "long") and trains(folder, "other"), 120, main.ended)
+    numbers = {name: progress(folder, name)["slurm_job"] for name in models}
+    gpus = {name: progress(folder, name)["gpus"] for name in models}
+    elsewhere = checkout(tmp / "lost", {"one": None}, {"lost": {"films": ["one"], "steps": steps // 6}})
+    lost = Run(elsewhere, model_file("lost"))
+    wait_for(lambda: lost.lines("Slurm: job"), 60, lost.ended)
     subprocess.run(["scancel", numbers["other"]], check=True)
-    reference = alone(folder, tmp / "alone", "long")
-    others = start_others(tmp) | {"waiting": waiting}
-    waiting.wait()
-    first.wait()
+    undisturbed = alone(folder, tmp / "alone", "long")
+    others = start_others(tmp)
+    next_, left = lose(elsewhere, lost)
+    also = alone(elsewhere, tmp / "alone", "lost")
+    for run in (*others.values(), next_, main):
+        run.wait()
     (restarts,) = [int(job[3]) for job in queue() if job[0] == numbers["long"]]
-    references = [reference, alone(folder, tmp / "alone", "other")]
+    assert (undisturbed.wait(300), also.wait(300)) == (0, 0)
+    return Story(folder, main, numbers, gpus, restarts, others, lost, next_, left)
 
-    second = Run(folder, LONG, OTHER)
-    wait_for(lambda: jobs(folder, "model_wildcards_other", "RUNNING"), 60, second.ended)
-    (left,) = jobs(folder, "model_wildcards_other", "RUNNING")
-    wait_for(lambda: trains(folder, "other", left), 60, second.ended)
-    training = progress(folder, "other")["pid"]
-    os.kill(training, signal.SIGSTOP)  # so that it is still there when the next one comes
-    os.kill(second.process.pid, signal.SIGKILL)
-    second.wait()
+
+def lose(folder: Path, run: Run) -> tuple[Run, str]:
+    """Kill the main process while its job trains, and start the next. It waits for that training, which then goes on."""
+    wait_for(lambda: trains(folder, "lost"), 60, run.ended)
+    training = progress(folder, "lost")
+    os.kill(training["pid"], signal.SIGSTOP)
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.wait()
     unlock(folder)
-    third = Run(folder, LONG, OTHER)
-    log = folder / "logs/train_model/other.log"
-    wait_for(lambda: log.exists() and "waiting for its end" in log.read_text(), 120, third.ended)
-    os.kill(training, signal.SIGCONT)
-    third.wait()
-    for process in references:
-        assert process.wait(200) == 0
-    return Story(folder, first, second, third, numbers, gpus, restarts, others, left)
+    following = Run(folder, model_file("lost"))
+    log = folder / "logs/train_model/lost.log"
+    wait_for(lambda: log.exists() and "waiting for its end" in log.read_text(), 120, following.ended)
+    os.kill(training["pid"], signal.SIGCONT)
+    return following, training["slurm_job"]
 
 
 def unlock(folder: Path) -> None:
@@ -137,9 +136,9 @@ def unlock(folder: Path) -> None:
     subprocess.run(["snakemake", "--unlock"], cwd=folder, env=environ, check=True, capture_output=True)
 
 
-def weights(story: Story, model: str) -> tuple[dict, dict]:
-    made = load_file(story.folder / "results" / "models" / model / "model.safetensors")
-    return made, load_file(story.folder.parent / "alone" / model / "model.safetensors")
+def same_as_alone(folder: Path, model: str) -> bool:
+    undisturbed = folder.parent / "alone" / model / "model.safetensors"
+    return same(load_file(folder / model_file(model)), load_file(undisturbed))
 
 
 def test_two_trainings_have_a_gpu_each(story):
@@ -150,48 +149,48 @@ def test_a_training_goes_on_in_the_same_job_after_each_walltime(story):
     assert story.restarts >= 2
     assert len(jobs(story.folder, "model_wildcards_long")) == 1
     log = (story.folder / "logs/train_model/long.log").read_text()
-    assert (
-        log.count("long: continues after step ") == story.restarts and log.count(": stopped after step ") == story.restarts
-    )
+    assert log.count("long: continues after step ") >= 2 and log.count(": stopped after step ") >= 2
+    # All that it printed in all of its walltimes is there. The last may come when nothing is left to be trained.
+    assert log.count(" steps of 4 frames") + log.count(": trained before") == story.restarts + 1
     assert not list((story.folder / "logs/train_model").glob(".long*"))
 
 
 def test_its_weights_are_those_of_an_undisturbed_training(story):
-    assert same(*weights(story, "long"))
+    assert same_as_alone(story.folder, "long")
 
 
 def test_a_walltime_is_no_error_on_the_terminal(story):
-    assert story.first.output.count("Error in rule") == 1  # of the training that was cancelled
-    again = story.first.lines(f"Slurm: job {story.numbers['long']} (train_model long) waits: BeginTime (it was queued again")
-    assert again and len(again) <= story.restarts
+    assert story.main.output.count("Error in rule") == 1  # of the training that was cancelled
+    again = story.main.lines(f"Slurm: job {story.numbers['long']} (train_model long) waits: BeginTime (it was queued again")
+    assert len(again) == story.restarts
 
 
 def test_a_cancelled_training_is_not_submitted_again_and_is_one_line(story):
-    assert story.first.process.returncode == 1
-    (line,) = errors(story.first)
+    assert story.main.process.returncode == 1
+    (line,) = errors(story.main)
     assert line.startswith(
         f"refilm: train_model other: Slurm job {story.numbers['other']} was cancelled: other: stopped after"
     )
-    assert story.first.output.splitlines()[-1] == line
-    assert len(jobs(story.folder, "model_wildcards_other")) == 3  # this one, that of the lost run, that of the last
+    assert story.main.output.splitlines()[-1] == line
+    assert len(jobs(story.folder, "model_wildcards_other")) == 1
+    step = re.search(r"stopped after step (\d+)", line)
+    assert list((story.folder / "results/models/other/state").glob(f"*/step-{int(step[1]):09}.safetensors"))
 
 
 def test_a_job_that_waits_says_why(story):
-    run = story.others["waiting"]
-    (line,) = [line for line in run.lines("Slurm: job") if "train_model third" in line]
-    assert "waits: Resources (no node is free)" in line or "waits: Priority" in line
-    assert run.process.returncode == 0
+    (line,) = story.lost.lines("Slurm: job")
+    assert "(train_model lost) waits: Resources (no node is free)" in line
 
 
 def test_a_lost_run_leaves_a_training_which_the_next_waits_for_and_takes(story):
-    (line,) = story.third.lines("Slurm: ")[:1]
-    assert f"job {story.left} (train_model other) of an earlier run in this folder" in line
-    name = story.second.lines("SLURM run ID: ")[0].split()[-1]
-    assert line.endswith(f"scancel --name={name}") and story.third.process.returncode == 0, story.third.output
-    log = (story.folder / "logs/train_model/other.log").read_text()
-    assert "is training this model: waiting for its end" in log and "trained before: linked to" in log
-    assert errors(story.third) == []
-    assert same(*weights(story, "other"))
+    folder = story.next.log.parent
+    line = story.next.lines("Slurm: ")[0]
+    assert f"job {story.left} (train_model lost) of an earlier run in this folder" in line
+    name = story.lost.lines("SLURM run ID: ")[0].split()[-1]
+    assert line.endswith(f"scancel --name={name}")
+    assert story.next.process.returncode == 0 and errors(story.next) == [], story.next.output
+    assert "trained before: linked to" in (folder / "logs/train_model/lost.log").read_text()
+    assert same_as_alone(folder, "lost")
 
 
 @pytest.mark.parametrize(
