@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from tests.conftest import ROOT, make_film
@@ -65,17 +66,27 @@ def set_head(folder: Path, **values: object) -> None:
     profile.write_text(text)
 
 
+def environment() -> dict[str, str]:
+    """Of a user in whose checkout refilm was installed. Snakemake looks at the queue every second."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "REFILM_SLURM_SECONDS": "1"}
+
+
 class Run:
     """A run of Snakemake on the cluster, as its user starts it, with what it has printed so far."""
 
     def __init__(self, folder: Path, *words: str):
-        environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        environ |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}", "REFILM_SLURM_SECONDS": "1"}
         self.log = folder / f"terminal-{time.monotonic_ns()}.txt"
         command = ["snakemake", "--workflow-profile", "profiles/slurm", *QUICK, *words]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                cwd=folder,
+                env=environment(),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     @property
@@ -97,12 +108,11 @@ class Run:
         return [line for line in self.output.splitlines() if line.startswith(start)]
 
 
-def queue(*options: str) -> list[list[str]]:
-    """Number, state, comment, restarts, GPUs and folder of the jobs that Slurm knows."""
+def queue() -> list[list[str]]:
+    """Number, state, comment, restarts and folder of the jobs that Slurm knows."""
     fields = "JobID:|,State:|,Comment:200|,RestartCnt:|,WorkDir:500"
-    done = subprocess.run(
-        ["squeue", "--noheader", "--states=all", f"--Format={fields}", *options], capture_output=True, text=True, check=True
-    )
+    words = ["squeue", "--noheader", "--states=all", f"--Format={fields}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     return [[field.strip() for field in line.split("|")] for line in done.stdout.splitlines()]
 
 
@@ -149,7 +159,35 @@ def progress(folder: Path, model: str) -> dict:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def trains(folder: Path, model: str, number: str | None = None) -> bool:
-    """Whether it has done a step, in the job of that number."""
+def trains(folder: Path, model: str) -> bool:
+    """Whether it runs, and has done a step."""
     now = progress(folder, model)
-    return now.get("state") == "running" and now.get("done", 0) > 0 and number in (None, now.get("slurm_job"))
+    return now.get("state") == "running" and now.get("done", 0) > 0
+
+
+def model_file(name: str) -> str:
+    return f"results/models/{name}/model.safetensors"
+
+
+def alone(folder: Path, into: Path, model: str) -> subprocess.Popen:
+    """The same training without Slurm and Snakemake, never disturbed."""
+    recipe = (folder / "results" / "models" / model / "recipe.json").read_text()
+    frames = folder / "results" / "frames" / "64x48" / "one.h5"
+    output = into / model / "model.safetensors"
+    output.parent.mkdir(parents=True)
+    words = ["--frames", frames, f"--recipe={recipe}", f"--model={output}", "--device=cpu"]
+    return subprocess.Popen([sys.executable, "-m", "refilm.train_model", *map(str, words)], stderr=subprocess.DEVNULL)
+
+
+def steps_per_second(folder: Path) -> float:
+    """How fast such a training is here at best."""
+    checkout(folder, {"one": None}, {"probe": {"films": ["one"], "steps": 300}})
+    words = ["snakemake", "results/models/probe/model.safetensors", "--cores", "1", "--quiet"]
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(folder / "results/models/probe/training.csv")["frames_per_s"].max() / SMALL["batch_size"]
+
+
+def unlock(folder: Path) -> None:
+    """Remove the lock that a lost main process has left."""
+    subprocess.run(["snakemake", "--unlock"], cwd=folder, env=environment(), check=True, capture_output=True)

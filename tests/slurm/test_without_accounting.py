@@ -8,18 +8,29 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
 from tests.helpers import same, wait_for
 from tests.slurm.cluster import missing, running
-from tests.slurm.helpers import SMALL, Run, checkout, errors, jobs, progress, prompt_requeue, queue, trains
+from tests.slurm.helpers import (
+    Run,
+    alone,
+    checkout,
+    errors,
+    jobs,
+    model_file,
+    progress,
+    prompt_requeue,
+    queue,
+    steps_per_second,
+    trains,
+    unlock,
+)
 
 # A cut comes 30 to 60 s after the start of a job, which trains for 20 to 50 s of them: this is two cuts at least.
 SECONDS_OF_TRAINING = 105
@@ -38,30 +49,6 @@ class Story:
     lost: Run
     next: Run
     left: str  # the Slurm job that the lost main process left
-
-
-def model_file(name: str) -> str:
-    return f"results/models/{name}/model.safetensors"
-
-
-def alone(folder: Path, into: Path, model: str) -> subprocess.Popen:
-    """The same training without Slurm and Snakemake, never disturbed."""
-    recipe = (folder / "results" / "models" / model / "recipe.json").read_text()
-    frames = folder / "results" / "frames" / "64x48" / "one.h5"
-    output = into / model / "model.safetensors"
-    output.parent.mkdir(parents=True)
-    words = ["--frames", frames, f"--recipe={recipe}", f"--model={output}", "--device=cpu"]
-    return subprocess.Popen([sys.executable, "-m", "refilm.train_model", *map(str, words)], stderr=subprocess.DEVNULL)
-
-
-def steps_per_second(folder: Path) -> float:
-    """How fast such a training is here at best."""
-    checkout(folder, {"one": None}, {"probe": {"films": ["one"], "steps": 300}})
-    environ = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    words = ["snakemake", "results/models/probe/model.safetensors", "--cores", "1", "--quiet"]
-    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return pd.read_csv(folder / "results/models/probe/training.csv")["frames_per_s"].max() / SMALL["batch_size"]
 
 
 def start_others(tmp: Path) -> dict[str, Run]:
@@ -129,11 +116,6 @@ def lose(folder: Path, run: Run) -> tuple[Run, str]:
     wait_for(lambda: log.exists() and "waiting for its end" in log.read_text(), 120, following.ended)
     os.kill(training["pid"], signal.SIGCONT)
     return following, training["slurm_job"]
-
-
-def unlock(folder: Path) -> None:
-    environ = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(["snakemake", "--unlock"], cwd=folder, env=environ, check=True, capture_output=True)
 
 
 def same_as_alone(folder: Path, model: str) -> bool:
