@@ -1,5 +1,7 @@
 """What is asked of Slurm's commands, from recorded outputs of Slurm 22.05."""
 
+import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from refilm.config.slurm import QueuedJob, describe_earlier, describe_end, describe_waiting, parse_queue
 from refilm.config.slurm_limits import Request, check_account, check_cluster, check_request, parse_nodes
 from refilm.core.errors import RefilmError
+from tests.conftest import ROOT
 
 # sinfo --noheader --exact --format="%R|%c|%m|%G|%l": two kinds of nodes in one partition, GPUs of two types, a node without.
 SINFO = """\
@@ -147,3 +150,63 @@ def test_how_slurm_ended_a_job(state, words):
     job = QueuedJob("7", "run", state, "None", "rule_train_model_wildcards_long", "/home")
     assert describe_end(job) == f"train_model long: Slurm job 7 {words}"
     assert describe_end(replace(job, state="FAILED")) is None
+
+
+# --- step.sh in a job of Slurm
+
+
+@pytest.fixture
+def queued(tmp_path, monkeypatch):
+    """Runs a step in Slurm job 7, with scripts for Slurm's commands: lines of its log, what scontrol was asked, status."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+
+    def run(text: str, state: str, rule: str = "train_model", **environ: str) -> tuple[list[str], str, int]:
+        asked, log = tmp_path / "asked", tmp_path / "logs" / rule / "long.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        asked.write_text("")
+        script(programs, "squeue", f"echo {state}")
+        # Slurm ends all processes of a job that it queues again.
+        script(programs, "scontrol", f'echo "$@" >> {asked}; kill -KILL $PPID')
+        step = f'source {ROOT}/workflow/scripts/step.sh logs/{rule}/long.log; logged sh -c "$0"'
+        environ = {"SLURM_JOB_ID": "7", "REFILM_REQUEUE": "1", "REFILM_ERRORS_LAST": "", "REFILM_PYTHON": ""} | environ
+        done = subprocess.run(["bash", "-c", step, text], env=os.environ | environ, capture_output=True, text=True)
+        return log.read_text().splitlines(), asked.read_text().strip(), done.returncode
+
+    return run
+
+
+STOPPED = "echo refilm: long: stopped after step 3; exit 75"
+
+
+def test_a_training_that_was_stopped_while_its_job_runs_is_queued_again(queued):
+    log, asked, status = queued(STOPPED, "RUNNING")
+    assert (log, asked, status) == (["refilm: long: stopped after step 3"], "requeue 7", -9)
+
+
+@pytest.mark.parametrize(
+    "text, state, more",
+    [
+        (STOPPED, "COMPLETING", {}),  # scancel, or the walltime is over
+        (STOPPED, "RUNNING", {"rule": "encode_film"}),  # begins anew each time
+        (STOPPED, "RUNNING", {"REFILM_REQUEUE": ""}),  # not submitted by Snakemake
+        (STOPPED, "RUNNING", {"SLURM_JOB_ID": ""}),
+        ("echo refilm: broken; exit 1", "RUNNING", {}),
+    ],
+)
+def test_nothing_else_is_queued_again(queued, text, state, more):
+    log, asked, status = queued(text, state, **more)
+    assert asked == "" and status == int(text.rpartition(" ")[2]) and len(log) == 1
+
+
+def test_the_log_of_a_job_that_was_queued_again_goes_on_though_snakemake_deletes_it(queued, tmp_path):
+    log, status = tmp_path / "logs/train_model/long.log", tmp_path / "logs/train_model/long.progress.json"
+    queued(f'echo first; echo \'{{"slurm_job": "7"}}\' > {status}; {STOPPED}', "RUNNING")
+    log.unlink()
+    lines, _, code = queued("echo second; exit 3", "RUNNING")
+    assert lines[:3] == ["first", "refilm: long: stopped after step 3", "second"] and code == 3
+    assert lines[3:] == ["refilm: train_model/long: ended with exit status 3, without an error message"]
+    assert [file.name for file in log.parent.iterdir() if file.name.startswith(".")] == []
+    assert queued("echo another job", "RUNNING", SLURM_JOB_ID="8")[0] == ["another job"]
