@@ -211,15 +211,20 @@ def _stop(file: Path) -> None:
         return
     number = int(file.read_text())
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        if _runs(number):
             os.kill(number, sign)
-            end = time.monotonic() + 10
-            while time.monotonic() < end:
-                os.kill(number, 0)
-                time.sleep(0.1)
-        except ProcessLookupError:
-            break
+        end = time.monotonic() + 10
+        while _runs(number) and time.monotonic() < end:
+            time.sleep(0.1)
     file.unlink(missing_ok=True)
+
+
+def _runs(number: int) -> bool:
+    """Whether a process is there, and not only waiting to be buried."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _host() -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from tests.conftest import ROOT, make_film
@@ -179,13 +179,24 @@ def alone(folder: Path, into: Path, model: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-m", "refilm.train_model", *map(str, words)], stderr=subprocess.DEVNULL)
 
 
-def steps_per_second(folder: Path) -> float:
-    """How fast such a training is here at best."""
-    checkout(folder, {"one": None}, {"probe": {"films": ["one"], "steps": 300}})
-    words = ["snakemake", "results/models/probe/model.safetensors", "--cores", "1", "--quiet"]
-    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return pd.read_csv(folder / "results/models/probe/training.csv")["frames_per_s"].max() / SMALL["batch_size"]
+class Held(threading.Thread):
+    """Stops a training in each of its first walltimes, as soon as it trains, until Slurm ends the walltime.
+
+    So it is cut as often on every machine, however fast. Slurm sends SIGCONT before the signal near the end of a walltime.
+    """
+
+    def __init__(self, folder: Path, model: str, times: int, run: Run):
+        super().__init__()
+        self.folder, self.model, self.times, self.run_of = folder, model, times, run
+        self.start()
+
+    def run(self) -> None:
+        held: set[int] = set()
+        while len(held) < self.times and not self.run_of.ended():
+            if trains(self.folder, self.model) and (training := progress(self.folder, self.model)["pid"]) not in held:
+                os.kill(training, signal.SIGSTOP)
+                held.add(training)
+            time.sleep(0.2)
 
 
 def unlock(folder: Path) -> None:

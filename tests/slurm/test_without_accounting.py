@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tests.helpers import same, wait_for
 from tests.slurm.cluster import missing, running
 from tests.slurm.helpers import (
+    Held,
     Run,
     alone,
     checkout,
@@ -27,13 +28,9 @@ from tests.slurm.helpers import (
     progress,
     prompt_requeue,
     queue,
-    steps_per_second,
     trains,
     unlock,
 )
-
-# A cut comes 30 to 60 s after the start of a job, which trains for 20 to 50 s of them: this is two cuts at least.
-SECONDS_OF_TRAINING = 105
 
 
 @dataclass
@@ -81,14 +78,14 @@ def cluster() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def story(cluster, tmp_path_factory) -> Story:
     tmp = tmp_path_factory.mktemp("slurm")
-    steps = round(steps_per_second(tmp / "probe") * SECONDS_OF_TRAINING)
-    models = {"long": {"films": ["one"], "steps": steps}, "other": {"films": ["one"], "steps": 10**6, "seed": 1}}
+    models = {"long": {"films": ["one"], "steps": 2000}, "other": {"films": ["one"], "steps": 10**6, "seed": 1}}
     folder = checkout(tmp / "checkout", {"one": None}, models)
     main = Run(folder, model_file("long"), model_file("other"))
-    wait_for(lambda: trains(folder, "long") and trains(folder, "other"), 120, main.ended)
+    held = Held(folder, "long", 2, main)
+    wait_for(lambda: progress(folder, "long").get("done") and trains(folder, "other"), 120, main.ended)
     numbers = {name: progress(folder, name)["slurm_job"] for name in models}
     gpus = {name: progress(folder, name)["gpus"] for name in models}
-    elsewhere = checkout(tmp / "lost", {"one": None}, {"lost": {"films": ["one"], "steps": steps // 6}})
+    elsewhere = checkout(tmp / "lost", {"one": None}, {"lost": {"films": ["one"], "steps": 1000}})
     lost = Run(elsewhere, model_file("lost"))
     wait_for(lambda: lost.lines("Slurm: job"), 60, lost.ended)
     subprocess.run(["scancel", numbers["other"]], check=True)
@@ -98,6 +95,7 @@ def story(cluster, tmp_path_factory) -> Story:
     also = alone(elsewhere, tmp / "alone", "lost")
     for run in (*others.values(), next_, main):
         run.wait()
+    held.join()
     (restarts,) = [int(job[3]) for job in queue() if job[0] == numbers["long"]]
     assert (undisturbed.wait(300), also.wait(300)) == (0, 0)
     return Story(folder, main, numbers, gpus, restarts, others, lost, next_, left)
