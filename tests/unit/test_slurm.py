@@ -1,10 +1,13 @@
 """What is asked of Slurm's commands, from recorded outputs of Slurm 22.05."""
 
+import json
 import os
+import re
 import subprocess
 from dataclasses import replace
 
 import pytest
+import yte
 
 from refilm.config.slurm import QueuedJob, describe_earlier, describe_end, describe_waiting, parse_queue
 from refilm.config.slurm_limits import Request, check_account, check_cluster, check_request, parse_nodes
@@ -210,3 +213,41 @@ def test_the_log_of_a_job_that_was_queued_again_goes_on_though_snakemake_deletes
     assert lines[3:] == ["refilm: train_model/long: ended with exit status 3, without an error message"]
     assert [file.name for file in log.parent.iterdir() if file.name.startswith(".")] == []
     assert queued("echo another job", "RUNNING", SLURM_JOB_ID="8")[0] == ["another job"]
+
+
+# --- the profile
+
+
+def profile(**head: object) -> dict:
+    """profiles/slurm, with values of its head replaced, as Snakemake reads it."""
+    text = (ROOT / "profiles/slurm/profile.yaml").read_text()
+    for key, value in head.items():
+        text, count = re.subn(rf"^  {key}: .*$", f"  {key}: {json.dumps(value)}", text, count=1, flags=re.MULTILINE)
+        assert count == 1, key
+    return yte.process_yaml(text, require_use_yte=True)
+
+
+def test_the_head_of_the_profile_decides_all_that_depends_on_the_cluster():
+    made = profile(account="film", cpu_partition="batch", gpu_partition="a100", cpus=4, training_walltime="4h", jobs=7)
+    assert made["default-resources"] | {"runtime": 0, "mem_mb": 0} == {
+        "slurm_partition": "batch", "slurm_account": "film", "runtime": 0, "mem_mb": 0,
+    }  # fmt: skip
+    assert (made["max-threads"], made["cores"], made["jobs"], made["retries"]) == (4, 4, 7, 0)
+    rules = made["set-resources"]
+    assert {values["slurm_partition"] for values in rules.values()} == {"a100"}
+    assert rules["train_model"]["runtime"] == "4h" and "runtime" not in rules["encode_film"]
+    assert "slurm_account" not in profile()["default-resources"]
+
+
+def test_gpus_are_requested_by_gres_or_by_gpus_but_not_by_both():
+    assert not {"gres", "gpu"} & set(profile()["set-resources"]["encode_film"])
+    rules = profile(gres="gpu:a100", training_gpus=2)["set-resources"]
+    assert (rules["encode_film"]["gres"], rules["encode_film"]["gpu"]) == ("'gpu:a100:1'", 0)
+    assert (rules["train_model"]["gres"], rules["train_model"]["gpu"]) == ("'gpu:a100:2'", 0)
+
+
+def test_rules_that_use_a_gpu_are_in_the_gpu_partition_and_in_no_group():
+    made = profile()
+    rules = "".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    with_gpu = {name for name, text in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", rules, re.M | re.S) if "gpu=" in text}
+    assert set(made["set-resources"]) == with_gpu - set(made["groups"])
