@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node on this machine, with two pretend GPUs: null devices, of which Slurm knows only the number.
+"""A Slurm cluster of one node on this machine, with three pretend GPUs: null devices, of which Slurm knows only the number.
 
     python -m tests.slurm.cluster up|up-with-accounting|down
 
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HOME = Path("/tmp/refilm-slurm")
-CPUS, MEMORY_MB, GPUS = 8, 64000, 2  # what the node says that it has
+CPUS, MEMORY_MB, GPUS = 8, 64000, 3  # what the node says that it has
 _CONFIGURATION = Path("/etc/slurm")
 _MUNGE_SOCKET = Path("/run/munge/munge.socket.2")  # clients of slurmdbd look nowhere else
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "setpriv")

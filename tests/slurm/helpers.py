@@ -116,6 +116,12 @@ def queue() -> list[list[str]]:
     return [[field.strip() for field in line.split("|")] for line in done.stdout.splitlines()]
 
 
+def submit(*options: str) -> str:
+    """The number of a job of somebody else."""
+    words = ["sbatch", "--parsable", "--output=/dev/null", *options]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def jobs(folder: Path, comment: str = "", state: str = "") -> list[str]:
     """The numbers of the jobs of a checkout, of that comment, in that state."""
     return [

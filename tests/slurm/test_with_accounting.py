@@ -44,7 +44,7 @@ def test_a_training_goes_on_in_its_job_and_a_cancelled_one_ends(folder):
     """The signal is sent by scancel here, as Slurm sends it near the end of a walltime."""
     run = Run(folder, CUT, CANCELLED)
     wait_for(lambda: trains(folder, "cut") and trains(folder, "cancelled"), 120, run.ended)
-    assert {progress(folder, model)["gpus"] for model in ("cut", "cancelled")} == {"0", "1"}
+    assert len({progress(folder, model)["gpus"] for model in ("cut", "cancelled")}) == 2
     number, cancelled = (progress(folder, model)["slurm_job"] for model in ("cut", "cancelled"))
     subprocess.run(["scancel", "--signal=TERM", number], check=True)
     subprocess.run(["scancel", cancelled], check=True)

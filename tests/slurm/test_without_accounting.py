@@ -1,7 +1,7 @@
 """Snakemake with profiles/slurm as shipped, its head set, on a cluster that keeps no accounts.
 
-One story, since the shortest walltimes are minutes: two models train on two GPUs, a third waits for one. One of the two is
-cancelled, one is cut by its walltime again and again, and the third loses its main process. What is refused runs meanwhile.
+One story, since the shortest walltimes are minutes: two models train on two GPUs, a stranger has the last, and a third model
+waits. One of the two is cancelled, one is cut by its walltime, and the third loses its main process. Small runs go beside it.
 """
 
 import os
@@ -28,6 +28,7 @@ from tests.slurm.helpers import (
     progress,
     prompt_requeue,
     queue,
+    submit,
     trains,
     unlock,
 )
@@ -80,15 +81,17 @@ def story(cluster, tmp_path_factory) -> Story:
     tmp = tmp_path_factory.mktemp("slurm")
     models = {"long": {"films": ["one"], "steps": 2000}, "other": {"films": ["one"], "steps": 10**6, "seed": 1}}
     folder = checkout(tmp / "checkout", {"one": None}, models)
+    stranger = submit("--partition=gpus", "--gpus=1", "--wrap=sleep 600")
     main = Run(folder, model_file("long"), model_file("other"))
     held = Held(folder, "long", 2, main)
     wait_for(lambda: progress(folder, "long").get("done") and trains(folder, "other"), 120, main.ended)
     numbers = {name: progress(folder, name)["slurm_job"] for name in models}
     gpus = {name: progress(folder, name)["gpus"] for name in models}
-    elsewhere = checkout(tmp / "lost", {"one": None}, {"lost": {"films": ["one"], "steps": 1000}})
+    models = {"lost": {"films": ["one"], "steps": 1000}}
+    elsewhere = checkout(tmp / "lost", {"one": None}, models, training_walltime="10m")
     lost = Run(elsewhere, model_file("lost"))
     wait_for(lambda: lost.lines("Slurm: job"), 60, lost.ended)
-    subprocess.run(["scancel", numbers["other"]], check=True)
+    subprocess.run(["scancel", numbers["other"], stranger], check=True)
     undisturbed = alone(folder, tmp / "alone", "long")
     others = start_others(tmp)
     next_, left = lose(elsewhere, lost)
@@ -122,7 +125,7 @@ def same_as_alone(folder: Path, model: str) -> bool:
 
 
 def test_two_trainings_have_a_gpu_each(story):
-    assert sorted(story.gpus.values()) == ["0", "1"]
+    assert set(story.gpus.values()) < {"0", "1", "2"} and len(set(story.gpus.values())) == 2
 
 
 def test_a_training_goes_on_in_the_same_job_after_each_walltime(story):
