@@ -25,7 +25,9 @@ from refilm.config.planning import (
 )
 from refilm.config.report import check_report, collect
 from refilm.config.resources import MOST_THREADS, JobResources, gpu_threads
+from refilm.config.run_lock import begin_run
 from refilm.core.files import check_space
+from refilm.core.signals import hang_up_as_terminate
 
 exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 
@@ -46,7 +48,10 @@ if is_plan:
 
 planner = Planner(exit_on_error(Config)(config), ancient, checks_films=is_plan)
 if is_plan:
+    begin_run(sys.argv[1:])
     planner.keep_models()
+if is_plan and is_main:
+    hang_up_as_terminate()
 planner.check_targets(sys.argv[1:] if is_main else [])
 reporting = is_main and any(word.startswith("--report") for word in sys.argv)
 if reporting:

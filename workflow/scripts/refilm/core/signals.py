@@ -78,6 +78,15 @@ def install_signal_handlers() -> None:
             signal.signal(stop_signal, _handle)
 
 
+def hang_up_as_terminate() -> None:
+    """Let SIGHUP end the main process of Snakemake as SIGTERM does: when its steps have saved their state and ended.
+
+    Ignored SIGHUP, as under nohup, stays ignored.
+    """
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
 def exit_now(status: int, message: str) -> NoReturn:
     """Clean up, print one line, and end the process; from any thread."""
     try:
