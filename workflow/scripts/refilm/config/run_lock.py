@@ -1,14 +1,14 @@
 """Locks of Snakemake that a killed run left behind are removed when the next one starts.
 
 Snakemake writes which files a run reads and makes to .snakemake/locks, deletes that at the end, and refuses another run for
-the same files. It does not see whether the run that wrote a lock still exists. So each run holds a shared lock of flock(2) on
-.snakemake/refilm.lock, which ends with its process, however that ends, and on whichever machine. A run that gets the exclusive
-lock is alone: what is in .snakemake/locks then was left behind.
+the same files. It does not see whether the run that wrote a lock still exists. So each run holds a shared flock on
+.snakemake/refilm.lock, which ends with its process, however that ends, and on whichever machine. A run that gets the
+exclusive lock is alone: what is in .snakemake/locks then was left behind.
 
-The file has a line for each run that began and for each that ended by itself. A lock is removed only if it can be one of a run
-that began and never ended: it is not older, and there are no more locks than such runs. Otherwise a workflow that does not use
-this file made some of them, and they stay. (Such a workflow is only mistaken for a killed run where it runs at this moment,
-began after that run was killed, and that run left no lock of its own.)
+The file has a line for each run that began, and for each that ended by itself. Locks are removed only if they can be those of
+runs that began and never ended: none is older, and there are no more of them than such runs write. Otherwise a workflow that
+does not use this file made some of them, and they stay. (Such a workflow is mistaken for a killed run only where it runs at
+this moment, began after that run was killed, and that run left no lock of its own.)
 """
 
 import atexit
@@ -29,8 +29,8 @@ from refilm.core.files import try_lock
 _NAME = "refilm.lock"
 _KINDS = ("input", "output")
 _LINE = re.compile(r"(began|ended): ([\d.]+) process (\d+) on (\S+)")
-# Options with which Snakemake makes nothing, or protects nothing. One that is missing here costs little: while such a command
-# runs, no lock is removed.
+# Options with which Snakemake makes nothing, or protects nothing. One that is missing here costs little: no lock is removed
+# while such a command runs.
 _NO_RUN = {
     "--dry-run", "--dryrun", "--unlock", "--nolock", "--lint", "--dag", "--rulegraph", "--filegraph", "--d3dag", "--list",
     "--list-rules", "--list-target-rules", "-l", "--summary", "-S", "--detailed-summary", "-D", "--list-changes", "--lc",
@@ -86,8 +86,8 @@ def begin_run(words: Iterable[str], folder: Path = Path(".snakemake")) -> None:
         if makes_nothing(words):
             lock.close()
             return
-        # Waits while another process has the exclusive lock, which is for a moment. Where this one has it, another may get it
-        # in between: it finds no lock of Snakemake, as Snakemake writes them later.
+        # Waits while another process has the exclusive lock, which is for a moment. Where this one has it, another may get
+        # it in between: that one finds nothing to remove, since Snakemake writes its locks later.
         fcntl.flock(lock, fcntl.LOCK_SH)
         run, _held = Run.this(lock), lock
         _append(lock, f"began: {run.began} {run}")
@@ -101,14 +101,15 @@ def makes_nothing(words: Iterable[str]) -> bool:
 
 def _look_at_others(lock: TextIO, locks: Path) -> None:
     """Remove the locks that killed runs left behind, or print which run may still need those that are there."""
-    files = {kind: list(locks.glob(f"[0-9]*.{kind}.lock")) for kind in _KINDS}
     alone, runs = try_lock(lock), _runs(lock)
+    files = {kind: list(locks.glob(f"[0-9]*.{kind}.lock")) for kind in _KINDS}
+    found = [file for of_kind in files.values() for file in of_kind]
     if not alone:
-        if any(files.values()) and (alive := _names(run for run in runs if run.may_be_alive())):
+        if found and (alive := _names(run for run in runs if run.may_be_alive())):
             print(f"{locks.parent}: {alive}: runs Snakemake in this folder too", file=sys.stderr)
         return
-    if any(files.values()) and _are_of(runs, files):
-        for file in sum(files.values(), []):
+    if found and _are_of(runs, files):
+        for file in found:
             file.unlink(missing_ok=True)
         print(f"{locks}: deleted, as they were left behind by a run that was killed ({_names(runs)})", file=sys.stderr)
     lock.truncate(0)
