@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 from safetensors import SafetensorError
@@ -75,10 +77,39 @@ def test_a_write_is_atomic(tmp_path):
 
 def test_the_next_write_deletes_what_a_killed_process_left(tmp_path):
     (tmp_path / ".film[1].part123456.h5").write_text("half")
+    os.utime(tmp_path / ".film[1].part123456.h5", (1, 1))
     (tmp_path / ".film[1].part.other").write_text("somebody else's")
     with atomic_write(tmp_path / "film[1].h5") as partial:
         partial.write_text("whole")
     assert sorted(os.listdir(tmp_path)) == [".film[1].part.other", "film[1].h5"]
+
+
+def test_a_step_that_outlived_its_main_process_and_the_same_step_again_write_beside_each_other(tmp_path):
+    """The former begins late, and must not delete what the latter has begun to write."""
+    code = """
+import sys
+from pathlib import Path
+from refilm.core.files import atomic_write
+print("began", flush=True)
+sys.stdin.readline()
+with atomic_write(Path("film.txt")) as partial:
+    partial.write_text("whole")
+    print("writes", flush=True)
+    sys.stdin.readline()
+"""
+    words = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    with subprocess.Popen(words, **pipes) as one, subprocess.Popen(words, **pipes) as other:
+        for process in (one, other):
+            assert process.stdout.readline() == "began\n"
+        for process in (other, one):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "writes\n"
+        other.communicate("\n")
+        one.communicate("\n")
+    assert one.returncode == other.returncode == 0
+    assert os.listdir(tmp_path) == ["film.txt"] and (tmp_path / "film.txt").read_text() == "whole"
 
 
 def test_an_error_about_a_name_with_a_line_break_is_one_line():

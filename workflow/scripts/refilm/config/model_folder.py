@@ -18,7 +18,7 @@ from pathlib import Path
 from refilm import layout
 from refilm.config.recipe import Recipe, recipe_of_model, training_key_of
 from refilm.core.errors import RefilmError
-from refilm.core.files import copy_file
+from refilm.core.files import copy_file, remove_partials
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
 
@@ -47,6 +47,7 @@ class ModelFolder:
     def link(self, trained: Path) -> None:
         """Let model.safetensors be this file of trained/: a link to it, but for one that Snakemake moves into a cache, and
         on a disk without links."""
+        remove_partials(self.model)
         partial = self.folder / f".{self.model.stem}.part{os.getpid()}{self.model.suffix}"
         partial.unlink(missing_ok=True)
         cached = os.environ.get("REFILM_CACHED")

@@ -1,11 +1,13 @@
 """Atomic writes, temporary files, locks, free space and checksums."""
 
+import contextlib
 import fcntl
 import glob
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from refilm.core.errors import RefilmError, is_disk_full
 from refilm.core.progress import progress_bar
 from refilm.core.signals import cleanup_on_signal
 
+_BEGAN = time.time()
 _UMASK = os.umask(0)  # the only way to read it is to set it
 os.umask(_UMASK)
 
@@ -27,8 +30,7 @@ def atomic_write(final: Path) -> Iterator[Path]:
     """
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
-    for stale in final.parent.glob(f".{glob.escape(final.stem)}.part*{glob.escape(final.suffix)}"):
-        stale.unlink(missing_ok=True)  # left by a killed process: only one process writes a file at a time
+    remove_partials(final)
     with scratch_file(final.with_name(f".{final.stem}.part{os.getpid()}{final.suffix}")) as partial:
         try:
             yield partial
@@ -50,6 +52,18 @@ def _disk_full(final: Path, partial: Path) -> RefilmError:
         f"{final}: no space left on the disk while it was written: it has {written} so far, and {free} are free in "
         f"{final.parent}: make room and run the same command again"
     )
+
+
+def remove_partials(final: Path) -> None:
+    """Delete the temporary files that killed processes left beside `final`.
+
+    One that was written to since this process began may belong to a process that is still alive: to a step whose main process
+    was killed, which runs on while the same step is repeated. It stays.
+    """
+    for partial in final.parent.glob(f".{glob.escape(final.stem)}.part*{glob.escape(final.suffix)}"):
+        with contextlib.suppress(FileNotFoundError):  # the other process has ended
+            if partial.lstat().st_mtime < _BEGAN:
+                partial.unlink()
 
 
 @contextmanager

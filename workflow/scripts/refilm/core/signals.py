@@ -84,7 +84,16 @@ def hang_up_as_terminate() -> None:
     Ignored SIGHUP, as under nohup, stays ignored.
     """
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+        signal.signal(signal.SIGHUP, _hang_up)
+
+
+def _hang_up(_number: int, _frame: FrameType | None) -> None:
+    if os.getsid(0) == os.getpid():
+        # Without a shell between, as under `ssh -t`: only the leader of a session gets the signal, and the steps get it when
+        # the leader has ended, which here waits for them.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.killpg(0, signal.SIGHUP)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def exit_now(status: int, message: str) -> NoReturn:

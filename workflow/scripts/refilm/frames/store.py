@@ -48,7 +48,7 @@ def write_frames(
 
 def _header(path: Path, count: int, height: int, width: int, attributes: dict[str, Attribute]) -> bytes:
     """The first FRAMES_OFFSET bytes of an HDF5 file with such a dataset, taken from a sparse file."""
-    with scratch_file(path.with_name(f".{path.stem}.header{os.getpid()}.h5")) as scratch:
+    with scratch_file(path.with_name(f".{path.stem}.part{os.getpid()}-header.h5")) as scratch:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_layout(h5py.h5d.CONTIGUOUS)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
