@@ -1,5 +1,6 @@
 """Frames become films again: as many, in the right colours, and the sound where it was."""
 
+import json
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -190,6 +191,7 @@ def test_latents_are_what_the_encoder_makes_of_the_frames_and_say_where_they_are
         mean, _ = model.encode(to_network(torch.from_numpy(film[:])))
         assert file["latents"].shape == (50, 16) and np.allclose(file["latents"], mean.numpy(), atol=1e-4)
         attributes = dict(file.attrs)
+    assert json.loads(attributes.pop("provenance"))["latents"][0]["noise"] == 0
     assert attributes == {
         "fps": "24", "start_time": "0", "model": str(grey_model), "recipe": model.recipe.to_json(), "noise": 0.0,
     }  # fmt: skip
