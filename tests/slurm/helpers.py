@@ -1,5 +1,6 @@
 """Snakemake with profiles/slurm on the cluster of cluster.py."""
 
+import getpass
 import json
 import os
 import re
@@ -72,6 +73,9 @@ def environment() -> dict[str, str]:
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "REFILM_SLURM_SECONDS": "1"}
 
 
+_started: list[subprocess.Popen] = []
+
+
 class Run:
     """A run of Snakemake on the cluster, as its user starts it, with what it has printed so far."""
 
@@ -133,7 +137,10 @@ def jobs(folder: Path, comment: str = "", state: str = "") -> list[str]:
 
 @contextmanager
 def prompt_requeue() -> Iterator[None]:
-    """Let jobs that were queued again start at once, not after the two minutes that Slurm has them wait."""
+    """Let jobs that were queued again start at once, not after the two minutes that Slurm has them wait.
+
+    Leaves no job and no run behind, also where a test failed.
+    """
     stop = threading.Event()
 
     def hurry() -> None:
@@ -152,6 +159,9 @@ def prompt_requeue() -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+        for process in _started:
+            process.kill()
+        subprocess.run(["scancel", f"--user={getpass.getuser()}"])
 
 
 def errors(run: Run) -> list[str]:

@@ -1,7 +1,7 @@
 """Snakemake with profiles/slurm as shipped, its head set, on a cluster that keeps no accounts.
 
 One story, since the shortest walltimes are minutes: two models train on two GPUs, a stranger has the last, and a third model
-waits. One of the two is cancelled, one is cut by its walltime, and the third loses its main process. Small runs go beside it.
+waits. One of the two is cancelled, one is cut by its walltime, the third loses its main process. Small runs go beside it.
 """
 
 import os
@@ -81,7 +81,7 @@ def story(cluster, tmp_path_factory) -> Story:
     tmp = tmp_path_factory.mktemp("slurm")
     models = {"long": {"films": ["one"], "steps": 2000}, "other": {"films": ["one"], "steps": 10**6, "seed": 1}}
     folder = checkout(tmp / "checkout", {"one": None}, models)
-    stranger = submit("--partition=gpus", "--gpus=1", "--wrap=sleep 600")
+    stranger = submit("--partition=gpus", "--gpus=1", "--mem=100", "--wrap=sleep 600")
     main = Run(folder, model_file("long"), model_file("other"))
     held = Held(folder, "long", 2, main)
     wait_for(lambda: progress(folder, "long").get("done") and trains(folder, "other"), 120, main.ended)
