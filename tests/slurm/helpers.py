@@ -202,7 +202,7 @@ class Held(threading.Thread):
     """
 
     def __init__(self, folder: Path, model: str, times: int, run: Run):
-        super().__init__()
+        super().__init__(daemon=True)
         self.folder, self.model, self.times, self.run_of = folder, model, times, run
         self.start()
 

@@ -23,7 +23,7 @@ def main(count: int) -> None:
         sys.exit(reason)
     with running(accounting=False), prompt_requeue(), tempfile.TemporaryDirectory() as name:
         tmp, began = Path(name), time.monotonic()
-        steps = 1000 * (count + 1)
+        steps = 600 * (count + 1)  # a walltime trains 100 to 500 of them before it is held
         folder = checkout(tmp / "checkout", {"one": None}, {"long": {"films": ["one"], "steps": steps}})
         run = Run(folder, model_file("long"))
         held = Held(folder, "long", count, run)
