@@ -1,7 +1,7 @@
 """Snakemake with profiles/slurm as shipped, its head set, on a cluster that keeps no accounts.
 
-One story, since the shortest walltimes are minutes: two models train on two GPUs, a stranger has the last, and a third model
-waits. One of the two is cancelled, one is cut by its walltime, the third loses its main process. Small runs go beside it.
+All at the same time, since the shortest walltimes are minutes: two models train on two GPUs, another job has the last, and a
+third model waits. One of the two is cancelled, one is cut by its walltime, and the third loses its main process.
 """
 
 import os
@@ -35,7 +35,7 @@ from tests.slurm.helpers import (
 
 
 @dataclass
-class Story:
+class Outcome:
     """What happened."""
 
     folder: Path
@@ -77,11 +77,11 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def story(cluster, tmp_path_factory) -> Story:
+def outcome(cluster, tmp_path_factory) -> Outcome:
     tmp = tmp_path_factory.mktemp("slurm")
     models = {"long": {"films": ["one"], "steps": 2000}, "other": {"films": ["one"], "steps": 10**6, "seed": 1}}
     folder = checkout(tmp / "checkout", {"one": None}, models)
-    stranger = submit("--partition=gpus", "--gpus=1", "--mem=100", "--wrap=sleep 600")
+    blocker = submit("--partition=gpus", "--gpus=1", "--mem=100", "--wrap=sleep 600")
     main = Run(folder, model_file("long"), model_file("other"))
     held = Held(folder, "long", 2, main)
     wait_for(lambda: progress(folder, "long").get("done") and trains(folder, "other"), 120, main.ended)
@@ -91,21 +91,21 @@ def story(cluster, tmp_path_factory) -> Story:
     elsewhere = checkout(tmp / "lost", {"one": None}, models, training_walltime="10m")
     lost = Run(elsewhere, model_file("lost"))
     wait_for(lambda: lost.lines("Slurm: job"), 60, lost.ended)
-    subprocess.run(["scancel", numbers["other"], stranger], check=True)
+    subprocess.run(["scancel", numbers["other"], blocker], check=True)
     undisturbed = alone(folder, tmp / "alone", "long")
     others = start_others(tmp)
-    next_, left = lose(elsewhere, lost)
+    next_, left = kill_main(elsewhere, lost)
     also = alone(elsewhere, tmp / "alone", "lost")
     for run in (*others.values(), next_, main):
         run.wait()
     held.join()
     (restarts,) = [int(job[3]) for job in queue() if job[0] == numbers["long"]]
     assert (undisturbed.wait(300), also.wait(300)) == (0, 0)
-    return Story(folder, main, numbers, gpus, restarts, others, lost, next_, left)
+    return Outcome(folder, main, numbers, gpus, restarts, others, lost, next_, left)
 
 
-def lose(folder: Path, run: Run) -> tuple[Run, str]:
-    """Kill the main process while its job trains, and start the next. It waits for that training, which then goes on."""
+def kill_main(folder: Path, run: Run) -> tuple[Run, str]:
+    """Kill the main process while its job trains, and start the next. That waits for the training, which is let go."""
     wait_for(lambda: trains(folder, "lost"), 60, run.ended)
     training = progress(folder, "lost")
     os.kill(training["pid"], signal.SIGSTOP)
@@ -124,54 +124,56 @@ def same_as_alone(folder: Path, model: str) -> bool:
     return same(load_file(folder / model_file(model)), load_file(undisturbed))
 
 
-def test_two_trainings_have_a_gpu_each(story):
-    assert set(story.gpus.values()) < {"0", "1", "2"} and len(set(story.gpus.values())) == 2
+def test_two_trainings_have_a_gpu_each(outcome):
+    assert set(outcome.gpus.values()) < {"0", "1", "2"} and len(set(outcome.gpus.values())) == 2
 
 
-def test_a_training_goes_on_in_the_same_job_after_each_walltime(story):
-    assert story.restarts >= 2
-    assert len(jobs(story.folder, "model_wildcards_long")) == 1
-    log = (story.folder / "logs/train_model/long.log").read_text()
+def test_a_training_goes_on_in_the_same_job_after_each_walltime(outcome):
+    assert outcome.restarts >= 2
+    assert len(jobs(outcome.folder, "model_wildcards_long")) == 1
+    log = (outcome.folder / "logs/train_model/long.log").read_text()
     assert log.count("long: continues after step ") >= 2 and log.count(": stopped after step ") >= 2
     # All that it printed in all of its walltimes is there. The last may come when nothing is left to be trained.
-    assert log.count(" steps of 4 frames") + log.count(": trained before") == story.restarts + 1
-    assert not list((story.folder / "logs/train_model").glob(".long*"))
+    assert log.count(" steps of 4 frames") + log.count(": trained before") == outcome.restarts + 1
+    assert not list((outcome.folder / "logs/train_model").glob(".long*"))
 
 
-def test_its_weights_are_those_of_an_undisturbed_training(story):
-    assert same_as_alone(story.folder, "long")
+def test_its_weights_are_those_of_an_undisturbed_training(outcome):
+    assert same_as_alone(outcome.folder, "long")
 
 
-def test_a_walltime_is_no_error_on_the_terminal(story):
-    assert story.main.output.count("Error in rule") == 1  # of the training that was cancelled
-    again = story.main.lines(f"Slurm: job {story.numbers['long']} (train_model long) waits: BeginTime (it was queued again")
-    assert len(again) == story.restarts
-
-
-def test_a_cancelled_training_is_not_submitted_again_and_is_one_line(story):
-    assert story.main.process.returncode == 1
-    (line,) = errors(story.main)
-    assert line.startswith(
-        f"refilm: train_model other: Slurm job {story.numbers['other']} was cancelled: other: stopped after"
+def test_a_walltime_is_no_error_on_the_terminal(outcome):
+    assert outcome.main.output.count("Error in rule") == 1  # of the training that was cancelled
+    again = outcome.main.lines(
+        f"Slurm: job {outcome.numbers['long']} (train_model long) waits: BeginTime (it was queued again"
     )
-    assert story.main.output.splitlines()[-1] == line
-    assert len(jobs(story.folder, "model_wildcards_other")) == 1
+    assert len(again) == outcome.restarts
+
+
+def test_a_cancelled_training_is_not_submitted_again_and_is_one_line(outcome):
+    assert outcome.main.process.returncode == 1
+    (line,) = errors(outcome.main)
+    assert line.startswith(
+        f"refilm: train_model other: Slurm job {outcome.numbers['other']} was cancelled: other: stopped after"
+    )
+    assert outcome.main.output.splitlines()[-1] == line
+    assert len(jobs(outcome.folder, "model_wildcards_other")) == 1
     step = re.search(r"stopped after step (\d+)", line)
-    assert list((story.folder / "results/models/other/state").glob(f"*/step-{int(step[1]):09}.safetensors"))
+    assert list((outcome.folder / "results/models/other/state").glob(f"*/step-{int(step[1]):09}.safetensors"))
 
 
-def test_a_job_that_waits_says_why(story):
-    (line,) = story.lost.lines("Slurm: job")
+def test_a_job_that_waits_says_why(outcome):
+    (line,) = outcome.lost.lines("Slurm: job")
     assert "(train_model lost) waits: Resources (no node is free)" in line
 
 
-def test_a_lost_run_leaves_a_training_which_the_next_waits_for_and_takes(story):
-    folder = story.next.log.parent
-    line = story.next.lines("Slurm: ")[0]
-    assert f"job {story.left} (train_model lost) of an earlier run in this folder" in line
-    name = story.lost.lines("SLURM run ID: ")[0].split()[-1]
+def test_a_lost_run_leaves_a_training_which_the_next_waits_for_and_takes(outcome):
+    folder = outcome.next.log.parent
+    line = outcome.next.lines("Slurm: ")[0]
+    assert f"job {outcome.left} (train_model lost) of an earlier run in this folder" in line
+    name = outcome.lost.lines("SLURM run ID: ")[0].split()[-1]
     assert line.endswith(f"scancel --name={name}")
-    assert story.next.process.returncode == 0 and errors(story.next) == [], story.next.output
+    assert outcome.next.process.returncode == 0 and errors(outcome.next) == [], outcome.next.output
     assert "trained before: linked to" in (folder / "logs/train_model/lost.log").read_text()
     assert same_as_alone(folder, "lost")
 
@@ -191,22 +193,22 @@ def test_a_lost_run_leaves_a_training_which_the_next_waits_for_and_takes(story):
         ("status", "status_command: this cluster has no accounting for sacct to ask: set it to squeue at the head of"),
     ],
 )
-def test_what_can_never_run_is_one_line_before_anything_is_submitted(story, name, words):
-    run = story.others[name]
+def test_what_can_never_run_is_one_line_before_anything_is_submitted(outcome, name, words):
+    run = outcome.others[name]
     (line,) = errors(run)
     assert words.replace("64x48 one", "64x48_one") in line and run.process.returncode == 1
     assert "Traceback" not in run.output and not jobs(run.log.parent)
 
 
-def test_a_broken_film_is_tried_once_and_is_one_line(story):
-    run = story.others["broken"]
+def test_a_broken_film_is_tried_once_and_is_one_line(outcome):
+    run = outcome.others["broken"]
     (line,) = errors(run)
     assert line.startswith("refilm: films/one.mp4: this file cannot be read as a film") and run.process.returncode == 1
     assert line == run.output.splitlines()[-1] and len(jobs(run.log.parent)) == 1
     assert run.output.count("Error in rule") == 1
 
 
-def test_short_steps_are_one_job(story):
-    run = story.others["groups"]
+def test_short_steps_are_one_job(outcome):
+    run = outcome.others["groups"]
     assert run.process.returncode == 0, run.output
     assert len(jobs(run.log.parent)) == 1

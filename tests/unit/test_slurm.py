@@ -110,28 +110,28 @@ def test_sacct_is_refused_where_there_is_no_accounting(monkeypatch, tmp_path):
     assert "no accounting for sacct to ask: set it to squeue" in refused(check_cluster, "sacct")
 
 
-def test_the_reason_of_a_job_is_told_once():
-    jobs, told = parse_queue(SQUEUE), set()
+def test_the_reason_of_a_job_is_shown_once():
+    jobs, shown = parse_queue(SQUEUE), set()
     assert jobs[3].folder == "/home/ada/a|b"
-    assert describe_waiting(jobs, told) == [
+    assert describe_waiting(jobs, shown) == [
         "Slurm: job 12 (train_model long) and 1 more wait: Priority (other jobs go first)",
         "Slurm: job 14 (train_model other) waits: QOSMaxGRESPerUser",
     ]
-    assert describe_waiting(jobs, told) == []
+    assert describe_waiting(jobs, shown) == []
     changed = [replace(job, reason="Resources") for job in jobs]
-    assert describe_waiting(changed, told) == ["Slurm: job 14 (train_model other) waits: Resources (no node is free)"]
-    assert describe_waiting([replace(job, reason="PartitionDown") for job in jobs[:1]], told) == [
+    assert describe_waiting(changed, shown) == ["Slurm: job 14 (train_model other) waits: Resources (no node is free)"]
+    assert describe_waiting([replace(job, reason="PartitionDown") for job in jobs[:1]], shown) == [
         "Slurm: job 12 (train_model long) waits: PartitionDown (the partition is down)"
     ]
 
 
-def test_that_a_training_was_queued_again_is_told_each_time():
-    told: set[tuple[str, str]] = set()
+def test_that_a_training_was_queued_again_is_shown_each_time():
+    shown: set[tuple[str, str]] = set()
     running = [replace(parse_queue(SQUEUE)[0], state="RUNNING", reason="None")]
     again = [replace(running[0], state="PENDING", reason="BeginTime")]
-    (line,) = describe_waiting(again, told)
-    assert "waits: BeginTime (it was queued again" in line and describe_waiting(again, told) == []
-    assert describe_waiting(running, told) == [] and describe_waiting(again, told) == [line]
+    (line,) = describe_waiting(again, shown)
+    assert "waits: BeginTime (it was queued again" in line and describe_waiting(again, shown) == []
+    assert describe_waiting(running, shown) == [] and describe_waiting(again, shown) == [line]
 
 
 def test_jobs_of_an_earlier_run_are_a_line_that_says_how_to_cancel_them():
@@ -193,7 +193,7 @@ def test_a_training_that_was_stopped_while_its_job_runs_is_queued_again(queued):
     "text, state, more",
     [
         (STOPPED, "COMPLETING", {}),  # scancel, or the walltime is over
-        (STOPPED, "RUNNING", {"rule": "encode_film"}),  # begins anew each time
+        (STOPPED, "RUNNING", {"rule": "encode_film"}),  # begins from the start each time
         (STOPPED, "RUNNING", {"REFILM_REQUEUE": ""}),  # not submitted by Snakemake
         (STOPPED, "RUNNING", {"SLURM_JOB_ID": ""}),
         ("echo refilm: broken; exit 1", "RUNNING", {}),

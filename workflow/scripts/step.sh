@@ -41,7 +41,7 @@ of_slurm() {
 }
 
 # Begin the log, or fail if it could not. Snakemake deletes it at the start of a job, and so when Slurm has queued a job again.
-# There it goes on: a second name of the file keeps it, and the number of the job, beside it, is the same.
+# There it continues: a second name of the file keeps it, and the number of the job, beside it, is the same.
 continue_log() {
     local second
     second="$(second_name)"

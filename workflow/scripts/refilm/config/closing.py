@@ -91,8 +91,8 @@ def _ended_by_slurm(job: Any, began: datetime) -> set[str]:
     how = slurm.how_it_ended(job)
     if how is None:
         return set()
-    said = "; ".join(sorted(line.removeprefix("refilm: ") for line in _errors(job, began)))
-    return {f"refilm: {how}" + (f": {said}" if said else "")}
+    messages = "; ".join(sorted(line.removeprefix("refilm: ") for line in _errors(job, began)))
+    return {f"refilm: {how}" + (f": {messages}" if messages else "")}
 
 
 def _last_error(text: str) -> str | None:

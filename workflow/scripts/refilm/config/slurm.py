@@ -79,18 +79,18 @@ def parse_queue(text: str) -> list[QueuedJob]:
     return [QueuedJob(*line.split("|", 5)) for line in text.splitlines() if line.count("|") >= 5]
 
 
-def describe_waiting(jobs: Iterable[QueuedJob], told: set[tuple[str, str]]) -> list[str]:
-    """A line for each reason why jobs wait that `told` does not have yet, which then has it: pairs of job and reason.
+def describe_waiting(jobs: Iterable[QueuedJob], shown: set[tuple[str, str]]) -> list[str]:
+    """A line for each reason why jobs wait that `shown` does not have yet, which then has it: pairs of job and reason.
 
-    Of the reasons that pass by themselves a job is told once; that it was queued again, each time.
+    Of the reasons that pass by themselves a job is shown once; that it was queued again, each time.
     """
     waiting: dict[str, list[QueuedJob]] = {}
     for job in jobs:
         if job.state == "RUNNING":
-            told.discard((job.number, _AGAIN))
+            shown.discard((job.number, _AGAIN))
         key = (job.number, "" if job.reason in _ORDINARY else job.reason)
-        if job.state == "PENDING" and job.reason != "None" and key not in told:
-            told.add(key)
+        if job.state == "PENDING" and job.reason != "None" and key not in shown:
+            shown.add(key)
             waiting.setdefault(job.reason, []).append(job)
     return [_waiting_line(reason, found) for reason, found in waiting.items()]
 
@@ -121,11 +121,11 @@ def describe_end(job: QueuedJob) -> str | None:
 
 
 class _Watch:
-    """The queue of Slurm, and what was told of it. Jobs of earlier runs are not those of this one."""
+    """The queue of Slurm, and what was shown of it. Jobs of earlier runs are not those of this one."""
 
     def __init__(self) -> None:
         self.earlier: set[str] = set()  # numbers
-        self.told: set[tuple[str, str]] = set()
+        self.shown: set[tuple[str, str]] = set()
         self.started = False
 
     def start(self) -> None:
@@ -142,7 +142,7 @@ class _Watch:
     def _run(self) -> None:
         while True:
             time.sleep(float(os.environ.get(_SECONDS, "30")))
-            _show(describe_waiting(self.jobs(), self.told))
+            _show(describe_waiting(self.jobs(), self.shown))
 
 
 _watch = _Watch()
