@@ -16,6 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 from refilm import layout
 from refilm.config import closing, slurm
 from refilm.config.configuration import Config, reject_duplicate_keys
+from refilm.config.incomplete import incomplete_files
 from refilm.config.keys import SLUG
 from refilm.config.planning import (
     Planner,
@@ -45,10 +46,14 @@ is_plan = workflow.is_main_process
 # Snakemake itself would end with a traceback where it cannot write its own files.
 if is_plan:
     exit_on_error(check_space)(Path(".snakemake/log"), 5_000_000)
-
-planner = Planner(exit_on_error(Config)(config), ancient, checks_films=is_plan)
-if is_plan:
     begin_run(sys.argv[1:])
+incomplete = incomplete_files()
+planner = Planner(
+    exit_on_error(Config)(config),
+    lambda path: path if path in incomplete else ancient(path),
+    checks_films=is_plan,
+)
+if is_plan:
     planner.keep_models()
 if is_plan and is_main:
     hang_up_as_terminate()

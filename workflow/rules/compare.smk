@@ -11,7 +11,7 @@ rule render_comparison:
         frames=planner.frames,
         latents=planner.compared_latents,
         models=planner.compared_models,
-        source=ancient(planner.sound_source),
+        source=planner.sound_source,
     output:
         clip=layout.COMPARISON,
     log:

@@ -44,7 +44,7 @@ rule fetch_film:
 # and the text of the command, not by the wildcards.
 rule extract_frames:
     input:
-        source=ancient(planner.source),
+        source=planner.source,
     output:
         frames=layout.FRAMES,
     log:
@@ -123,7 +123,7 @@ rule extract_images:
 
 rule preview_crop:
     input:
-        source=ancient(planner.previewed_source),
+        source=planner.previewed_source,
     output:
         sheet=layout.CROP_PREVIEW,
     log:

@@ -49,7 +49,7 @@ rule render_video:
     input:
         latents=planner.latents,
         model=planner.model,
-        source=ancient(planner.sound_source),
+        source=planner.sound_source,
     output:
         video=layout.VIDEO,
     log:

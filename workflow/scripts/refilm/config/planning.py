@@ -114,7 +114,8 @@ class Planner:
 
     @exit_on_error
     def source(self, wildcards: Wildcards) -> str | list[str]:
-        """The film file, or the images, of frames. Raises RefilmError that says where to put what is missing."""
+        """The film file, whose time is ignored, or the images, of frames. Raises RefilmError that says where to put what is
+        missing."""
         parse_size(wildcards.size, f"results/frames/{wildcards.size}")
         return self._source(wildcards.film)
 
@@ -440,7 +441,7 @@ class Planner:
             raise RefilmError(f"film '{film}' is missing: put it at {source}, or set films.{film}.source")
         if replaced := self._replacement(film):
             raise RefilmError(f"film '{film}': {replaced}")
-        return str(self._download(film, source)) if scheme_of(source) else _literal(source)
+        return self._ancient(str(self._download(film, source)) if scheme_of(source) else _literal(source))
 
     def _images(self, film: str, source: str) -> list[str]:
         images = image_files(source)

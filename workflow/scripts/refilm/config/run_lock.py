@@ -7,8 +7,8 @@ exclusive lock is alone: what is in .snakemake/locks then was left behind.
 
 The file has a line for each run that began, and for each that ended by itself. Locks are removed only if they can be those
 of runs that began and never ended: none is older, and there are no more of them than such runs write. Otherwise a workflow
-that does not use this file made some of them, and they stay. (Such a workflow is mistaken for a killed run only where it runs
-at this moment, began after that run was killed, and that run left no lock of its own.)
+that does not use this file made some of them, and they stay. (Such a workflow is mistaken for a killed run only where it
+runs at this moment, began after that run was killed, and that run left no lock of its own.)
 """
 
 import atexit

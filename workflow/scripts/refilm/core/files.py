@@ -57,8 +57,8 @@ def _disk_full(final: Path, partial: Path) -> RefilmError:
 def remove_partials(final: Path) -> None:
     """Delete the temporary files that killed processes left beside `final`.
 
-    One that was written to since this process began may belong to a process that is still alive: to a step whose main process
-    was killed, which runs on while the same step is repeated. It stays.
+    One that was written to since this process began stays. It may belong to a process that is still alive: to a step that
+    runs on after the main process was killed, while the same step is repeated.
     """
     for partial in final.parent.glob(f".{glob.escape(final.stem)}.part*{glob.escape(final.suffix)}"):
         with contextlib.suppress(FileNotFoundError):  # the other process has ended
