@@ -6,7 +6,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo models watch test test-unit test-slurm lint generate fuzz bench clean-demo
+.PHONY: help demo models watch test test-unit test-slurm test-faults lint generate fuzz bench clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ generate: .venv/dev ## write the schema and the tables of config/README.md from 
 
 fuzz: .venv/dev ## extract mutated films, each to whole frames or one line of error (COUNT=2000 SEED=1)
 	python -m tests.fuzz $(or $(COUNT),2000) $(or $(SEED),1)
+
+test-faults: .venv/dev ## kill runs at random moments, and compare what the same command then makes (COUNT=100 SEED=1)
+	python -m tests.faults $(or $(COUNT),100) $(or $(SEED),1)
 
 bench: .venv/dev ## measure the figures of benchmarks/README.md (FILM=path for your own film)
 	python -m benchmarks $(FILM)

@@ -221,7 +221,6 @@ def test_ctrl_c_deletes_the_jobs_and_a_killed_run_finds_its_training_again(check
     first.communicate()
     (name,) = [name for name, process in cluster.processes.items() if process.poll() is None]
 
-    start(checkout, cluster, "--unlock", config=config).communicate(timeout=60)
     asked = len(cluster.asked)
     second = start(checkout, cluster, *words, config=config)
     wait_for(lambda: len(cluster.asked) > asked, 60, lambda: second.poll() is not None)
