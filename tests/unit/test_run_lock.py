@@ -64,7 +64,7 @@ def runs(tmp_path):
     begun.end()
 
 
-def said(process: subprocess.Popen) -> str:
+def printed(process: subprocess.Popen) -> str:
     """What a run wrote to stderr. It ends by itself."""
     _, errors = process.communicate("\n")
     assert process.returncode == 0
@@ -84,26 +84,26 @@ def test_locks_of_a_killed_run_are_deleted_with_one_line(runs):
     dead = runs.start()
     killed(dead)
     assert runs.locks() == FIRST
-    (line,) = said(runs.start("--no-locks")).splitlines()
+    (line,) = printed(runs.start("--no-locks")).splitlines()
     assert line.startswith(".snakemake/locks: deleted") and f"process {dead.pid} on {os.uname().nodename}" in line
     assert runs.locks() == []
-    assert said(runs.start()) == ""
+    assert printed(runs.start()) == ""
 
 
 def test_locks_of_a_run_that_lives_stay_and_it_is_named(runs):
     alive = runs.start()
-    line = said(runs.start("--no-locks"))
+    line = printed(runs.start("--no-locks"))
     assert f"process {alive.pid} on {os.uname().nodename}: runs Snakemake" in line and runs.locks() == FIRST
 
 
 def test_one_of_two_runs_is_killed_and_the_locks_stay_until_the_other_ends(runs):
     alive, dead = runs.start(), runs.start()
     killed(dead)
-    line = said(runs.start("--no-locks"))
+    line = printed(runs.start("--no-locks"))
     assert str(alive.pid) in line and str(dead.pid) not in line
     assert runs.locks() == sorted(FIRST + SECOND)
-    said(alive)
-    assert "deleted" in said(runs.start("--no-locks")) and runs.locks() == []
+    printed(alive)
+    assert "deleted" in printed(runs.start("--no-locks")) and runs.locks() == []
 
 
 def test_a_run_that_is_killed_again_and_again(runs):
@@ -118,13 +118,13 @@ def test_locks_that_no_killed_run_can_have_written_stay(runs):
     locks.mkdir(parents=True)
     (locks / "0.input.lock").write_text("a")
     os.utime(locks / "0.input.lock", (1, 1))
-    assert said(runs.start("--no-locks")) == ""  # no run was killed
+    assert printed(runs.start("--no-locks")) == ""  # no run was killed
     killed(runs.start("--no-locks"))
-    assert said(runs.start("--no-locks")) == "" and runs.locks() == ["0.input.lock"]
+    assert printed(runs.start("--no-locks")) == "" and runs.locks() == ["0.input.lock"]
     killed(runs.start("--no-locks"))
     for number in (0, 1):
         (locks / f"{number}.input.lock").write_text("a")
-    assert said(runs.start("--no-locks")) == "" and runs.locks() == ["0.input.lock", "1.input.lock"]
+    assert printed(runs.start("--no-locks")) == "" and runs.locks() == ["0.input.lock", "1.input.lock"]
 
 
 @pytest.mark.parametrize("word", ["-n", "-np", "--dry-run", "--unlock", "--nolock", "--lint", "--report=a.zip", "--dag"])
@@ -132,10 +132,10 @@ def test_a_command_that_makes_nothing_holds_no_lock_and_takes_none(runs, word):
     plan = runs.start(word, "--no-locks")
     dead = runs.start()
     killed(dead)  # while the plan is still there
-    assert "deleted" in said(runs.start("--no-locks"))
+    assert "deleted" in printed(runs.start("--no-locks"))
     alive = runs.start()
-    assert str(alive.pid) in said(runs.start(word, "--no-locks")) and runs.locks() == FIRST
-    said(plan)
+    assert str(alive.pid) in printed(runs.start(word, "--no-locks")) and runs.locks() == FIRST
+    printed(plan)
 
 
 def test_words_of_a_run_are_not_those_of_a_plan():
@@ -150,7 +150,7 @@ def test_children_do_not_hold_the_lock(runs):
     dead.kill()
     dead.wait()
     os.kill(child, 0)
-    assert "deleted" in said(runs.start("--no-locks"))
+    assert "deleted" in printed(runs.start("--no-locks"))
     os.kill(child, signal.SIGKILL)
 
 

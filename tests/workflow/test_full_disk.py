@@ -1,4 +1,4 @@
-"""A disk that is full, at each step: one line with the file and what is missing, nothing half-written, and then it goes on.
+"""A disk that is full, at each step: one line with the file and what is missing, nothing half-written, and the same command continues when there is room.
 
 results/ is a file system in memory, which one file fills; to mount it the test must be root.
 """
@@ -62,7 +62,7 @@ def full(disk: Path) -> Iterator[None]:
 
 
 def files(folder: Path) -> set[str]:
-    """All that is there but locks and the records of a training, which are empty or begun anew."""
+    """All that is there but locks and the records of a training, which are empty or begun again."""
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     return {file for file in found if not re.search(r"ballast|state/lock|recipe\.json|training\.csv|images/", file)}
 
