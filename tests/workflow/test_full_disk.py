@@ -1,4 +1,4 @@
-"""A disk that is full, at each step: one line with the file and what is missing, nothing half-written, and the same command continues when there is room.
+"""A disk that is full, at each step: one line with the file and what is missing, nothing half-written. With room it continues.
 
 results/ is a file system in memory, which one file fills; to mount it the test must be root.
 """
