@@ -1,4 +1,4 @@
-"""A disk that is full, at each step: one line with the file and what is missing, nothing half-written. With room it continues.
+"""A disk that is full, at each step: one line says which file and what is missing, and no half-written file is left.
 
 results/ is a file system in memory, which one file fills; to mount it the test must be root.
 """
