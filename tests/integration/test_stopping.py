@@ -125,3 +125,16 @@ def test_an_ignored_signal_stays_ignored(tmp_path):
     moment = "        stop(); print('continues'); sys.exit(0)"
     done = run_until_stopped(tmp_path, moment, "SIGINT", "trap '' INT; exec")
     assert done.returncode == 0 and done.stdout.endswith("continues\n"), done.stderr
+
+
+@pytest.mark.parametrize("shell", ["exec", "exec nohup"])
+def test_a_hangup_ends_the_main_process_as_sigterm_does_but_not_under_nohup(tmp_path, shell):
+    code = (
+        "import os, signal\nfrom refilm.core.signals import hang_up_as_terminate\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('terminated'))\nhang_up_as_terminate()\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\nprint('ends')"
+    )
+    words = ["sh", "-c", f'{shell} "$@"', "sh", sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == (["ends"] if "nohup" in shell else ["terminated", "ends"])
