@@ -152,7 +152,7 @@ class Run:
             return None
         # A step that was killed makes its run fail, but for one that had done its work.
         killed = self.wait() == (1 if victim == "step" else -signal.SIGKILL)
-        return tuple(sorted(running.values())) if killed else None
+        return tuple(sorted(set(running.values()))) if killed else None
 
 
 # --- results
