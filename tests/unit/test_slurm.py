@@ -166,13 +166,16 @@ def queued(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
 
-    def run(text: str, state: str, rule: str = "train_model", **environ: str) -> tuple[list[str], str, int]:
+    def run(
+        text: str, state: str, rule: str = "train_model", scontrol: str = "kill -KILL $PPID", **environ: str
+    ) -> tuple[list[str], str, int]:
         asked, log = tmp_path / "asked", tmp_path / "logs" / rule / "long.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         asked.write_text("")
-        script(programs, "squeue", f"echo {state}")
+        (tmp_path / "state").write_text(state)
+        script(programs, "squeue", f"cat {tmp_path}/state")
         # Slurm ends all processes of a job that it queues again.
-        script(programs, "scontrol", f'echo "$@" >> {asked}; kill -KILL $PPID')
+        script(programs, "scontrol", f'echo "$@" >> {asked}; {scontrol}')
         step = f'source {ROOT}/workflow/scripts/step.sh logs/{rule}/long.log; logged sh -c "$0"'
         environ = {"SLURM_JOB_ID": "7", "REFILM_REQUEUE": "1", "REFILM_ERRORS_LAST": "", "REFILM_PYTHON": ""} | environ
         done = subprocess.run(["bash", "-c", step, text], env=os.environ | environ, capture_output=True, text=True)
@@ -187,6 +190,14 @@ STOPPED = "echo refilm: long: stopped after step 3; exit 75"
 def test_a_training_that_was_stopped_while_its_job_runs_is_queued_again(queued):
     log, asked, status = queued(STOPPED, "RUNNING")
     assert (log, asked, status) == (["refilm: long: stopped after step 3"], "requeue 7", -9)
+
+
+def test_a_request_that_is_ended_by_its_own_success_is_not_taken_for_a_failure(queued, tmp_path):
+    """Slurm ends scontrol with the other processes of the job, a while before it kills those that are left."""
+    succeeds = f"echo COMPLETING > {tmp_path}/state; (sleep 4; kill -KILL $PPID) & kill -TERM $$"
+    log, asked, status = queued(STOPPED, "RUNNING", scontrol=succeeds)
+    assert (log, asked, status) == (["refilm: long: stopped after step 3"], "requeue 7", -9)
+    assert (tmp_path / "logs/train_model/.long.log").exists()  # by which the log is continued
 
 
 @pytest.mark.parametrize(

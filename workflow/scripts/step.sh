@@ -59,16 +59,17 @@ second_name() {
 # job, which then continues it. For Snakemake it waits and runs as before. No other step can continue. A job that was cancelled
 # or has timed out is no longer running for Slurm, though its processes still are.
 requeue_training() {
-    local state
+    local state requested=
     of_slurm && [[ "$REFILM_LOG" == */train_model/* ]] || return 0
     for _ in 1 2 3 4 5; do  # the controller may be busy
         if state="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2> /dev/null)"; then
-            [ "$state" = RUNNING ] || return 0
-            if scontrol requeue "$SLURM_JOB_ID" 2> /dev/null; then
+            [ "$state" = RUNNING ] || [ -n "$requested" ] || return 0
+            if [ "$state" != RUNNING ] || scontrol requeue "$SLURM_JOB_ID" 2> /dev/null; then
                 while true; do sleep 1 || true; done  # until Slurm ends it: an end of its own would be a failure for Snakemake
             fi
+            requested=1  # perhaps with success, as Slurm then ends all processes of the job, and so scontrol
         fi
-        sleep 2
+        sleep 2 || true
     done
 }
 
