@@ -13,12 +13,13 @@ was trained before is linked again. Reads files with the standard library alone,
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from refilm import layout
 from refilm.config.recipe import Recipe, recipe_of_model, training_key_of
 from refilm.core.errors import RefilmError
-from refilm.core.files import copy_file, remove_partials
+from refilm.core.files import link_or_copy, remove_partials
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
 
@@ -99,13 +100,8 @@ def model_folders() -> Iterator[ModelFolder]:
 
 def _link(target: Path, link: Path, symbolic: str | None) -> None:
     """Make `link` a symbolic link with that text, or else a hard link to `target`, or else a copy of it."""
-    try:
-        if symbolic is None:
-            os.link(target, link)
-        else:
+    if symbolic is not None:
+        with suppress(OSError):
             link.symlink_to(symbolic)
-    except OSError:
-        if symbolic is not None:
-            _link(target, link, None)
             return
-        copy_file(target, link)
+    link_or_copy(target, link)

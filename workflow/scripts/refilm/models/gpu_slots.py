@@ -22,8 +22,8 @@ _held: list[int] = []  # file descriptors, locked until this process ends
 def reserve_gpus(count: int) -> None:
     """Let this process, and those that it starts, see only `count` GPUs that are free.
 
-    To be called before the CUDA library is used. Nothing is reserved where CUDA_VISIBLE_DEVICES is set, on a machine with
-    one GPU or without, and where fewer are free than needed: then all are seen, and may be shared.
+    To be called before the CUDA library is used. Nothing is reserved where CUDA_VISIBLE_DEVICES is set, and on a machine
+    with one GPU or without. Where fewer are free than needed, the others are shared with another process.
     """
     if os.environ.get(VARIABLE) is not None:
         return
