@@ -213,8 +213,3 @@ class Held(threading.Thread):
                 os.kill(training, signal.SIGSTOP)
                 held.add(training)
             time.sleep(0.2)
-
-
-def unlock(folder: Path) -> None:
-    """Remove the lock that a lost main process has left."""
-    subprocess.run(["snakemake", "--unlock"], cwd=folder, env=environment(), check=True, capture_output=True)

@@ -30,7 +30,6 @@ from tests.slurm.helpers import (
     queue,
     submit,
     trains,
-    unlock,
 )
 
 
@@ -111,7 +110,6 @@ def kill_main(folder: Path, run: Run) -> tuple[Run, str]:
     os.kill(training["pid"], signal.SIGSTOP)
     os.kill(run.process.pid, signal.SIGKILL)
     run.wait()
-    unlock(folder)
     following = Run(folder, model_file("lost"))
     log = folder / "logs/train_model/lost.log"
     wait_for(lambda: log.exists() and "waiting for its end" in log.read_text(), 120, following.ended)
