@@ -1,14 +1,17 @@
-"""How well each recipe reconstructs a film at the same cost, compared with the best linear code of the same size.
+"""How well models reconstruct a film and answer others, compared with the best linear code of the same size.
 
     python -m benchmarks.quality --film results/frames/256x144/bigbuckbunny.h5 --seconds 300 --out results/quality
         --others results/frames/256x144/sintel-trailer.h5
+    python -m benchmarks.quality --film results/frames/256x144/bigbuckbunny.h5 --out results/quality
+        --models bigbuckbunny=results/models/bigbuckbunny/model.safetensors        # nothing is trained
     python -m benchmarks.quality --dry                            # a generated film, a few steps: does it run here?
     python -m benchmarks.quality --table results/quality          # the table and the picture of a run made elsewhere
 
 One run: whole shots of the film are held out, each recipe is trained on the rest for the same seconds (or steps), and every
 model is measured on frames that it saw, on held-out frames, and on other films. A recipe may have its own settings:
-`larsen2015:adversarial_ratio=0.2,base_channels=40`. Needs frames files, and only torch, numpy, h5py, pillow, safetensors
-and tqdm; for ST-LPIPS the wheel stlpips-pytorch, or the path of its weights.
+`larsen2015:adversarial_ratio=0.2,base_channels=40`. Trained models are measured in the same way; a model whose
+holdout_fraction and seed are --holdout and --seed has not seen the held-out frames. Needs frames files, and only torch,
+numpy, h5py, pillow, safetensors and tqdm; for ST-LPIPS the wheel stlpips-pytorch, or the path of its weights.
 
 Writes quality.json, quality.npz and quality.png; docs/quality.md explains the metrics.
 """
@@ -28,10 +31,11 @@ import torch
 
 from benchmarks.common import default_recipe
 from benchmarks.quality.frames import Part, measured, part_of, shots_of
-from benchmarks.quality.linear import LinearCode
+from benchmarks.quality.linear import LinearCode, even_frames
 from benchmarks.quality.measure import measure
 from benchmarks.quality.report import draw, table, write_results
 from benchmarks.quality.st_lpips import StLpips
+from benchmarks.quality.style import Style
 from refilm.config.recipe import Recipe
 from refilm.config.recipes import RECIPES
 from refilm.core.command_line import command_parser, run_command
@@ -40,18 +44,23 @@ from refilm.core.files import scratch_folder
 from refilm.core.times import format_time
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
+from refilm.models.base import Model
 from refilm.models.device import choose_device, device_name
 from refilm.models.inference import BATCH, decode_latents, encode_film
+from refilm.models.model_file import load_model
 from refilm.training.loop import train
 from refilm.training.sampler import hold_out_shots
 from refilm.training.trainer import Trainer
 
 _RECIPES = [name for name, spec in RECIPES.items() if spec.reconstructs]
+_FLOORS = ("pca", "even")  # measured in every run
 _PROBE_STEPS = 100  # by which the speed of a recipe is measured
 _SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; each other film has one
 _CANDIDATES = 9  # frames of which the one with the highest contrast is shown
 _NUMBER_BITS = 32  # as model.safetensors and latents files keep them
 _DRY = {"base_channels": 8, "latent_dim": 16, "batch_size": 8, "precision": "float32"}
+
+Reconstruct = Callable[[FrameStore], Iterator[np.ndarray]]  # consecutive batches of frames, uint8 (n, H, W, 3)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -70,10 +79,18 @@ def main(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace, work: Path) -> None:
     """Train, measure and write. The files are written again after every model, so that no finished model is lost."""
     device = choose_device(args.device)
-    st_lpips = _st_lpips(args, device if device.type == "cuda" else torch.device("cpu"))
+    trained = _trained_models(args.models, device)
+    recipes = args.recipes if args.recipes is not None else [] if trained else _RECIPES
+    _check_names([*trained, *recipes, *_FLOORS])
+    measuring = device if device.type == "cuda" else torch.device("cpu")  # MPS has no float64
+    st_lpips = None if args.st_lpips == "none" else StLpips(measuring, args.st_lpips)
     with FrameStore(args.film) as film:
         count, size = len(film), f"{film.width}x{film.height}"
         seen, parts = _parts(args, film, work)
+    for name, model in trained.items():
+        if model.recipe.frame_size != size:
+            raise RefilmError(f"--models: {name}: its frames are {model.recipe.frame_size}, those of {args.film} {size}")
+    style = Style(seen.path, measuring)
     settings = {"frame_size": size, "seed": args.seed} | (_DRY if args.dry else {}) | _settings(args.set)
     results = {
         "film": {
@@ -81,24 +98,70 @@ def run(args: argparse.Namespace, work: Path) -> None:
             "frames": count,
             "size": size,
             "held_out": count - len(seen.numbers),
+            "style": {name: _style_of_film(part, style) for name, part in parts.items()},
         },
-        "budget": f"{args.steps:,} steps" if args.steps else f"{args.seconds:,.0f} seconds of training",
+        "budget": _budget(args) if recipes else "Nothing was trained",
         "machine": device_name(device),
         "torch": torch.__version__,
         "seed": args.seed,
         "command": shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]]),
+        "notes": _notes(trained, args) if "held out" in parts else [],
         "models": {},
     }
     shown, captions = _originals(parts)
-    for spec in [*args.recipes, "pca"]:
-        model, reconstruct = _fit(spec, settings, seen, work, device, args)
+    for name in [*trained, *recipes, *_FLOORS]:
+        if name in trained:
+            model, reconstruct = _cost_of(trained[name]), _reconstructs(trained[name])
+        elif name in _FLOORS:
+            model, reconstruct = _floor(name, seen, default_recipe(**settings).latent_dim, device)
+        else:
+            model, reconstruct = _fit(name, settings, seen, work, device, args)
         model["bits_per_pixel"] = _bits_per_pixel(model, count, size)
-        model["parts"] = {
-            name: measure(part, reconstruct(part), st_lpips, _measuring(device)) for name, part in parts.items()
-        }
-        shown[spec] = np.concatenate([_at(reconstruct(part), _places(name, part)) for name, part in parts.items()])
-        results["models"][spec] = model
+        model["parts"], frames = {}, []
+        for title, part in parts.items():
+            with FrameStore(part.path) as film:
+                recon = _keeping(reconstruct(film), _places(title, part), frames)
+                model["parts"][title] = measure(part, recon, st_lpips, style, measuring)
+        if name != "even":
+            shown[name] = np.stack(frames)
+        results["models"][name] = model
         write_results(Path(args.out), results, shown, captions)
+
+
+def _trained_models(words: list[str], device: torch.device) -> dict[str, Model]:
+    models = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (equals and name and path):
+            raise RefilmError(f"--models: {word}: write NAME=path of a model.safetensors")
+        if name in models:
+            raise RefilmError(f"--models: {name} is given twice")
+        models[name] = load_model(path, device)
+    return models
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise RefilmError(f"{name} is given twice: give each model and recipe another name than {', '.join(_FLOORS)}")
+
+
+def _budget(args) -> str:
+    return "Same for every recipe: " + (
+        f"{args.steps:,} steps" if args.steps else f"{args.seconds:,.0f} seconds of training"
+    )
+
+
+def _notes(trained: dict[str, Model], args) -> list[str]:
+    """A line for each trained model that may have seen the held-out frames."""
+    notes = []
+    for name, model in trained.items():
+        fraction, seed = model.recipe.holdout_fraction, model.recipe.seed
+        if args.held_out or (fraction, seed) != (args.holdout, args.seed):
+            notes.append(
+                f"`{name}` was trained with `holdout_fraction` {fraction:g} and seed {seed}, perhaps on held-out frames."
+            )
+    return notes
 
 
 def _parts(args, film: FrameStore, work: Path) -> tuple[Part, dict[str, Part]]:
@@ -121,33 +184,52 @@ def _parts(args, film: FrameStore, work: Path) -> tuple[Part, dict[str, Part]]:
     return seen, parts
 
 
-def _fit(spec: str, settings: dict, seen: Part, work: Path, device: torch.device, args) -> tuple[dict, Callable]:
-    """(cost of the training, a function that reconstructs a part) of one recipe, or of `pca`."""
-    if spec == "pca":
-        with FrameStore(seen.path) as film:
-            began = time.perf_counter()
-            code = LinearCode(film, default_recipe(**settings).latent_dim, device)
-            seconds = time.perf_counter() - began
-        values, latents = code.components.numel() + code.mean.numel(), code.components.shape[1]
-        cost = {"seconds": round(seconds, 1), "steps": None, "frames_per_s": None, "values": values, "latent": latents}
-        return cost, lambda part: _opened(part, lambda film: code.reconstruct(film, BATCH))
-    name, _, own = spec.partition(":")
+def _fit(
+    recipe_and_settings: str, settings: dict, seen: Part, work: Path, device: torch.device, args
+) -> tuple[dict, Reconstruct]:
+    """Train one recipe: (cost of the training, a function that reconstructs a film)."""
+    name, _, own = recipe_and_settings.partition(":")
     settings = {**settings, **_settings(own.split(",") if own else []), "recipe": name}
-    steps = args.steps or _steps_for(args.seconds, settings, seen, work / "probe" / spec, device)
+    steps = args.steps or _steps_for(args.seconds, settings, seen, work / "probe" / recipe_and_settings, device)
     recipe = default_recipe(**settings, steps=steps)
-    trainer, last = _train(recipe, seen, work / spec, device)
+    trainer, last = _train(recipe, seen, work / recipe_and_settings, device)
     model = trainer.ema.eval()
     cost = {
-        "recipe": json.loads(recipe.to_json()),
         "seconds": float(last["seconds"]),
         "steps": steps,
         "frames_per_s": round(steps * recipe.batch_size / float(last["seconds"]), 1),
-        "values": sum(weight.numel() for weight in model.decoder.parameters()),
-        "latent": recipe.latent_dim,
     }
-    return cost, lambda part: _opened(
-        part, lambda film: decode_latents(model, np.concatenate(list(encode_film(model, film))))
-    )
+    return _cost_of(model) | cost, _reconstructs(model)
+
+
+def _floor(name: str, seen: Part, latent_dim: int, device: torch.device) -> tuple[dict, Reconstruct]:
+    """(cost, a function that reconstructs a film) of `pca` or `even`."""
+    nothing = {"seconds": None, "steps": None, "frames_per_s": None}
+    if name == "even":
+        return nothing | {"values": 0, "latent": 3}, even_frames
+    with FrameStore(seen.path) as film:
+        began = time.perf_counter()
+        code = LinearCode(film, latent_dim, device)
+        seconds = time.perf_counter() - began
+    values, latents = code.components.numel() + code.mean.numel(), code.components.shape[1]
+    cost = nothing | {"seconds": round(seconds, 1), "values": values, "latent": latents}
+    return cost, lambda film: code.reconstruct(film, BATCH)
+
+
+def _cost_of(model: Model) -> dict:
+    """What a model costs; how long its training took is not known from it."""
+    return {
+        "recipe": json.loads(model.recipe.to_json()),
+        "seconds": None,
+        "steps": None,
+        "frames_per_s": None,
+        "values": sum(weight.numel() for weight in model.decoder.parameters()),
+        "latent": model.recipe.latent_dim,
+    }
+
+
+def _reconstructs(model: Model) -> Reconstruct:
+    return lambda film: decode_latents(model, np.concatenate(list(encode_film(model, film))))
 
 
 def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device: torch.device) -> int:
@@ -164,9 +246,10 @@ def _train(recipe: Recipe, seen: Part, folder: Path, device: torch.device) -> tu
         return trainer, list(csv.DictReader(file))[-1]
 
 
-def _opened(part: Part, reconstruct: Callable[[FrameStore], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+def _style_of_film(part: Part, style: Style) -> float:
+    """How far the frames of a part themselves are from the film that is trained on."""
     with FrameStore(part.path) as film:
-        yield from reconstruct(film)
+        return round(style(torch.from_numpy(film.read(style.places(len(film))))), 4)
 
 
 def _bits_per_pixel(model: dict, frames: int, size: str) -> dict[str, float]:
@@ -196,12 +279,13 @@ def _places(name: str, part: Part) -> list[int]:
         return [max(places, key=lambda place: film[place].std()) for places in some]
 
 
-def _at(batches: Iterator[np.ndarray], places: list[int]) -> np.ndarray:
-    frames, start = [], 0
+def _keeping(batches: Iterator[np.ndarray], places: list[int], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The batches; the frames at those places are added to `kept` as they pass."""
+    start = 0
     for batch in batches:
-        frames += [batch[place - start] for place in places if start <= place < start + len(batch)]
+        kept += [batch[place - start] for place in places if start <= place < start + len(batch)]
         start += len(batch)
-    return np.stack(frames)
+        yield batch
 
 
 def _settings(words: list[str]) -> dict:
@@ -216,14 +300,6 @@ def _settings(words: list[str]) -> dict:
         except ValueError:
             settings[key] = value
     return settings
-
-
-def _measuring(device: torch.device) -> torch.device:
-    return device if device.type == "cuda" else torch.device("cpu")  # MPS has no float64
-
-
-def _st_lpips(args, device: torch.device) -> StLpips | None:
-    return None if args.st_lpips == "none" else StLpips(device, args.st_lpips)
 
 
 def _generated_film(path: Path, seed: int) -> Path:
@@ -257,7 +333,10 @@ if __name__ == "__main__":
     parser.add_argument("--film", help="frames file of the film to train on")
     parser.add_argument("--title", help="title of the film (default: the name of its file)")
     parser.add_argument("--others", nargs="*", default=[], help="frames files of films never seen")
-    parser.add_argument("--recipes", nargs="*", default=_RECIPES, help="recipes, each NAME or NAME:key=value,key=value")
+    parser.add_argument("--recipes", nargs="*", help="recipes to train, each NAME or NAME:key=value,key=value")
+    parser.add_argument(
+        "--models", nargs="*", default=[], metavar="NAME=PATH", help="trained models, model.safetensors of each"
+    )
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every recipe")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--seconds", type=float, default=300, help="training time of each recipe (300)")

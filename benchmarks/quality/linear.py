@@ -1,4 +1,6 @@
-"""The best linear code of a given size: principal components of all frames, from a stream of them.
+"""What models are compared with: the best linear code of a given size, and each frame's own mean colour.
+
+The code is the principal components of all frames, from a stream of them.
 
 Randomised subspace iteration (Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithm 4.4): a random subspace a
 little larger than wanted is multiplied by the frames' covariance several times, which turns it towards that of the largest
@@ -54,6 +56,13 @@ class LinearCode:
         for frames in _streamed(film, self.device):
             frames -= self.mean
             yield frames, frames @ basis
+
+
+def even_frames(film: FrameStore) -> Iterator[np.ndarray]:
+    """Consecutive batches of even frames, each of the mean colour of the film's frame: uint8 (n, H, W, 3)."""
+    for frames in film.batches(_BATCH):
+        colours = frames.mean(axis=(1, 2), keepdims=True).round().astype(np.uint8)
+        yield np.broadcast_to(colours, frames.shape).copy()
 
 
 def _streamed(film: FrameStore, device: torch.device, batch: int = _BATCH) -> Iterator[Tensor]:

@@ -5,50 +5,68 @@ from pathlib import Path
 
 import numpy as np
 
-# (key, heading, decimals, direction of better)
-_COLUMNS = [
+# (key, heading, decimals)
+_CLOSENESS = [
     ("psnr", "PSNR mean", 2),
     ("psnr_worst", "5 %", 2),
     ("psnr_pooled", "pooled", 2),
     ("ssim", "SSIM", 3),
     ("st_lpips", "ST-LPIPS", 3),
     ("sharpness", "sharpness", 2),
-    ("colour", "colour", 2),
     ("grid_artefact_db", "grid dB", 1),
     ("temporal", "temporal", 2),
     ("boundary", "batch boundary", 2),
 ]
+_ANSWER = [
+    ("composition", "composition", 3),
+    ("motion", "motion", 3),
+    ("static_kept", "static kept", 3),
+    ("static_along", "along", 3),
+    ("brightness", "brightness", 2),
+    ("brightness_bias", "bias", 2),
+    ("colour", "colour", 2),
+    ("style", "style", 3),
+]
+_OF_FILM = {"composition": 1, "motion": 1, "static_kept": 1, "static_along": 1} | dict.fromkeys(
+    ("brightness", "brightness_bias", "colour"), 0
+)
 
 
 def table(results: dict) -> str:
-    """Markdown: how it was measured, then a table for each part of film with a line per recipe, then the costs."""
+    """Markdown: how it was measured, then two tables for each part of film with a line per model, then the costs."""
     film, models = results["film"], results["models"]
     lines = [
         f"{film['name']}: {film['frames']:,} frames of {film['size']}, {film['held_out']:,} of them held out. "
-        f"Same for every recipe: {results['budget']}. {results['machine']}; torch {results['torch']}; seed "
-        f"{results['seed']}; one run of each.",
+        f"{results['budget']}. {results['machine']}; torch {results['torch']}; seed {results['seed']}; one run of each.",
         "",
         f"    {results['command']}",
+        *(line for note in results["notes"] for line in ("", note)),
     ]
-    parts = dict.fromkeys(part for model in models.values() for part in model["parts"])
-    for part in parts:
-        frames = next(model["parts"][part]["frames"] for model in models.values() if part in model["parts"])
-        lines += ["", f"**{part}** ({frames:,} frames)", "", *_head(["recipe", *(heading for _, heading, _ in _COLUMNS)])]
-        for name, model in models.items():
-            values = model["parts"][part]
-            lines.append(_line([f"`{name}`", *(_number(values[key], decimals) for key, _, decimals in _COLUMNS)]))
-    lines += [
-        "",
-        "**cost**",
-        "",
-        *_head(["recipe", "training s", "steps", "frames/s", "bits per pixel", "weights", "latents"]),
-    ]
+    for part, style in film["style"].items():
+        found = {name: model["parts"][part] for name, model in models.items()}
+        counts = next(iter(found.values()))
+        lines += ["", f"**{part}** ({counts['frames']:,} frames)", ""]
+        lines += _table(_CLOSENESS, {f"`{name}`": values for name, values in found.items()})
+        lines += ["", f"**{part}**: the answer ({counts['static_pairs']:,} static pairs)", ""]
+        lines += _table(_ANSWER, {"the film": _OF_FILM | {"style": style}} | {f"`{name}`": v for name, v in found.items()})
+    return "\n".join([*lines, "", "**cost**", "", *_costs(models)])
+
+
+def _table(columns: list[tuple[str, str, int]], rows: dict[str, dict]) -> list[str]:
+    lines = _head(["", *(heading for _, heading, _ in columns)])
+    for name, values in rows.items():
+        lines.append(_line([name, *(_number(values[key], decimals) for key, _, decimals in columns)]))
+    return lines
+
+
+def _costs(models: dict[str, dict]) -> list[str]:
+    lines = _head(["", "training s", "steps", "frames/s", "bits per pixel", "weights", "latents"])
     for name, model in models.items():
         bits = model["bits_per_pixel"]
         cells = [_number(model["seconds"], 0), _number(model["steps"], 0), _number(model["frames_per_s"], 0)]
         cells += [_number(bits["weights"] + bits["latents"], 3), _number(bits["weights"], 3), _number(bits["latents"], 3)]
         lines.append(_line([f"`{name}`", *cells]))
-    return "\n".join(lines)
+    return lines
 
 
 def _head(cells: list[str]) -> list[str]:
@@ -72,7 +90,7 @@ def write_results(folder: Path, results: dict, shown: dict[str, np.ndarray], cap
 
 
 def draw(folder: Path, title: str) -> Path:
-    """quality.png from quality.npz: a column for the film and one for each recipe, a line for each frame."""
+    """quality.png from quality.npz: a column for the film and one for each model, a line for each frame."""
     from benchmarks.quality.columns import write_columns  # here, since a machine that only measures need not have matplotlib
 
     with np.load(folder / "quality.npz") as kept:
