@@ -54,7 +54,7 @@ def measure(
         "static_kept": metrics.kept(pairs["products"][static].sum(dim=0)),
         "static_along": metrics.along(pairs["products"][static].sum(dim=0)),
     }
-    rounded = {name: None if math.isnan(value) else round(float(value), 4) for name, value in values.items()}
+    rounded = {name: None if math.isnan(value) else round(float(value), 4) + 0.0 for name, value in values.items()}
     return rounded | {"static_pairs": int(static.sum()), "frames": len(part.numbers)}
 
 
