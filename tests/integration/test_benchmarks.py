@@ -17,9 +17,11 @@ from benchmarks.quality.frames import Part, measured
 from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
 from benchmarks.quality.st_lpips import StLpips
+from benchmarks.quality.style import Style
 from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
+from refilm.models.model_file import save_model
 from refilm.models.registry import build_model
 from tests.conftest import config
 
@@ -96,28 +98,62 @@ def part(tmp_path, frames: np.ndarray, continuous=None) -> Part:
     return Part(tmp_path / "p.h5", np.arange(len(frames)), joined)
 
 
+def measured_values(part: Part, recon: list[np.ndarray]) -> dict:
+    return measure(part, recon, None, Style(part.path, CPU), CPU)
+
+
 def test_the_measures_are_their_definitions(tmp_path):
     random = np.random.default_rng(1)
     film = random.integers(20, 200, (70, 48, 64, 3), dtype=np.uint8)
     recon = film + 10
     recon[32:] += 20  # jumps where the second batch of 32 begins
     cut = np.ones(69, bool)
-    found = measure(part(tmp_path, film, cut), np.split(recon, [32, 64]), None, CPU)
+    found = measured_values(part(tmp_path, film, cut), np.split(recon, [32, 64]))
     errors = np.where(np.arange(70) < 32, 10.0, 30.0)
     psnr = 20 * np.log10(255 / errors)
     assert found["psnr"] == pytest.approx(psnr.mean(), abs=1e-3) and found["psnr_worst"] == pytest.approx(psnr[-1], abs=1e-3)
     assert found["psnr_pooled"] == pytest.approx(10 * np.log10(255**2 / (errors**2).mean()), abs=1e-3)
     assert found["sharpness"] == pytest.approx(1, abs=1e-4) and found["colour"] == pytest.approx(errors.mean(), abs=1e-3)
+    assert found["brightness"] == found["brightness_bias"] == found["colour"] and found["composition"] == 1
     assert found["temporal"] == pytest.approx(20 / 69, abs=1e-3) and found["frames"] == 70 and found["st_lpips"] is None
+    assert 0.5 < found["motion"] < 0.99
     cut[31] = False  # a cut there: the jump is none of motion
-    assert measure(part(tmp_path, film, cut), np.split(recon, [32, 64]), None, CPU)["temporal"] == 0
+    beside = measured_values(part(tmp_path, film, cut), np.split(recon, [32, 64]))
+    assert beside["temporal"] == 0 and beside["motion"] == 1
+    darker = measured_values(part(tmp_path, film), [film - 8])
+    assert (darker["brightness"], darker["brightness_bias"]) == (8, -8)
+
+
+def test_static_pairs_are_those_of_the_film_that_change_a_little_within_a_shot(tmp_path):
+    """Of a static film's pixels one in a hundred changes by 60 levels in each frame: 0.6 levels in the mean."""
+    random = np.random.default_rng(0)
+    still = random.integers(60, 120, (48, 64, 3), dtype=np.uint8)
+    film = np.repeat(still[None], 40, axis=0)
+    for n in range(20):  # then as much as still
+        film[n].reshape(-1)[random.permutation(film[n].size)[: film[n].size // 200]] += 60
+    film[30:] = 255 - film[30:]  # a cut
+    continuous = np.arange(39) != 29
+    whole = measured_values(part(tmp_path, film, continuous), [film])
+    assert whole["static_pairs"] == 20 and (whole["static_kept"], whole["static_along"]) == (1, 1)
+    halfway = np.round(still + (film[:30].astype(float) - still) / 2).astype(np.uint8)
+    half = measured_values(part(tmp_path, film, continuous), [halfway, film[30:]])
+    assert half["static_kept"] == pytest.approx(0.5) and half["static_along"] == pytest.approx(1)
+    frozen = measured_values(part(tmp_path, film, continuous), [np.repeat(still[None], 30, axis=0), film[30:]])
+    assert (frozen["static_kept"], frozen["static_along"], frozen["motion"]) == (0, 0, 0)
+
+
+def test_what_an_even_still_film_has_no_value_for_is_none(tmp_path):
+    film = np.full((8, 48, 64, 3), 16, np.uint8)
+    found = measured_values(part(tmp_path, film), [film])
+    missing = {"composition", "motion", "static_kept", "static_along", "boundary", "st_lpips"}
+    assert {name for name, value in found.items() if value is None} == missing and found["style"] == 0
 
 
 def test_flicker_between_batches_shows_in_the_boundary_ratio(tmp_path):
     film = np.zeros((128, 48, 64, 3), np.uint8)
     recon = film + np.arange(128, dtype=np.uint8)[:, None, None, None] % 2  # 1 grey level from frame to frame
     recon[32:64] += 5
-    found = measure(part(tmp_path, film), np.split(recon, 4), None, CPU)
+    found = measured_values(part(tmp_path, film), np.split(recon, 4))
     assert found["boundary"] == pytest.approx((4 + 6 + 1) / 3, abs=0.01)
 
 
@@ -154,20 +190,54 @@ def test_quality_runs_on_a_bare_machine_and_measures_each_recipe(tmp_path):
     done = benchmark("benchmarks.quality", "--dry", "--recipes", "larsen2015", "vae:noise=0.5", "--out", tmp_path / "q")
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "q" / "quality.json").read_text())
-    assert list(results["models"]) == ["larsen2015", "vae:noise=0.5", "pca"]
+    assert list(results["models"]) == ["larsen2015", "vae:noise=0.5", "pca", "even"]
     assert results["models"]["vae:noise=0.5"]["recipe"]["noise"] == 0.5
     for model in results["models"].values():
         assert set(model["parts"]) == {"seen", "held out", "never seen: other"}
         assert all(part["psnr"] > 0 and part["st_lpips"] is not None for part in model["parts"].values())
     assert results["models"]["pca"]["parts"]["seen"]["psnr"] > 25  # 16 components of 72 simple frames
     assert results["film"]["held_out"] == results["models"]["pca"]["parts"]["held out"]["frames"] == 24
+    for name in results["film"]["style"]:  # each frame's mean colour has nothing but that
+        even = results["models"]["even"]["parts"][name]
+        assert (even["composition"], even["sharpness"]) == (0, 0) and even["brightness"] < 0.5 and even["colour"] <= 0.5
+        assert even["style"] > results["film"]["style"][name]
+    of_pca = results["models"]["pca"]["parts"]
+    assert of_pca["seen"]["composition"] > 0.99 and of_pca["seen"]["style"] < of_pca["held out"]["style"]
     latents = results["models"]["larsen2015"]["bits_per_pixel"]["latents"]
     assert latents == pytest.approx(32 * 16 / (64 * 48), abs=1e-3)
-    assert "| `larsen2015` |" in done.stdout and "**never seen: other** (96 frames)" in done.stdout
+    assert done.stdout.count("| `larsen2015` |") == 3 * 2 + 1 and "**seen**: the answer (" in done.stdout
+    assert (
+        done.stdout.count("| the film | 1.000 | 1.000 | 1.000 | 1.000 | 0.00 | 0.00 | 0.00 | ") == 3
+        and "**never seen: other** (96 frames)" in done.stdout
+    )
     assert Image.open(tmp_path / "q" / "quality.png").width > 4 * 64
     again = benchmark("benchmarks.quality", "--table", tmp_path / "q" / "quality.json")
     assert done.stdout.endswith(again.stdout)  # the report, after the output of each training
     assert again.stdout.startswith("made: 96 frames")
+
+
+def test_quality_measures_trained_models_and_says_which_saw_the_held_out_frames(tmp_path):
+    walls = np.random.default_rng(0).integers(0, 256, (4, 1, 3, 4, 3))  # four shots of 24 frames
+    frames = np.kron(walls, np.ones((1, 24, 16, 16, 1), int)).astype(np.uint8).reshape(96, 48, 64, 3)
+    film = part(tmp_path, frames).path
+    values = {"base_channels": 8, "latent_dim": 16, "precision": "float32", "recipe": "vae", "steps": 7}
+    for name, own in {"apart": {"holdout_fraction": 0.3}, "all": {}, "large": {"frame_size": "128x80"}}.items():
+        recipe = default_recipe(**{"frame_size": "64x48", **values, **own})
+        save_model(tmp_path / f"{name}.safetensors", build_model(recipe), 7)
+    models = [f"{name}={tmp_path / name}.safetensors" for name in ("apart", "all", "large")]
+    words = ("--film", film, "--holdout", "0.3", "--st-lpips", "none", "--out", tmp_path / "q", "--models")
+    done = benchmark("benchmarks.quality", *words, *models[:2])
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "q" / "quality.json").read_text())
+    assert list(results["models"]) == ["apart", "all", "pca", "even"] and "Nothing was trained." in done.stdout
+    (note,) = results["notes"]
+    assert note.startswith("`all` was trained with `holdout_fraction` 0 and seed 0") and note in done.stdout
+    assert all(model["seconds"] is None for name, model in results["models"].items() if name != "pca")
+    refused = benchmark("benchmarks.quality", *words, *models)
+    assert refused.returncode == 1 and "large: its frames are 128x80" in refused.stderr
+    twice = benchmark("benchmarks.quality", *words, models[0], models[0])
+    assert twice.returncode == 1 and "apart is given twice" in twice.stderr
+    assert "write NAME=path" in benchmark("benchmarks.quality", *words, "vae").stderr
 
 
 # --- peers

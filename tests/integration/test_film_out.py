@@ -368,3 +368,40 @@ def test_metrics_are_those_of_the_decoded_frames(tmp_path, grey_model, frames_fi
         assert rows[f"{name}_contrast"].notna().all() and rows[f"{name}_sharpness"].notna().all()
     change = np.abs(np.diff(x, axis=0) - np.diff(y, axis=0)).mean((1, 2, 3))
     assert rows["temporal_error"][1:].to_numpy() == pytest.approx(change, abs=0.05)
+    weights = [0.2126, 0.7152, 0.0722]
+    signed = ((y - x) @ weights).mean((1, 2))
+    assert rows["brightness_error"].to_numpy() == pytest.approx(signed, abs=0.05)
+    assert float(re.search(r"signed ([-+0-9.]+)", printed)[1]) == pytest.approx(signed.mean(), abs=0.02)
+    assert rows["colour_error"].to_numpy() == pytest.approx(np.abs((y - x).mean((1, 2))).mean(1), abs=0.05)
+
+
+def test_the_answer_is_measured_within_shots_and_not_where_there_is_none(tmp_path, grey_model):
+    """Three shots of twelve frames: a faint line that moves, a bright strip that moves, and black."""
+    random = np.random.default_rng(0)
+    film = np.zeros((36, 48, 64, 3), np.uint8)
+    film[:24] = np.kron(random.integers(0, 200, (2, 3, 4, 3)), np.ones((12, 16, 16, 1), int))
+    for n in range(12):
+        film[n, 4 * n] += np.uint8(20 + n)  # a line of 48: a static pair
+        film[12 + n, :, 4 * n : 4 * n + 16] = 220
+    frames, latents, table = (tmp_path / name for name in ("film.h5", "latents.h5", "table.csv"))
+    write_frames_from(frames, 64, 48, FrameMetadata(Fraction(24)), [film])
+    both = (f"--frames={frames}", f"--latents={latents}", f"--model={grey_model}", "--device=cpu")
+    done(command("encode_film", *both))
+    printed = done(command("measure_film", *both, f"--metrics={table}"))
+    rows = pd.read_csv(table)
+    assert np.flatnonzero(rows["composition"].notna()).tolist() == list(range(24))
+    assert np.flatnonzero(rows["motion_correlation"].notna()).tolist() == [*range(1, 12), *range(13, 24)]
+    for name in ("static_kept", "static_along"):
+        assert np.flatnonzero(rows[name].notna()).tolist() == list(range(1, 12))
+    with h5py.File(latents) as file:
+        recon = decoded_by(grey_model, file["latents"][:]).astype(float)
+    x, y = (np.diff(part[:12].astype(float), axis=0) for part in (film, recon))
+    kept = (x * y).sum((1, 2, 3)) / (x * x).sum((1, 2, 3))
+    assert rows["static_kept"][1:12].to_numpy() == pytest.approx(kept, abs=1e-3)
+    found = re.search(r"composition ([-0-9.]+), motion ([-0-9.]+); static pairs kept ([-0-9.]+), along ([-0-9.]+)", printed)
+    assert float(found[1]) == pytest.approx(rows["composition"].mean(), abs=1e-3)
+    assert float(found[3]) == pytest.approx((x * y).sum() / (x * x).sum(), abs=1e-3)
+    assert float(found[4]) == pytest.approx((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()), abs=5e-3)
+    small = [np.repeat(f.astype(float) @ [0.2126, 0.7152, 0.0722], 3, axis=1) for f in (film, recon)]
+    x, y = (np.diff(f.reshape(36, 9, 16, 16, 4).mean((2, 4)), axis=0)[np.arange(35) % 12 != 11] for f in small)
+    assert float(found[2]) == pytest.approx((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()), abs=0.01)

@@ -119,9 +119,9 @@ def _summary(table: pd.DataFrame, pooled: dict[str, float]) -> str:
     return (
         f"PSNR mean {psnr.mean():.2f}, pooled {pooled_psnr:.2f}, worst 5 % {psnr.quantile(0.05):.2f} dB; SSIM "
         f"{table['ssim'].mean():.3f}; sharpness {sharpness:.2f} of the film's; composition "
-        f"{table['composition'].mean():.3f}, motion {pooled['motion_correlation']:.3f}; static pairs kept {pooled['static_kept']:.3f}, along "
-        f"{pooled['static_along']:.3f}; brightness error {brightness.abs().mean():.2f} (signed {brightness.mean():+.2f}), "
-        f"colour error {table['colour_error'].mean():.2f}"
+        f"{table['composition'].mean():.3f}, motion {pooled['motion_correlation']:.3f}; static pairs kept "
+        f"{pooled['static_kept']:.3f}, along {pooled['static_along']:.3f}; brightness error {brightness.abs().mean():.2f} "
+        f"(signed {brightness.mean():+.2f}), colour error {table['colour_error'].mean():.2f}"
     )
 
 
