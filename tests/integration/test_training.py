@@ -26,6 +26,7 @@ from refilm.models.inference import decode_latents, encode_film, reconstruct_fra
 from refilm.models.model_file import save_model
 from refilm.training import loop, recorder
 from refilm.training.checkpoint import StateFolder
+from refilm.training.log import TrainingLog
 from refilm.training.loop import train
 from refilm.training.optimiser import in_layout_of
 from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
@@ -225,6 +226,23 @@ def test_prolonging_continues_and_does_not_start_over(films, tmp_path, capsys):
     train(small_recipe(steps=4), films, tmp_path / "model", CPU)
     longer = train(small_recipe(steps=6), films, tmp_path / "model", CPU)
     assert longer.step == 6 and "continues after step 4 of 6" in capsys.readouterr().out
+
+
+def test_it_says_its_length_first_and_once_how_long_the_rest_will_take(films, tmp_path, capsys, monkeypatch):
+    """By the rate of the second row of training.csv: in the first steps the step is compiled."""
+    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
+    monkeypatch.setattr(recorder, "REPORT_STEPS", 2)
+    write, rates = TrainingLog.write, {4: 0.02, 10: 0.01}
+    monkeypatch.setattr(
+        TrainingLog, "write", lambda log, step, means: write(log, step, means) | {"frames_per_s": rates.get(step, 0.1)}
+    )
+    train(small_recipe(steps=5), films[:1], tmp_path / "model", CPU)
+    first, *_rest, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("model: 5 steps of 4 frames (1.5 epochs of 13 frames), in float32 on ")
+    assert last == "model: about 3 min left on this machine; fewer steps or base_channels take less: config/README.md"
+    train(small_recipe(steps=13), films[:1], tmp_path / "model", CPU)  # continues after 5: the two steps to 10 count
+    out = capsys.readouterr().out
+    assert out.count("on this machine") == 1 and out.endswith("model: about 20 min left on this machine\n")
 
 
 def test_another_recipe_never_mixes_states(films, tmp_path, capsys):

@@ -20,7 +20,7 @@ from refilm.config.keys import (
     VideoKeys,
     keys_of,
 )
-from refilm.config.recipe import Recipe, parse_size
+from refilm.config.recipe import Recipe, auto_shown, parse_size
 from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
 from refilm.core.times import format_time, parse_time
@@ -58,6 +58,12 @@ WRONG = [
         0,
         "training.batch_size: invalid value 0: frames per training step .a whole number, at least 1.$",
     ),
+    (
+        "training.epochs",
+        "long",
+        "training.epochs: invalid value 'long': passes over all frames; or give steps .auto or a number, above 0.$",
+    ),
+    ("training.epochs", 0, "training.epochs: invalid value 0: passes over all frames"),
     ("training.learning_rate", "2e-4", "training.learning_rate: invalid value '2e-4': .*written 0.0005 or 5.0e-4"),
     ("training.frame_size", "250x144", "training.frame_size: 250x144 is not a valid frame size: .* the nearest is 256x144"),
     (
@@ -154,11 +160,44 @@ def test_a_key_may_stand_in_many_places(tmp_path, name):
 
 
 def test_a_model_has_steps_or_epochs():
-    raw = changed("models.bladerunner.steps", 100)
-    assert (recipe := Config(raw).recipe("bladerunner")).steps == 100 and recipe.epochs is None
-    raw["models"]["bladerunner"]["epochs"] = 2
+    recipe = config(training={"epochs": 2}, models={"bikes": {"films": ["bikes"], "steps": 100}}).recipe("bikes")
+    assert recipe.steps == 100 and recipe.epochs is None
     with pytest.raises(RefilmError, match="both steps and epochs"):
-        Config(raw)
+        config(models={"bikes": {"films": ["bikes"], "steps": 100, "epochs": 2}})
+
+
+def test_the_word_auto_is_the_length_unless_another_is_given():
+    recipe = config().recipe("bikes")
+    assert (recipe.epochs, recipe.steps) == ("auto", None) and recipe.training_key() == f"{recipe.state_key()}-auto-epochs"
+    assert config(training={"epochs": "auto"}).recipe("bikes").to_json() == recipe.to_json()
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    six = config(training={"epochs": 6}).recipe("bikes")
+    assert six.state_key() == recipe.state_key() and six.training_key() == f"{recipe.state_key()}-6-epochs"
+    assert config(training={"epochs": "auto", "steps": 9}).recipe("bikes").epochs is None
+    with pytest.raises(RefilmError, match="epochs: 'long' is neither a number nor auto"):
+        dataclasses.replace(recipe, epochs="long")
+
+
+LENGTHS = [*range(1, 3_000), *range(3_000, 200_000, 997), 168_479, 168_480, 168_481, 10**6]
+
+
+@pytest.mark.parametrize("batch_size", [12, 64])
+def test_a_longer_film_never_has_fewer_steps_nor_more_epochs(batch_size):
+    recipe = config(training={"batch_size": batch_size}).recipe("bikes")
+    steps = [recipe.total_steps(frames) for frames in sorted(LENGTHS)]
+    assert steps == sorted(steps)
+    epochs = [auto_shown(frames) / frames for frames in sorted(LENGTHS)]
+    assert epochs == sorted(epochs, reverse=True) and epochs[-1] == 6
+    for frames in LENGTHS:  # no jump: a frame more is shown as often as those before it, at most
+        assert 0 <= auto_shown(frames + 1) - auto_shown(frames) <= auto_shown(frames) / frames + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("frames", "least", "most"),
+    [(12, 2000, 2000), (250, 1_800, 2_200), (1_250, 4_500, 5_500), (14_315, 20_000, 30_000), (168_480, 84_240, 84_240)],
+)
+def test_the_length_of_auto_suits_a_clip_a_trailer_ten_minutes_and_a_feature(frames, least, most):
+    assert least <= config().recipe("bikes").total_steps(frames) <= most
 
 
 def test_yaml_names_that_are_numbers_are_names():
@@ -227,7 +266,7 @@ def test_a_recipe_is_one_string_of_just_what_changes_the_weights():
         assert Config(changed(path, value)).recipe("bladerunner").to_json() == base, path
     telling = [
         ("training.learning_rate", 0.001),
-        ("training.epochs", 7),
+        ("models.bladerunner.epochs", 7),
         ("training.seed", 1),
         ("models.bladerunner.base_channels", 64),
         ("films.bladerunner.start", 60),

@@ -205,7 +205,7 @@ def test_every_model_file_is_kept_by_recipe_and_length():
     assert model.is_symlink() and not model.readlink().is_absolute() and recipe_of_model(model) == recipe
     planner().keep_models()
     (kept,) = (model.parent / "trained").iterdir()
-    assert kept.name.endswith("-6-epochs.safetensors") and model.samefile(kept)
+    assert kept.name.endswith("-auto-epochs.safetensors") and model.samefile(kept)
 
 
 def test_a_disk_without_links_keeps_models_too(monkeypatch):
@@ -231,6 +231,7 @@ def test_a_file_that_is_no_model_of_refilm_is_left_alone():
 @pytest.mark.parametrize(("length", "step", "frames", "refused"), [
     ({"steps": 24}, 60, None, True), ({"steps": 60}, 60, None, False), ({"steps": 90}, 60, None, False),
     ({"epochs": 2}, 61, 360, True), ({"epochs": 2}, 60, 360, False), ({"epochs": 2}, 60, None, False),
+    ({}, 84_241, 168_480, True), ({}, 84_240, 168_480, False),
 ])  # fmt: skip
 def test_a_shorter_length_is_refused_in_the_plan(capsys, length, step, frames, refused):
     asked = planner(training=length)

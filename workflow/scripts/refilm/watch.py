@@ -26,6 +26,7 @@ from tqdm import tqdm
 from refilm import layout
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.job_status import RUNNING
+from refilm.core.times import format_duration
 
 Job = dict[str, Any]  # the values of refilm.core.job_status
 _SECONDS = 3.0  # between two tables
@@ -73,7 +74,7 @@ def table(jobs: Iterable[Job], now: float, columns: int) -> list[str]:
     ended = sorted(((state, job) for state, job in states if state != RUNNING), key=lambda pair: -pair[1]["updated"])
     lines = _running_lines(running, now, columns) if running else ["nothing is running"]
     if any(_is_silent(job, now) for job in running):
-        lines += ["", f"! nothing was written for {_duration(_SILENT_SECONDS)} or more: it may have been killed"]
+        lines += ["", f"! nothing was written for {format_duration(_SILENT_SECONDS)} or more: it may have been killed"]
     if ended:
         lines += ["", "ended:", *(_ended_line(state, job, now) for state, job in ended[:_NEWEST])]
     return [_cut(line, columns) for line in lines]
@@ -137,9 +138,9 @@ def _row(job: Job, now: float) -> tuple[str, ...]:
         "" if done is None else _number(done) + (f"/{_number(total)}" if total else ""),
         f"{100 * done // total:.0f}%" if total else "",
         _number(job["rate"]) if job.get("rate") else "",
-        "" if job.get("eta_seconds") is None else _duration(job["eta_seconds"]),
+        "" if job.get("eta_seconds") is None else format_duration(job["eta_seconds"]),
         _metric(job.get("metrics", {})),
-        _duration(now - job["updated"]) + (" !" if _is_silent(job, now) else ""),
+        format_duration(now - job["updated"]) + (" !" if _is_silent(job, now) else ""),
         job["host"].partition(".")[0][:_MAX_HOST] + (f":{job['gpus']}" if "gpus" in job else ""),
     )
 
@@ -158,19 +159,10 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) or value >= 100 else f"{value:.3g}"
 
 
-def _duration(seconds: float) -> str:
-    """At most six characters: 4 s, 12 min, 3.5 h, 12 d."""
-    if seconds < 100:
-        return f"{max(0, seconds):.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"
-
-
 def _ended_line(state: str, job: Job, now: float) -> str:
     """One that was killed says nothing itself."""
     message = job.get("message") or _EXPLAINED.get(state, "")
-    when = f"{_duration(now - job['updated'])} ago"
+    when = f"{format_duration(now - job['updated'])} ago"
     return f"  {state:7}  {when:>10}  {job['rule']} {job['job']}" + (f": {message}" if message else "")
 
 

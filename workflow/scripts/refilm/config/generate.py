@@ -5,6 +5,7 @@ python -m refilm.config.generate --check    # fails where they are stale
 """
 
 import argparse
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,8 +22,10 @@ from refilm.config.keys import (
     ReconstructionKeys,
     TrainingKeys,
     VideoKeys,
+    defaults,
     keys_of,
 )
+from refilm.config.recipe import auto_shown
 from refilm.config.recipes import RECIPES
 from refilm.config.schema import schema
 from refilm.core.command_line import command_parser, run_command
@@ -31,6 +34,7 @@ from refilm.core.errors import RefilmError
 ROOT = Path(__file__).parents[4]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 MANUAL = ROOT / "config" / "README.md"
+_FILM_LENGTHS = {"10 s": 240, "1 min": 1_440, "10 min": 14_400, "1 h": 86_400, "1 h 57 min": 168_480, "4 h": 345_600}
 _TABLE = re.compile(r"(<!-- keys:(\w+) -->\n).*?(<!-- /keys -->)", re.DOTALL)
 
 
@@ -65,6 +69,7 @@ def manual_text(text: str) -> str:
         "models": _table(keys_of(ModelKeys).values()),
         "training": _table(keys_of(TrainingKeys).values()),
         "recipes": _recipes(),
+        "length": _lengths(),
         "comparisons": _table(keys_of(ComparisonKeys).values()),
         "reconstruction": _table(keys_of(ReconstructionKeys).values()),
         "video": _table(keys_of(VideoKeys).values()),
@@ -87,6 +92,16 @@ def _recipes() -> str:
         own = ", ".join(f"`{key}: {_number(value)}`" for key, value in spec.defaults.items())
         unused = ", ".join(f"`{key}`" for key in keys_of(TrainingKeys) if key in spec.unused)
         rows.append(f"| `{name}` | {_cell(spec.summary)} | {own or 'none'} | {unused or 'none'} |")
+    return "\n".join([*head, *rows])
+
+
+def _lengths() -> str:
+    batch = defaults(TrainingKeys)["batch_size"]
+    head = [f"| film at 24 frames/s | frames | epochs | steps of {batch} frames |", "|---|---|---|---|"]
+    rows = []
+    for film, frames in _FILM_LENGTHS.items():
+        shown = auto_shown(frames)
+        rows.append(f"| {film} | {frames:,} | {shown / frames:.3g} | {math.ceil(shown / batch):,} |")
     return "\n".join([*head, *rows])
 
 

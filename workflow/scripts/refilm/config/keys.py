@@ -179,11 +179,15 @@ class TrainingKeys:
         former="width",
     )
     batch_size: int = key(12, "frames per training step", minimum=1, former="batch")
-    epochs: float | None = key(6, "passes over all frames; or give `steps`", above=0)
+    epochs: float | str | None = key(
+        "auto",
+        "passes over all frames; or give `steps`. `auto` shows a short film more often than a long one: [length](#length)",
+        choices=("auto",),
+        above=0,
+    )
     steps: int | None = key(
         None,
-        "length of the training in steps, instead of `epochs`. For short films: six epochs of a one-minute trailer are 600 "
-        "steps, which are too few; a minute of film needs some thousands",
+        "length of the training in steps, instead of `epochs`",
         minimum=1,
         unset="`epochs` is used",
     )

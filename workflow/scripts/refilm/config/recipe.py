@@ -14,6 +14,14 @@ from refilm.config.recipes import RECIPES, RecipeSpec
 from refilm.core.errors import RefilmError, suggest
 
 _LENGTH = ("epochs", "steps")
+AUTO = "auto"
+
+# The length of `epochs: auto`: a feature film of so many frames, two hours at 24 frames/s, or a longer one is shown so many
+# times. The epochs of a shorter one grow with this power of how many times it fits into the feature, but at least so many
+# frames are shown.
+_FEATURE_FRAMES, _FEATURE_EPOCHS = 168_480, 6
+_SHORT_FILM_POWER = 0.43
+_LEAST_SHOWN = 24_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +40,8 @@ class Recipe(TrainingKeys):
         parse_size(self.frame_size, "frame_size", self.spec.size_multiple)
         if (self.epochs is None) == (self.steps is None):
             raise RefilmError("recipe: either epochs or steps must be given")
+        if isinstance(self.epochs, str) and self.epochs != AUTO:
+            raise RefilmError(f"recipe: epochs: {self.epochs!r} is neither a number nor {AUTO}")
         for key, (value, reason) in self.spec.invalid.items():
             if getattr(self, key) == value:
                 raise RefilmError(f"recipe: {key}: {value} is invalid: {reason}")
@@ -91,7 +101,7 @@ class Recipe(TrainingKeys):
         return _state_key(json.loads(self.to_json()))
 
     def training_key(self) -> str:
-        """The name of a training: the recipe's short hash and the length, '1f0c63a4e2d1-6-epochs'."""
+        """The name of a training: the recipe's short hash and the length, '1f0c63a4e2d1-auto-epochs'."""
         return training_key_of(self.to_json())
 
     def total_steps(self, frames: int) -> int:
@@ -99,7 +109,8 @@ class Recipe(TrainingKeys):
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None, "one of the two is given: __post_init__"
-        return math.ceil(self.epochs * frames / self.batch_size)
+        shown = auto_shown(frames) if isinstance(self.epochs, str) else self.epochs * frames
+        return math.ceil(shown / self.batch_size)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,11 +118,22 @@ class Recipe(TrainingKeys):
         return parse_size(self.frame_size, "frame_size", self.spec.size_multiple)
 
 
+def auto_shown(frames: int) -> float:
+    """How many frames a training of `epochs: auto` shows in all, when it has so many.
+
+    Continuous and increasing: more frames never mean fewer steps. A short film is shown more often than a long one, since
+    the same few epochs would end its training before it has learnt much.
+    """
+    shorter = max(1.0, _FEATURE_FRAMES / max(1, frames))
+    return max(_LEAST_SHOWN, _FEATURE_EPOCHS * frames * math.pow(shorter, _SHORT_FILM_POWER))
+
+
 def training_key_of(recipe: str) -> str:
     """`Recipe.training_key` of a recipe as JSON, which may be one that this version of refilm cannot train."""
     values = json.loads(recipe)
     unit = "epochs" if values.get("steps") is None else "steps"
-    return f"{_state_key(values)}-{values[unit]:.12g}-{unit}"
+    length = AUTO if values[unit] == AUTO else f"{values[unit]:.12g}"
+    return f"{_state_key(values)}-{length}-{unit}"
 
 
 def _state_key(values: dict[str, Any]) -> str:

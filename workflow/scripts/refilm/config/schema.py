@@ -103,9 +103,9 @@ def _values(key: Key) -> Schema:
     if tuple in key.types:
         item = "string" if key.pattern else "integer"
         return {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": item, **given}}
-    numbers = [_TYPES[kind] for kind in key.types if kind in (int, float)]
-    if key.choices and numbers:
-        return {"anyOf": [{"enum": list(key.choices)}, {"type": numbers, **given}]}
+    others = [_TYPES[kind] for kind in key.types if kind in (int, float, NoneType)]  # than the words
+    if key.choices and others:
+        return {"anyOf": [{"enum": list(key.choices)}, {"type": others, **given}]}
     if key.choices:
         return {"enum": list(key.choices)}
     types = [_TYPES[kind] for kind in key.types]

@@ -46,6 +46,12 @@ class _Bar(tqdm):  # type: ignore[type-arg]
         job_status.record(what=values["prefix"], unit=unit, done=done, total=total, rate=rate, eta_seconds=left)
 
 
+def print_line(text: str) -> None:
+    """Print a line to stdout, above a bar where one is shown on the same terminal."""
+    tqdm.write(text)
+    sys.stdout.flush()
+
+
 def progress_bar(
     what: str, total: int | None, unit: str, initial: int = 0, scaled: bool = False, hidden: bool = False
 ) -> "tqdm[NoReturn]":

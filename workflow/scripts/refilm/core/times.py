@@ -34,6 +34,15 @@ def format_time(seconds: float | Fraction) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
+def format_duration(seconds: float) -> str:
+    """At most six characters: 4 s, 12 min, 3.5 h, 12 d."""
+    if seconds < 100:
+        return f"{max(0, seconds):.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"
+
+
 @dataclass(frozen=True)
 class TimeSpan:
     """A part of a film in seconds from its start: the frames at or after `start` and before `end`; None where unlimited."""

@@ -16,6 +16,8 @@ from refilm.config.recipe import Recipe
 from refilm.core import job_status
 from refilm.core.errors import Interrupted, RefilmError
 from refilm.core.files import check_space
+from refilm.core.progress import print_line
+from refilm.core.times import format_duration
 from refilm.models.base import Model
 from refilm.models.device import device_name
 from refilm.models.inference import reconstruct_frames, sample_prior
@@ -87,6 +89,7 @@ class Recorder:
     def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks):
         self.recipe, self.folder, self.callbacks = recipe, folder, callbacks
         self.states = StateFolder(folder, recipe)
+        self._time_printed = False
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
         """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained.
@@ -99,17 +102,19 @@ class Recorder:
         self.callbacks.on_start()
         log_file = self.folder / layout.TRAINING_LOG
         checkpoint = self.states.load(total, log_file)
+        epochs = f"{total * self.recipe.batch_size / len(sampler):,.1f}".removesuffix(".0")
         processes = f"{trainer.group.world_size} x " if trainer.group.world_size > 1 else ""
         dtype = str(trainer.dtype).removeprefix("torch.")
         print(
-            f"{name}: {total:,} steps of {self.recipe.batch_size} frames, in {dtype} on "
-            f"{processes}{device_name(trainer.device)}",
+            f"{name}: {total:,} steps of {self.recipe.batch_size} frames ({epochs} epochs of {len(sampler):,} frames), in "
+            f"{dtype} on {processes}{device_name(trainer.device)}",
             flush=True,
         )
         job_status.describe(device=device_name(trainer.device))
         if self.recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(sampler)}", flush=True)
         step, tensors = checkpoint or (0, {})
+        self._first = step
         if trainer.group.broadcast(step):
             trainer.restore(step, tensors)
             print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
@@ -135,6 +140,7 @@ class Recorder:
         job_status.describe(metrics=row)
         with self.log.pause():
             self.callbacks.on_row(row)
+        self._print_time(row)
         return f" {format_progress(row)}"
 
     def save(self, force: bool) -> None:
@@ -152,6 +158,18 @@ class Recorder:
         raise Interrupted(
             f"{self.folder.name}: stopped after step {self.trainer.step} of {self.total}; the same command continues"
         )
+
+    def _print_time(self, row: Row) -> None:
+        """Print once how long the rest will take. The first steps do not count: they compile and record the step."""
+        left = self.total - self.trainer.step
+        if self._time_printed or not left or self.trainer.step < self._first + 2 * REPORT_STEPS:
+            return
+        self._time_printed = True
+        rate = max(0.01, float(row["frames_per_s"]))  # which is rounded
+        time_left = format_duration(left * self.recipe.batch_size / rate)
+        # Narrower networks would start over.
+        remedy = "" if self._first else "; fewer steps or base_channels take less: config/README.md"
+        print_line(f"{self.folder.name}: about {time_left} left on this machine{remedy}")
 
     def _needed_bytes(self) -> int:
         """What will be written: checkpoints, the model, and previews, whose PNG take less than their frames."""
