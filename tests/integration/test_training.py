@@ -238,7 +238,7 @@ def test_it_says_its_length_first_and_once_how_long_the_rest_will_take(films, tm
     )
     train(small_recipe(steps=5), films[:1], tmp_path / "model", CPU)
     first, *_rest, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("model: 5 steps of 4 frames (1.5 epochs of 13 frames), in float32 on ")
+    assert first.startswith("model: 5 steps of 4 frames (1.5 epochs of 13 frames), base_channels 8, in float32 on ")
     assert last == "model: about 3 min left on this machine; fewer steps or base_channels take less: config/README.md"
     train(small_recipe(steps=13), films[:1], tmp_path / "model", CPU)  # continues after 5: the two steps to 10 count
     out = capsys.readouterr().out

@@ -63,6 +63,12 @@ WRONG = [
         "long",
         "training.epochs: invalid value 'long': passes over all frames; or give steps .auto or a number, above 0.$",
     ),
+    (
+        "training.base_channels",
+        "wide",
+        "training.base_channels: invalid value 'wide': channels .* .auto or a whole number, at least 8, a multiple of 8.$",
+    ),
+    ("training.base_channels", 12, "training.base_channels: invalid value 12: channels of"),
     ("training.epochs", 0, "training.epochs: invalid value 0: passes over all frames"),
     ("training.learning_rate", "2e-4", "training.learning_rate: invalid value '2e-4': .*written 0.0005 or 5.0e-4"),
     ("training.frame_size", "250x144", "training.frame_size: 250x144 is not a valid frame size: .* the nearest is 256x144"),

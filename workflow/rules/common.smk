@@ -15,6 +15,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from refilm import layout
 from refilm.config import closing, slurm
+from refilm.config.auto_channels import auto_channels, plan_device, runs_on_cluster
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.incomplete import incomplete_files
 from refilm.config.keys import SLUG
@@ -47,9 +48,12 @@ is_plan = workflow.is_main_process
 if is_plan:
     exit_on_error(check_space)(Path(".snakemake/log"), 5_000_000)
     begin_run(sys.argv[1:])
+    # For `base_channels: auto`, before the configuration is read.
+    nodes = workflow.resource_settings.nodes
+    plan_device(runs_on_cluster(nodes, sys.argv[1:], parse_args))
 incomplete = incomplete_files()
 planner = Planner(
-    exit_on_error(Config)(config),
+    exit_on_error(Config)(config, auto_channels),
     lambda path: path if path in incomplete else ancient(path),
     checks_films=is_plan,
 )

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -46,8 +46,9 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several 
 class Config:
     """A checked configuration. `films`, `models`, `comparisons`: the keys of each entry by its name."""
 
-    def __init__(self, raw: Mapping[str, Any]):
-        """Raises RefilmError, in one line, for the first thing that is wrong."""
+    def __init__(self, raw: Mapping[str, Any], auto_channels: Callable[[str, Recipe, str], int] | None = None):
+        """auto_channels: what `base_channels: auto` is, from a model, its recipe and the key `device`; without it that is
+        the full network. Raises RefilmError, in one line, for the first thing that is wrong."""
         values = _normalise_yaml(copy.deepcopy(dict(raw)))
         _check_schema(values)
         self._training: dict[str, Any] = values.get("training", {})
@@ -60,6 +61,7 @@ class Config:
         self.video = VideoKeys(**values.get("video", {}))
         self.reconstruction = ReconstructionKeys(**values.get("reconstruction", {}))
         self.settings = GlobalKeys(**_only(GlobalKeys, values))
+        self._auto_channels = auto_channels or (lambda _model, recipe, _device: recipe.base_channels)
         self._recipes: dict[str, Recipe] = {}
         self._check_consistency()
 
@@ -91,7 +93,9 @@ class Config:
         """Everything that decides the weights of a model."""
         if model not in self._recipes:
             films = {name: self.film_pixels(name) for name in self.model(model).films}
-            self._recipes[model] = Recipe.from_settings(self._settings_of(model), films)
+            self._recipes[model] = Recipe.from_settings(
+                self._settings_of(model), films, lambda recipe: self._auto_channels(model, recipe, self.settings.device)
+            )
         return self._recipes[model]
 
     def film_pixels(self, film: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 from refilm.config.recipes import RECIPES
 
 SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model or a comparison
+AUTO_CHANNELS = MappingProxyType({"cuda": 80, "mps": 40, "cpu": 24})  # `base_channels: auto`, by device
 _METADATA = "refilm"
 
 
@@ -170,10 +171,13 @@ class TrainingKeys:
         pattern="^[0-9]+x[0-9]+$",
     )
     latent_dim: int = key(200, "numbers that represent a frame", minimum=1, former="latent")
-    base_channels: int = key(
-        80,
+    base_channels: int | str = key(
+        "auto",
         "channels of the first convolution; the following ones have 2, 4 and 8 times as many. Half of it is a third of the "
-        "time on a CPU, less is saved on a GPU, and reconstructions are coarser",
+        "time on a CPU, less is saved on a GPU, and reconstructions are coarser. `auto` is "
+        f"{AUTO_CHANNELS['cuda']} with an NVIDIA GPU or on a cluster, {AUTO_CHANNELS['mps']} with Apple's MPS and "
+        f"{AUTO_CHANNELS['cpu']} on a CPU; a model that was trained keeps [its own](#base_channels)",
+        choices=("auto",),
         minimum=8,
         multiple_of=8,
         former="width",

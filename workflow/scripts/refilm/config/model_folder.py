@@ -70,6 +70,23 @@ class ModelFolder:
             kept.unlink(missing_ok=True)
             _link(file, kept, str(file) if self.model.is_symlink() else None)
 
+    def channels(self, recipe: Recipe) -> int | None:
+        """base_channels of a training here whose recipe is this one but for them and the length: of that which the folder
+        shows, or else the latest that is kept; None where there is none.
+
+        It does not change while a model is trained with it, so that a plan and its jobs find the same.
+        """
+        kept = [self.model, *self.trained.glob("[!.]*.safetensors"), *self.state.glob("*/step-*.safetensors")]
+        latest = sorted((file for file in kept if file.exists()), key=lambda file: file.stat().st_mtime, reverse=True)
+        found = (recipe.channels_of(text) for text in (self._shown(), *map(recipe_of_model, latest)) if text)
+        return next((channels for channels in found if channels), None)
+
+    def _shown(self) -> str:
+        """The recipe of the training that was started or linked last, as JSON; empty where there is none."""
+        with suppress(OSError, ValueError):
+            return (self.folder / layout.RECIPE).read_text(encoding="utf-8")
+        return ""
+
     def restore(self, recipe: Recipe) -> None:
         """Link a missing model.safetensors to the model of the recipe, if that was trained."""
         if not self.model.exists() and (kept := self.find(recipe)):

@@ -5,16 +5,17 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refilm.config.keys import TrainingKeys, defaults
+from refilm.config.keys import AUTO_CHANNELS, TrainingKeys, defaults
 from refilm.config.recipes import RECIPES, RecipeSpec
 from refilm.core.errors import RefilmError, suggest
 
 _LENGTH = ("epochs", "steps")
 AUTO = "auto"
+FULL_CHANNELS = AUTO_CHANNELS["cuda"]
 
 # The length of `epochs: auto`: a feature film of so many frames, two hours at 24 frames/s, or a longer one is shown so many
 # times. The epochs of a shorter one grow with this power of how many times it fits into the feature, but at least so many
@@ -28,11 +29,13 @@ _LEAST_SHOWN = 24_000
 class Recipe(TrainingKeys):
     """The settings of one model: the keys of training:, its films, and the version of its layers.
 
-    architecture_version is that of the recipe's layers, from the registry; it is not a key.
+    base_channels is a number, whatever the key says, since it decides the weights. architecture_version is that of the
+    recipe's layers, from the registry; it is not a key.
     films maps each film's name to what decides which of its pixels are used (start, end, crop, fit), so that a film
     file that is moved, or gets another title, is still the same recipe.
     """
 
+    base_channels: int
     architecture_version: int
     films: dict[str, dict[str, str]]
 
@@ -57,17 +60,28 @@ class Recipe(TrainingKeys):
         return RECIPES[self.recipe]
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any], films: dict[str, dict[str, str]]) -> "Recipe":
+    def from_settings(
+        cls,
+        settings: Mapping[str, Any],
+        films: dict[str, dict[str, str]],
+        auto_channels: Callable[["Recipe"], int] = lambda _recipe: FULL_CHANNELS,
+    ) -> "Recipe":
         """From the keys that are given, completed by the defaults of that recipe; steps take precedence over epochs.
 
-        Keys without an effect have their defaults, so that they make no difference. Raises RefilmError.
+        Keys without an effect have their defaults, so that they make no difference. auto_channels: from the recipe of the
+        full network to what `base_channels: auto` is for it. Raises RefilmError.
         """
         usual = defaults(TrainingKeys)
         spec = RECIPES[settings.get("recipe", usual["recipe"])]
         values = {**usual, **spec.defaults, **settings, **{key: usual[key] for key in spec.unused}}
         if values["steps"] is not None:
             values["epochs"] = None
-        return cls.from_json(json.dumps(values | {"architecture_version": spec.version, "films": films}))
+        is_auto = values["base_channels"] == AUTO
+        values |= {"architecture_version": spec.version, "films": films} | (
+            {"base_channels": FULL_CHANNELS} if is_auto else {}
+        )
+        recipe = cls.from_json(json.dumps(values))
+        return dataclasses.replace(recipe, base_channels=auto_channels(recipe)) if is_auto else recipe
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -99,6 +113,16 @@ class Recipe(TrainingKeys):
     def state_key(self) -> str:
         """A short hash of all but the length of training, which may change without starting over."""
         return _state_key(json.loads(self.to_json()))
+
+    def channels_of(self, recipe: str) -> int | None:
+        """base_channels of a recipe as JSON that differs from this one in that and in its length at most; else None."""
+        try:
+            values = json.loads(recipe)
+            channels = int(values["base_channels"])
+            same = _state_key(values) == dataclasses.replace(self, base_channels=channels).state_key()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None  # not a recipe of refilm
+        return channels if same else None
 
     def training_key(self) -> str:
         """The name of a training: the recipe's short hash and the length, '1f0c63a4e2d1-auto-epochs'."""

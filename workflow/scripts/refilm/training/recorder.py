@@ -106,8 +106,8 @@ class Recorder:
         processes = f"{trainer.group.world_size} x " if trainer.group.world_size > 1 else ""
         dtype = str(trainer.dtype).removeprefix("torch.")
         print(
-            f"{name}: {total:,} steps of {self.recipe.batch_size} frames ({epochs} epochs of {len(sampler):,} frames), in "
-            f"{dtype} on {processes}{device_name(trainer.device)}",
+            f"{name}: {total:,} steps of {self.recipe.batch_size} frames ({epochs} epochs of {len(sampler):,} frames), "
+            f"base_channels {self.recipe.base_channels}, in {dtype} on {processes}{device_name(trainer.device)}",
             flush=True,
         )
         job_status.describe(device=device_name(trainer.device))
