@@ -91,7 +91,7 @@ def _from_disk(film: Path, width: int, rounds: int, device: torch.device) -> tup
     recipe = default_recipe(base_channels=width, steps=10**6)
     with capture_stream(device), FrameStore(film) as store:
         sampler = FrameSampler([store], recipe, pinned=device.type == "cuda")
-        trainer, in_memory = Trainer(recipe, device), sampler.load(0)
+        trainer, in_memory = Trainer(recipe, device), sampler.load(0, _STEPS)
 
         def from_disk() -> None:
             for batch in sampler.batches(trainer.step, trainer.step + _STEPS):

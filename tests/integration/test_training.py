@@ -73,12 +73,12 @@ def test_equal_weights_show_every_film_equally_often(films):
 def test_the_shards_of_a_batch_make_the_batch(films):
     with FrameStore(films[0]) as film:
         whole, parts = (
-            FrameSampler([film], small_recipe()),
-            [FrameSampler([film], small_recipe(), shard=(n, 2)) for n in (0, 1)],
+            FrameSampler([film], small_recipe(augment=0.75)),
+            [FrameSampler([film], small_recipe(augment=0.75), shard=(n, 2)) for n in (0, 1)],
         )
         for step in (0, 3, 11):
-            batch, halves = whole.load(step), [part.load(step) for part in parts]
-            for name in ("frames", "noise", "prior"):
+            batch, halves = whole.load(step, 100), [part.load(step, 100) for part in parts]
+            for name in ("frames", "noise", "prior", "augmentations"):
                 assert torch.equal(torch.cat([getattr(half, name) for half in halves]), getattr(batch, name))
 
 
@@ -119,14 +119,14 @@ def test_a_batch_holds_the_frames_that_its_numbers_say(films):
         sampler = FrameSampler([one, two], small_recipe(batch_size=8, seed=3))
         both = np.concatenate([one[:], two[:]])
         for step in range(4):
-            assert np.array_equal(sampler.load(step).frames.numpy(), both[sampler.indices(step)])
+            assert np.array_equal(sampler.load(step, 100).frames.numpy(), both[sampler.indices(step)])
 
 
 def test_a_step_is_a_function_of_seed_and_step_alone(films):
     with FrameStore(films[0]) as film:
         one, again, other = (FrameSampler([film], small_recipe(seed=seed)) for seed in (0, 0, 1))
-        again.load(7)
-        a, b, c, d = one.load(5), again.load(5), other.load(5), one.load(6)
+        again.load(7, 100)
+        a, b, c, d = one.load(5, 100), again.load(5, 100), other.load(5, 100), one.load(6, 100)
     assert all(torch.equal(getattr(a, part), getattr(b, part)) for part in ("frames", "noise", "prior"))
     assert not torch.equal(a.noise, c.noise) and not torch.equal(a.noise, d.noise) and not torch.equal(a.noise, a.prior)
 
@@ -151,7 +151,7 @@ def test_the_batches_of_a_training_are_those_of_its_steps(films):
         batches = list(sampler.batches(3, 9))
         assert len(batches) == 6
         for step, batch in enumerate(batches, 3):
-            assert all(torch.equal(a, b) for a, b in zip(batch.tensors(), sampler.load(step).tensors(), strict=True))
+            assert all(torch.equal(a, b) for a, b in zip(batch.tensors(), sampler.load(step, 9).tensors(), strict=True))
 
 
 def test_six_epochs_of_a_feature_film_are_84240_steps():
@@ -189,16 +189,18 @@ def test_it_learns_the_film(tmp_path):
     pictures = np.random.default_rng(1).integers(0, 256, (4, 6, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
     write_frames_from(tmp_path / "four.h5", 64, 48, FrameMetadata(Fraction(24)), [pictures])
     blind = np.square(pictures - pictures.mean(0)).mean()
-    for name in ("larsen2015", "vae", "autoencoder"):
-        recipe = recipe_named(name, steps=150, learning_rate=0.003, base_channels=16)
+    for name in ("larsen2015", "vae", "autoencoder", "hybrid"):
+        recipe = recipe_named(name, steps=150, learning_rate=0.003, base_channels=16, augment=0)
         trainer = train(recipe, [tmp_path / "four.h5"], tmp_path / name, CPU)
         with FrameStore(tmp_path / "four.h5") as film:
             reconstruction = reconstruct_frames(trainer.ema, film, range(4))
         assert np.square(reconstruction.astype(float) - pictures).mean() < 0.35 * blind, name
 
 
-def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeypatch):
-    recipe = small_recipe(steps=12)
+@pytest.mark.parametrize("values", [{}, {"augment": 0.5}, {"recipe": "hybrid", "augment": 0.5}], ids=str)
+def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeypatch, values):
+    """`hybrid` begins its second stage after step 6, and frames are augmented until step 11."""
+    recipe = small_recipe(steps=12, **values)
     whole = weights(train(recipe, films, tmp_path / "whole", CPU))
     monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)

@@ -260,6 +260,32 @@ class TrainingKeys:
         above=0,
         former="head_rate",
     )
+    cosines: int | str = key(
+        "auto",
+        "of `hybrid`: how many of the latents are cosines, which describe any film; the others are principal components "
+        "of the films that it is trained on. 0 remembers best, `latent_dim` answers best to films never seen; `auto` is a "
+        "third of them, or all where fewer than 4,000 frames are trained on",
+        choices=("auto",),
+        minimum=0,
+    )
+    ssim_weight: float = key(0.15, "of `hybrid`: weight of the structural dissimilarity against the pixel loss", minimum=0)
+    adversarial_from: float = key(
+        0.5,
+        "of `hybrid`: fraction of the steps after which the discriminator is trained too, and the decoder by it. The steps "
+        "before are three times as fast",
+        minimum=0,
+        maximum=1,
+    )
+    augment: float = key(
+        0,
+        "augmentation: fraction of each batch that is shown brighter or darker, with other contrast, enlarged, shifted, "
+        "mirrored. Reconstructions of films never seen gain much by it, those of the model's own film lose a little",
+        minimum=0,
+        maximum=1,
+    )
+    augment_until: float = key(
+        0.9, "with `augment`, fraction of the steps after which frames are as in the film", minimum=0, maximum=1
+    )
     equilibrium: float | None = key(
         None,
         "discriminator loss per frame, 0.69 where it is undecided, around which both networks are kept in balance; null "

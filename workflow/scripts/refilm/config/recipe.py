@@ -14,6 +14,8 @@ from refilm.config.recipes import RECIPES, RecipeSpec
 from refilm.core.errors import RefilmError, suggest
 
 _LENGTH = ("epochs", "steps")
+# Newer keys, with the values of a recipe that does not name them: recipes written before them stay the same.
+_LATER_KEYS = {"augment": 0.0, "augment_until": 0.9, "cosines": "auto", "ssim_weight": 0.15, "adversarial_from": 0.5}
 AUTO = "auto"
 FULL_CHANNELS = AUTO_CHANNELS["cuda"]
 
@@ -48,6 +50,8 @@ class Recipe(TrainingKeys):
         for key, (value, reason) in self.spec.invalid.items():
             if getattr(self, key) == value:
                 raise RefilmError(f"recipe: {key}: {value} is invalid: {reason}")
+        if self.cosines != "auto" and int(self.cosines) > self.latent_dim:
+            raise RefilmError(f"recipe: cosines: {self.cosines} exceeds latent_dim {self.latent_dim}")
         if self.architecture_version != self.spec.version:
             raise RefilmError(
                 f"recipe: architecture_version {self.architecture_version} is not supported, this refilm has "
@@ -93,7 +97,7 @@ class Recipe(TrainingKeys):
         fields = {field.name for field in dataclasses.fields(cls)}
         if (name := values.get("recipe")) not in RECIPES:
             raise RefilmError(f"recipe: unknown recipe {name!r}{suggest(str(name), RECIPES)}")
-        values.setdefault("architecture_version", 1)
+        values = {"architecture_version": 1} | _LATER_KEYS | values
         for key in values:
             if key not in fields:
                 raise RefilmError(f"recipe: unknown key '{key}'{suggest(key, fields)}")
@@ -108,7 +112,12 @@ class Recipe(TrainingKeys):
     @functools.cached_property
     def _json(self) -> str:
         # a plan asks for it several times per job
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        values = {
+            key: value
+            for key, value in dataclasses.asdict(self).items()
+            if key not in _LATER_KEYS or value != _LATER_KEYS[key]
+        }
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     def state_key(self) -> str:
         """A short hash of all but the length of training, which may change without starting over."""
@@ -189,7 +198,7 @@ def _coerce(kind: Any, value: Any) -> Any:
         return value
     if isinstance(value, list):
         return tuple(value)
-    return int(value) if kind in (int, int | None) else float(value)
+    return int(value) if kind in (int, int | None, int | str) else float(value)
 
 
 def parse_size(text: str, key: str, multiple: int = 16) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 _ADVERSARIAL_KEYS = frozenset({"similarity_layers", "gamma", "discriminator_lr_scale"})
 _BALANCE_KEYS = frozenset({"pixel_weight", "adversarial_ratio", "equilibrium", "equilibrium_margin"})
+_HYBRID_KEYS = frozenset({"cosines", "ssim_weight", "adversarial_from"})
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class RecipeSpec:
     take, each with the reason; version: counts changes of its layers, after which old weights do not fit; size_multiple:
     of a frame's width and height in pixels; reconstructs: whether it has an encoder; samples: whether it has a prior to
     draw latents from; mixes_batch: whether the frames of a batch change each other, so that whole batches must be
-    decoded; shardable: whether processes can share a batch with the result of one.
+    decoded; shardable: whether processes can share a batch with the result of one; linear_code: whether latents are those
+    of a linear code, which is fitted to the film.
     """
 
     model: str
@@ -34,12 +36,21 @@ class RecipeSpec:
     samples: bool = True
     mixes_batch: bool = False
     shardable: bool = True
+    linear_code: bool = False
 
 
 RECIPES: dict[str, RecipeSpec] = {
     "larsen2015": RecipeSpec(
         model="refilm.models.larsen2015:VAEGAN",
         summary="the VAE/GAN: similarity measured in the layers of a discriminator",
+        unused=_HYBRID_KEYS,
+    ),
+    "hybrid": RecipeSpec(
+        model="refilm.models.hybrid:Hybrid",
+        summary="a fixed linear code, and a decoder that adds to its picture; pixels first, then a discriminator",
+        defaults={"augment": 0.5},
+        unused=frozenset({"noise", "kl_weight", "equilibrium", "equilibrium_margin"}),
+        linear_code=True,
     ),
     "broad2016": RecipeSpec(
         model="refilm.models.broad2016:Broad2016",
@@ -57,7 +68,7 @@ RECIPES: dict[str, RecipeSpec] = {
             "grad_clip": 0,
             "ema_decay": 0,
         },
-        unused=_BALANCE_KEYS,
+        unused=_BALANCE_KEYS | _HYBRID_KEYS,
         invalid={"gamma": ("auto", "broad2016 needs a number; in 2016 it was 2.5")},
         mixes_batch=True,
         shardable=False,
@@ -65,12 +76,12 @@ RECIPES: dict[str, RecipeSpec] = {
     "vae": RecipeSpec(
         model="refilm.models.vae:VAE",
         summary="the encoder and decoder of `larsen2015` with pixel error only",
-        unused=_BALANCE_KEYS | _ADVERSARIAL_KEYS,
+        unused=_BALANCE_KEYS | _ADVERSARIAL_KEYS | _HYBRID_KEYS,
     ),
     "autoencoder": RecipeSpec(
         model="refilm.models.vae:Autoencoder",
         summary="the same without a prior and without noise in the latents",
-        unused=_BALANCE_KEYS | _ADVERSARIAL_KEYS | {"noise", "kl_weight"},
+        unused=_BALANCE_KEYS | _ADVERSARIAL_KEYS | _HYBRID_KEYS | {"noise", "kl_weight"},
         samples=False,
     ),
     "dcgan": RecipeSpec(
@@ -83,7 +94,7 @@ RECIPES: dict[str, RecipeSpec] = {
             "head_lr_scale": 1,
             "grad_clip": 0,
         },
-        unused=_BALANCE_KEYS | {"similarity_layers", "gamma", "noise", "kl_weight", "holdout_fraction"},
+        unused=_BALANCE_KEYS | _HYBRID_KEYS | {"similarity_layers", "gamma", "noise", "kl_weight", "holdout_fraction"},
         reconstructs=False,
         shardable=False,
     ),

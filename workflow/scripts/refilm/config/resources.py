@@ -144,7 +144,12 @@ class JobResources:
 
 
 def weights_mb(recipe: Recipe) -> float:
-    """The size of a model's weights, or a little more: convolutions, and the layers from and to the latents."""
+    """The size of a model's weights, or a little more: convolutions, and the layers from and to the latents, or the patterns
+    of a linear code."""
+    if recipe.spec.linear_code:
+        patterns = 2 * (recipe.latent_dim + 2) * 3 * _pixels(recipe) / 1e6
+        decoder = 1.5 + 11e-3 * recipe.base_channels**2 + 400 * _pixels(recipe) / 1e6
+        return patterns + decoder
     convolutions = 13e-3 * recipe.base_channels**2
     heads = 13.9e-3 * recipe.latent_dim * recipe.base_channels * _pixels(recipe) / _REFERENCE[1]
     return convolutions + heads

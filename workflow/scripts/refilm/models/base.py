@@ -4,10 +4,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from refilm.config.recipe import Recipe
+
+FITTED_FRAMES = 4096  # at most, that `Model.fit` is given
 
 
 @dataclass(frozen=True)
@@ -16,11 +19,15 @@ class Batch:
 
     frames: (B, H, W, 3) uint8, or (B,) int64 indices of frames that are on the device already; (B, 3, H, W) in [-1, 1] as
     the networks take them. noise, prior: (B, latent_dim) standard normal, for the posterior and for prior samples.
+    augmentations: of the first frames, as `refilm.models.augment` draws them; progress: (), the fraction of the training
+    that is done.
     """
 
     frames: Tensor
     noise: Tensor
     prior: Tensor
+    augmentations: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    progress: Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with `function` applied to each tensor."""
@@ -35,16 +42,19 @@ class StepContext:
     """How a step is computed.
 
     autocast: of the networks' forward passes. Losses and backward passes must not run under it, or every large head would
-    be cast again. all_reduce_sum: sums a tensor over the processes that share the batch.
+    be cast again. all_reduce_sum: sums a tensor over the processes that share the batch. stage: of the training, as
+    `Model.stage` names it.
     """
 
     autocast: AbstractContextManager[None] = field(default_factory=nullcontext)
     all_reduce_sum: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    stage: str = ""
 
 
 @dataclass
 class StepResult:
-    """Gradients of one step, a list per optimiser in the order of `Model.trained_parameters`, and the metrics.
+    """Gradients of one step, a list per optimiser in the order of `Model.trained_parameters`, and the metrics. An optimiser
+    without gradients leaves its weights as they are.
 
     metrics: 0-dimensional tensors on the device; nothing here waits for the device.
     gates: by optimiser, 1 where the step is to be applied and 0 where not; one without a gate always is.
@@ -61,6 +71,7 @@ class Model(nn.Module):
     # Of the recipes that reconstruct; others override `decode`.
     encoder: nn.Module
     decoder: nn.Module
+    later_metrics: tuple[str, ...] = ()  # that the first stage of a training does not have
 
     def __init__(self, recipe: Recipe):
         super().__init__()
@@ -77,6 +88,13 @@ class Model(nn.Module):
     def head_weights(self) -> list[Tensor]:
         """The matrices that sum a whole frame; they learn at `recipe.head_lr_scale` times the learning rate."""
         raise NotImplementedError
+
+    def fit(self, frames: np.ndarray) -> None:
+        """Compute what is fitted to the films before the first step, from some of their frames, uint8 (n, H, W, 3)."""
+
+    def stage(self, progress: float) -> str:
+        """The name of a training's stage, when that fraction of it is done. The steps of a stage are computed alike."""
+        return ""
 
     def gradients(self, batch: Batch, context: StepContext) -> StepResult:
         """The gradients of a batch, whose frames are (B, 3, H, W) in [-1, 1]."""

@@ -6,7 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from refilm.core.colour import BT709_LUMA
 from refilm.models.base import full_precision
+
+_SCALES, _WINDOW, _STRIDE = 3, 8, 4
+_C1, _C2 = 0.01**2, 0.03**2  # of Wang et al. 2004, for luma of range 1
 
 
 def sample_posterior(mean: Tensor, log_variance: Tensor, noise: Tensor, noise_scale: float) -> Tensor:
@@ -35,11 +39,36 @@ def feature_loss(reconstruction: list[Tensor], real: list[Tensor], layers: tuple
     return torch.stack(terms).mean()
 
 
+def dissimilarity(reconstruction: Tensor, frames: Tensor) -> Tensor:
+    """1 - the structural similarity of the luma (Wang et al. 2004), averaged over three sizes, each half of the one before:
+    (B, 3, H, W) in [-1, 1] -> (). Windows of 8x8 pixels, a weight of 1 for each, at every fourth pixel."""
+    weights = torch.tensor(BT709_LUMA, device=frames.device, dtype=frames.dtype).view(1, 3, 1, 1) / 2
+    x, y = ((values * weights).sum(1, keepdim=True) for values in (frames, reconstruction))
+    terms = []
+    for scale in range(_SCALES):
+        if scale:
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        means = F.avg_pool2d(torch.cat([x, y, x * x, y * y, x * y], 1), _WINDOW, _STRIDE)
+        mean_x, mean_y, square_x, square_y, product = means.unbind(1)
+        # luma in [-1/2, 1/2], so that black has none: the term of brightness is of distances from black
+        covariance = product - mean_x * mean_y
+        variances = square_x - mean_x.square() + square_y - mean_y.square()
+        mean_x, mean_y = mean_x + 0.5, mean_y + 0.5
+        brightness = (2 * mean_x * mean_y + _C1) / (mean_x.square() + mean_y.square() + _C1)
+        terms.append((brightness * (2 * covariance + _C2) / (variances + _C2)).mean())
+    return 1 - torch.stack(terms).mean()
+
+
+def psnr_of_batch(reconstruction: Tensor, frames: Tensor) -> Tensor:
+    """PSNR over all pixels of a batch in dB: (B, 3, H, W) in [-1, 1] -> ()."""
+    squared = (reconstruction.clamp(-1, 1) - frames).square().mean()
+    return 10 * torch.log10(4.0 / squared.clamp_min(1e-10))  # the peak is 2
+
+
 def reconstruction_metrics(mean: Tensor, log_variance: Tensor, reconstruction: Tensor, frames: Tensor) -> dict[str, Tensor]:
     """What every recipe with an encoder reports: PSNR of the batch in dB, pixel loss, KL divergence in bits per frame."""
-    squared = (reconstruction.clamp(-1, 1) - frames).square().mean()
     return {
-        "psnr": 10 * torch.log10(4.0 / squared.clamp_min(1e-10)),  # of frames in [-1, 1]: the peak is 2
+        "psnr": psnr_of_batch(reconstruction, frames),
         "pixel_loss": pixel_loss(reconstruction, frames),
         "kl_bits": kl_divergence(mean, log_variance).mean() / math.log(2.0),
     }

@@ -23,7 +23,8 @@ Row = dict[str, float | str]
 def format_progress(row: Row) -> str:
     """What of a row is shown beside the progress bar: the rate, the quality, and the discriminator's mean outputs."""
     # of reconstructions rather than of prior samples, where there are both: the line is narrow
-    names = [name for name in _PROGRESS_FORMATS if name in row and not (name == "d_prior" and "d_recon" in row)]
+    measured = {name for name, value in row.items() if not isinstance(value, str)}
+    names = [name for name in _PROGRESS_FORMATS if name in measured and not (name == "d_prior" and "d_recon" in row)]
     shown = [_PROGRESS_FORMATS[name].format(row[name]) for name in names]
     return ", ".join([f"{row['frames_per_s']:,.0f} frames/s", *shown])
 
@@ -33,6 +34,7 @@ class TrainingLog:
 
     def __init__(self, path: Path, step: int, batch: int, frames: int):
         self.path, self.batch, self.frames = Path(path), batch, frames
+        self._names: list[str] = []
         self._step, self._seconds = step, self._truncate(step)
         self._began = time.perf_counter()
 
@@ -48,8 +50,9 @@ class TrainingLog:
             "frames_per_s": round(count * self.batch / elapsed, 2),
         } | {name: value if isinstance(value, str) else float(f"{value:.6g}") for name, value in means.items()}
         new = not self.path.exists()
+        self._names = self._names or list(row)
         with open(self.path, "a", newline="") as file:
-            writer = csv.DictWriter(file, row)
+            writer = csv.DictWriter(file, self._names)
             if new:
                 writer.writeheader()
             writer.writerow(row)
@@ -77,4 +80,5 @@ class TrainingLog:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(rows)
+        self._names = list(names)
         return float(rows[-1]["seconds"])

@@ -16,6 +16,7 @@ from refilm.core.errors import Interrupted, RefilmError
 from refilm.core.progress import progress_bar
 from refilm.core.signals import STOP_SIGNALS
 from refilm.frames.store import FrameStore
+from refilm.models.base import FITTED_FRAMES
 from refilm.models.device import capture_stream
 from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from refilm.training.recorder import REPORT_STEPS, TrainingCallbacks, make_recorder
@@ -54,6 +55,8 @@ def train(
         trainer = Trainer(recipe, device, _compiles(compiled, device, total), group, load_resident_frames(sampler, device))
         stack.enter_context(_release_on_clean_exit(trainer))
         recorder.start(trainer, sampler, total)
+        if trainer.step == 0:
+            trainer.fit(sampler.read(sampler.representative(FITTED_FRAMES)))
 
         with progress_bar(f"train {folder.name}", total, " steps", trainer.step, hidden=not group.is_main) as bar:
             for batch in sampler.batches(trainer.step, total):

@@ -118,6 +118,7 @@ class Recorder:
         if trainer.group.broadcast(step):
             trainer.restore(step, tensors)
             print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
+        self._later_metrics = trainer.model.later_metrics
         self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
         self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
         self._next_save = time.monotonic() + _CHECKPOINT_SECONDS
@@ -136,7 +137,9 @@ class Recorder:
         """Write a row of training.csv; returns the text for the progress bar. Raises RefilmError for a metric that is not
         finite."""
         self._check_finite(metrics)
-        row = self.log.write(self.trainer.step, {**metrics, **self._evaluator.pop_metrics()})
+        row = self.log.write(
+            self.trainer.step, {**dict.fromkeys(self._later_metrics, ""), **metrics, **self._evaluator.pop_metrics()}
+        )
         job_status.describe(metrics=row)
         with self.log.pause():
             self.callbacks.on_row(row)

@@ -15,6 +15,7 @@ from refilm.core.prefetch import prefetch
 from refilm.core.sampling import evenly_spaced
 from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore
+from refilm.models.augment import draw_augmentations
 from refilm.models.base import Batch
 from refilm.models.rng import generator_for
 
@@ -68,20 +69,27 @@ class FrameSampler:
             frames[positions] = function(self.stores[film], own)
         return frames
 
-    def load(self, step: int) -> Batch:
-        """The batch of a step, or this process's shard of it."""
+    def load(self, step: int, total: int) -> Batch:
+        """The batch of a step of `total`, or this process's shard of it."""
         generator = generator_for(self.recipe.seed, "noise", step)
         noise, prior = torch.randn(2, self.recipe.batch_size, self.recipe.latent_dim, generator=generator).unbind()
         number, of = self.shard
         part = slice(number * self.recipe.batch_size // of, (number + 1) * self.recipe.batch_size // of)
         indices = self.indices(step)[part]
         frames = torch.from_numpy(indices if self.indices_only else self.read(indices))
-        batch = Batch(frames, noise[part], prior[part])
+        count = augmented_frames(self.recipe, step, total)
+        augmentations = draw_augmentations(count, generator_for(self.recipe.seed, "augmentations", step))[part]
+        batch = Batch(frames, noise[part], prior[part], augmentations, torch.tensor(step / total))
         return batch.map(torch.Tensor.pin_memory) if self.pinned else batch
 
-    def batches(self, first: int, end: int) -> Iterator[Batch]:
-        """The batches of steps `first` to `end` - 1, read by a thread while the steps before them compute."""
-        return prefetch(map(self.load, range(first, end)), _PREFETCHED_BATCHES)
+    def batches(self, first: int, total: int) -> Iterator[Batch]:
+        """The batches of steps `first` to `total` - 1, read by a thread while the steps before them compute."""
+        return prefetch((self.load(step, total) for step in range(first, total)), _PREFETCHED_BATCHES)
+
+    def representative(self, count: int) -> np.ndarray:
+        """Indices of at most `count` training frames, evenly spaced, as many of each film as the film weighting shows."""
+        share = count // len(self._pools)
+        return np.concatenate([pool[evenly_spaced(len(pool), share)] for pool in self._pools])
 
     def evenly_spaced(self, count: int, held_out: bool = False) -> np.ndarray:
         """Indices of `count` frames, or all if there are fewer, evenly spaced over the training or the held-out frames."""
@@ -127,6 +135,11 @@ def hold_out_shots(shots: list[range], fraction: float, seed: int) -> np.ndarray
     if len(left) > 1 and len(shortest) < 2 * missing:  # exceeds the fraction by less than what is missing
         taken.append(shortest)
     return np.sort(np.array([frame for shot in taken for frame in shot], dtype=np.int64))
+
+
+def augmented_frames(recipe: Recipe, step: int, total: int) -> int:
+    """How many frames of a step's batch are augmented, the first of them; none in the last part of the training."""
+    return round(recipe.augment * recipe.batch_size) if step < recipe.augment_until * total else 0
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

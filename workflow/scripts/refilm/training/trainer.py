@@ -5,11 +5,15 @@ the CPU only supplies frame indices and learning rates. Nothing waits for the de
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from refilm.config.recipe import Recipe
+from refilm.models.augment import augment
 from refilm.models.base import Batch, StepContext, StepResult, to_network
 from refilm.models.device import autocast, compute_type
 from refilm.models.registry import build_model
@@ -49,15 +53,24 @@ class Trainer:
         # Sums over processes within a step are not part of a graph that can be compiled.
         self._compiled = compiled and group.world_size == 1
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._steps_here = 0
+        self._steps_here = 0  # of this process in this stage
+        self._stage: tuple[str, int] | None = None  # its name, and how many frames are augmented
         self._copy_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._gradients: Callable[[Batch], StepResult] | None = None
-        self._metric_names: list[str] = []
-        self._metric_sums: Tensor | None = None
-        self.unreported = 0  # steps since metrics were requested
+        self._metrics: list[_MetricSums] = []  # of the stages since metrics were requested
+
+    def fit(self, frames: np.ndarray) -> None:
+        """Compute what the recipe fits to the films before the first step, from some of their frames, uint8 (n, H, W, 3).
+        All processes have the main one's result."""
+        if self.group.is_main:
+            self.model.fit(frames)
+        for buffer in self.model.buffers():
+            buffer.copy_(self.group.sum(buffer if self.group.is_main else torch.zeros_like(buffer)))
+        self.ema.load_state_dict(self.model.state_dict())
 
     def train_step(self, batch: Batch, total: int) -> None:
         """One step of `total`."""
+        self._begin_stage(self.model.stage(self.step / total), len(batch.augmentations))
         self._set_rates(total)
         batch = self._upload(batch)
         if self.device.type == "cuda":
@@ -65,16 +78,25 @@ class Trainer:
         else:
             self._update(batch)
         self.step += 1
-        self.unreported += 1
+        self._metrics[-1].steps += 1
         self._steps_here += 1
 
+    @property
+    def unreported(self) -> int:
+        """Steps since metrics were requested."""
+        return sum(stage.steps for stage in self._metrics)
+
     def pop_metrics(self) -> dict[str, float]:
-        """Means over the steps since the last call, and over the processes. The one host-device sync of training."""
-        assert self._metric_sums is not None, "no step was trained"
-        means = self.group.mean(self._metric_sums / self.unreported).tolist()
-        self._metric_sums.zero_()
-        self.unreported = 0
-        return dict(zip(self._metric_names, means, strict=True))
+        """Means over the steps since the last call that have a metric, and over the processes. The one host-device sync of
+        training."""
+        sums: dict[str, float] = {}
+        steps: dict[str, int] = {}
+        for stage in self._metrics:
+            for name, value in zip(stage.names, self.group.mean(stage.sums).tolist(), strict=True):
+                sums[name] = sums.get(name, 0.0) + value
+                steps[name] = steps.get(name, 0) + stage.steps
+        self._metrics = [self._metrics[-1].cleared()]
+        return {name: value / steps[name] for name, value in sums.items()}
 
     def synchronize(self) -> None:
         """Wait until the device has finished all steps so far."""
@@ -106,15 +128,23 @@ class Trainer:
 
     # --- one step
 
+    def _begin_stage(self, name: str, augmented: int) -> None:
+        """Where a stage begins, its steps are compiled and recorded anew: those of the one before were other ones."""
+        if (name, augmented) == self._stage:
+            return
+        self.release_graph()
+        self._stage, self._gradients, self._steps_here = (name, augmented), None, 0
+        self._metrics.append(_MetricSums())
+
     def _update(self, batch: Batch) -> None:
         """The part of a step that runs on the device."""
         if self.resident_frames is not None:
-            batch = Batch(self.resident_frames.index_select(0, batch.frames), batch.noise, batch.prior)
+            batch = replace(batch, frames=self.resident_frames.index_select(0, batch.frames))
         step = self.gradients(batch)
-        grads = {name: optimiser.in_layout(step.gradients[name]) for name, optimiser in self.optimisers.items()}
+        grads = {name: self.optimisers[name].in_layout(gradients) for name, gradients in step.gradients.items()}
         self.group.average_gradients(grads)
-        for name, optimiser in self.optimisers.items():
-            step.metrics[f"{name}_grad_norm"] = optimiser.step(grads[name], step.gates.get(name))
+        for name, own in grads.items():
+            step.metrics[f"{name}_grad_norm"] = self.optimisers[name].step(own, step.gates.get(name))
         self._update_ema()
         self._add_metrics(step.metrics)
 
@@ -127,8 +157,10 @@ class Trainer:
         return self._gradients(batch)
 
     def _eager_gradients(self, batch: Batch) -> StepResult:
-        context = StepContext(autocast(self.device, self.dtype), self.group.sum)
-        return self.model.gradients(Batch(to_network(batch.frames), batch.noise, batch.prior), context)
+        stage = self._stage[0] if self._stage else ""
+        context = StepContext(autocast(self.device, self.dtype), self.group.sum, stage)
+        frames = augment(to_network(batch.frames), batch.augmentations)
+        return self.model.gradients(replace(batch, frames=frames), context)
 
     @torch.no_grad()
     def _update_ema(self) -> None:
@@ -141,10 +173,11 @@ class Trainer:
 
     @torch.no_grad()
     def _add_metrics(self, metrics: dict[str, Tensor]) -> None:
-        if self._metric_sums is None:
-            self._metric_names = list(metrics)
-            self._metric_sums = torch.zeros(len(metrics), device=self.device)
-        self._metric_sums.add_(torch.stack([value.detach().float() for value in metrics.values()]))
+        values = torch.stack([value.detach().float() for value in metrics.values()])
+        stage = self._metrics[-1]
+        if not stage.names:
+            stage.names, stage.sums = list(metrics), torch.zeros_like(values)
+        stage.sums.add_(values)
 
     def _set_rates(self, total: int) -> None:
         rate = learning_rate(self.recipe, self.step, total)
@@ -189,6 +222,21 @@ class Trainer:
             self._graph = graph
         except RuntimeError as error:
             print(f"the step cannot be recorded as a CUDA graph and will be slower: {first_line(error)}", flush=True)
+
+
+class _MetricSums:
+    """The metrics of a stage's steps: names, their sums on the device, and the number of steps."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.sums = torch.empty(0)
+        self.steps = 0
+
+    def cleared(self) -> Self:
+        """The same for the next steps, which a recorded graph adds to the same sums."""
+        self.sums.zero_()
+        self.steps = 0
+        return self
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
