@@ -51,7 +51,7 @@ WRONG = [
     (
         "training.recipe",
         "larsen2016",
-        "'larsen2016' is not one of larsen2015, broad2016, .*; did you mean 'larsen2015'?",
+        "'larsen2016' is not one of larsen2015, hybrid, .*; did you mean 'larsen2015'?",
     ),
     (
         "training.batch_size",
