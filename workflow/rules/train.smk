@@ -2,6 +2,7 @@
 
 Input       results/frames/{width}x{height}/{film}.h5 of the model's films
 Output      results/models/{model}/model.safetensors, a link to the model in trained/, when training is complete
+            results/models/{model}/model@{step}.safetensors, a link to what the model was after so many steps
             results/models/{model}/training.mp4, the training as a film, made of its previews
 Beside it   trained/, every finished training; state/, the checkpoints; training.csv, training.png, previews/, recipe.json,
             tensorboard/ where it is enabled. They are undeclared on purpose: Snakemake deletes the declared outputs of a
@@ -17,6 +18,8 @@ rule train_model:
         model=layout.MODEL,
     log:
         layout.log("train_model", "{model}"),
+    wildcard_constraints:
+        model=SLUG,
     cache: shared
     conda:
         "../../envs/refilm.yaml"
@@ -43,6 +46,33 @@ rule train_model:
         )
 
 
+rule link_early_model:
+    input:
+        model=planner.early_model_source,
+    output:
+        early=layout.EARLY_MODEL,
+    log:
+        layout.log("link_early_model", "{model}@{step}"),
+    wildcard_constraints:
+        model=SLUG,
+        step="[1-9][0-9]*",
+    localrule: True
+    conda:
+        "../../envs/refilm.yaml"
+    params:
+        recipe=planner.recipe,
+        model=planner.model_file,
+    message:
+        "{wildcards.model}: the model after {wildcards.step} steps"
+    shell:
+        step(
+            "link_early_model"
+            " --recipe={params.recipe:q}"
+            " --model={params.model:q}"
+            " --step={wildcards.step}"
+        )
+
+
 rule render_training:
     input:
         model=planner.model,
@@ -50,6 +80,8 @@ rule render_training:
         film=layout.TRAINING_FILM,
     log:
         layout.log("render_training", "{model}"),
+    wildcard_constraints:
+        model=SLUG,
     conda:
         "../../envs/refilm.yaml"
     threads: 4

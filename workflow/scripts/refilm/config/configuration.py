@@ -21,6 +21,7 @@ from refilm.config.keys import (
     GlobalKeys,
     ModelKeys,
     ReconstructionKeys,
+    RecordingKeys,
     TrainingKeys,
     VideoKeys,
     defaults,
@@ -50,11 +51,14 @@ class Config:
         """Raises RefilmError, in one line, for the first thing that is wrong."""
         values = _normalise_yaml(copy.deepcopy(dict(raw)))
         _check_schema(values)
-        self._training: dict[str, Any] = values.get("training", {})
+        self._training = _only(TrainingKeys, values.get("training", {}))
         self.frame_size: str = {**defaults(TrainingKeys), **self._training}["frame_size"]
         self.films = {name: _film(given) for name, given in values.get("films", {}).items()}
         self.models = {name: _model(given) for name, given in values.get("models", {}).items()}
         self._of_model = {name: _only(TrainingKeys, given) for name, given in values.get("models", {}).items()}
+        self._recording = {
+            name: _recording(values.get("training", {}) | given) for name, given in values.get("models", {}).items()
+        }
         self.comparisons = {name: _comparison(given) for name, given in values.get("comparisons", {}).items()}
         self.reconstructions: list[str] = values.get("reconstructions", [])
         self.video = VideoKeys(**values.get("video", {}))
@@ -69,9 +73,22 @@ class Config:
         return self.films[name]
 
     def model(self, name: str) -> ModelKeys:
-        """The model's keys besides those of training. Raises RefilmError with the nearest known name."""
-        _check_name("model", name, self.models)
-        return self.models[name]
+        """The keys of a model, or of one that is named as MODEL@STEP, besides those of training. Raises RefilmError with the
+        nearest known name."""
+        model, _step = layout.split_step(name)
+        _check_name("model", model, self.models)
+        return self.models[model]
+
+    def recording(self, model: str) -> RecordingKeys:
+        """What the training of a model keeps and shows."""
+        return self._recording[model]
+
+    def kept_steps(self, model: str) -> list[int]:
+        """After which steps of its training a model is kept: those of `keep`, and those that are listed to be shown."""
+        pairs = [layout.split_pair(pair)[1] for pair in self.reconstructions]
+        named = [*pairs, *(name for comparison in self.comparisons.values() for name in comparison.models)]
+        shown = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
+        return sorted({*self.recording(model).keep, *shown})
 
     def comparison(self, name: str) -> ComparisonKeys:
         """The comparison's keys. Raises RefilmError with the nearest known name."""
@@ -84,11 +101,13 @@ class Config:
 
     def model_title(self, name: str) -> str:
         """The model's title in pictures; the titles of its films where it has none."""
-        own = self.model(name)
-        return own.title or " + ".join(self.film_title(film) for film in own.films)
+        own, step = self.model(name), layout.split_step(name)[1]
+        title = own.title or " + ".join(self.film_title(film) for film in own.films)
+        return title if step is None else f"{title} after {step:,} steps"
 
-    def recipe(self, model: str) -> Recipe:
-        """Everything that decides the weights of a model."""
+    def recipe(self, name: str) -> Recipe:
+        """Everything that decides the weights of a model, or of one that is named as MODEL@STEP besides the step."""
+        model, _step = layout.split_step(name)
         if model not in self._recipes:
             films = {name: self.film_pixels(name) for name in self.model(model).films}
             self._recipes[model] = Recipe.from_settings(self._settings_of(model), films)
@@ -178,7 +197,7 @@ class Config:
     def _check_pair(self, place: str, film: str, models: Iterable[str]) -> None:
         _check_known(place, "film", film, self.films)
         for model in models:
-            _check_known(place, "model", model, self.models)
+            _check_known(place, "model", layout.split_step(model)[0], self.models)
             with _at(place):
                 self.check_reconstructs(model)
 
@@ -201,6 +220,10 @@ def _film(given: dict[str, Any]) -> FilmKeys:
 
 def _model(given: dict[str, Any]) -> ModelKeys:
     return ModelKeys(**_only(ModelKeys, given) | {"films": tuple(given["films"])})
+
+
+def _recording(given: dict[str, Any]) -> RecordingKeys:
+    return RecordingKeys(**{key: tuple(value) for key, value in _only(RecordingKeys, given).items()})
 
 
 def _comparison(given: dict[str, Any]) -> ComparisonKeys:

@@ -17,6 +17,7 @@ from typing import Any
 from refilm.config.recipes import RECIPES
 
 SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model or a comparison
+MODEL_STEP = f"{SLUG}(@[1-9][0-9]*)?"  # a model, or what it was after so many steps
 _METADATA = "refilm"
 
 
@@ -293,12 +294,25 @@ class TrainingKeys:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordingKeys:
+    """models: and training: what a training keeps and shows while it runs. None of it decides the weights."""
+
+    keep: tuple[int, ...] = key(
+        (),
+        "a list of steps: the model after so many of them is kept, as `MODEL@STEP`. Those that a reconstruction or a "
+        "comparison names are kept without this key",
+        minimum=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComparisonKeys:
     """comparisons: one comparison."""
 
     film: str = required("the film whose original comes first", pattern=f"^{SLUG}$")
     models: tuple[str, ...] = required(
-        "a list of the models whose reconstructions are shown beside it, all of one `frame_size`", pattern=f"^{SLUG}$"
+        "a list of the models whose reconstructions are shown beside it, all of one `frame_size`; or `MODEL@STEP`",
+        pattern=f"^{MODEL_STEP}$",
     )
     start: str | float | None = key(
         None,

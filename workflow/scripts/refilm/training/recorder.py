@@ -5,6 +5,7 @@
 
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,9 @@ class TrainingCallbacks:
     def on_preview(self, preview: Preview) -> None:
         """Called with each preview."""
 
+    def on_keep(self, step: int, model: Model) -> None:
+        """Called with the model after each step of which it is to be kept."""
+
     def on_row(self, row: Row) -> None:
         """Called with each row of training.csv, after it was written."""
 
@@ -71,6 +75,9 @@ class NullRecorder:
     def preview(self) -> None:
         pass
 
+    def keep(self) -> None:
+        pass
+
     def report(self, metrics: dict[str, float]) -> str:
         return ""
 
@@ -82,10 +89,13 @@ class NullRecorder:
 
 
 class Recorder:
-    """What the main process writes. The caller of the training holds the lock of the state folder."""
+    """What the main process writes. The caller of the training holds the lock of the state folder.
 
-    def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks):
-        self.recipe, self.folder, self.callbacks = recipe, folder, callbacks
+    keep: after which steps the model is kept.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, keep: Collection[int] = ()):
+        self.recipe, self.folder, self.callbacks, self._keep_steps = recipe, folder, callbacks, frozenset(keep)
         self.states = StateFolder(folder, recipe)
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
@@ -107,6 +117,8 @@ class Recorder:
             flush=True,
         )
         job_status.describe(device=device_name(trainer.device))
+        for late in sorted(step for step in self._keep_steps if step > total):
+            print(f"{name}: step {late:,}, which is to be kept, is after the end of this training", flush=True)
         if self.recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(sampler)}", flush=True)
         step, tensors = checkpoint or (0, {})
@@ -126,6 +138,16 @@ class Recorder:
             rows = self._previewer.rows(self.trainer.ema)
             self.callbacks.on_preview(Preview(self.trainer.step, self.total, rows))
             self._evaluator.evaluate(self.trainer.ema)
+
+    def keep(self) -> None:
+        """Keep the model, if this step is one of those: before a checkpoint after it, from which a training continues
+        without passing the step again."""
+        if self.trainer.step not in self._keep_steps:
+            return
+        self.trainer.synchronize()
+        with self.log.pause():
+            if all(bool(tensor.isfinite().all()) for tensor in self.trainer.ema.state_dict().values()):
+                self.callbacks.on_keep(self.trainer.step, self.trainer.ema)
 
     def report(self, metrics: dict[str, float]) -> str:
         """Write a row of training.csv; returns the text for the progress bar. Raises RefilmError for a metric that is not
@@ -154,11 +176,12 @@ class Recorder:
         )
 
     def _needed_bytes(self) -> int:
-        """What will be written: checkpoints, the model, and previews, whose PNG take less than their frames."""
+        """What will be written: checkpoints, the models, and previews, whose PNG take less than their frames."""
         weights: int = sum(tensor.numel() * tensor.element_size() for tensor in self.trainer.ema.state_dict().values())
         width, height = self.recipe.size
         previews = len(self._preview_steps) * 2 * _PREVIEW_FRAMES * height * width * 3
-        return self.states.needed_bytes(weights) + weights + previews
+        kept = sum((self.states.latest() or 0) < step <= self.total for step in self._keep_steps)
+        return self.states.needed_bytes(weights) + (1 + kept) * weights + previews
 
     def _check_finite(self, metrics: dict[str, float]) -> None:
         bad = [key for key, value in metrics.items() if not math.isfinite(value)]
@@ -176,10 +199,10 @@ class Recorder:
 
 
 def make_recorder(
-    recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, group: ProcessGroup
+    recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, group: ProcessGroup, keep: Collection[int]
 ) -> Recorder | NullRecorder:
     """The recorder of this process."""
-    return Recorder(recipe, folder, callbacks) if group.is_main else NullRecorder(recipe, folder)
+    return Recorder(recipe, folder, callbacks, keep) if group.is_main else NullRecorder(recipe, folder)
 
 
 def checkpoint_interval(cost: float) -> float:
