@@ -28,6 +28,7 @@ from refilm.training import loop, recorder
 from refilm.training.checkpoint import StateFolder
 from refilm.training.loop import train
 from refilm.training.optimiser import in_layout_of
+from refilm.training.recorder import TrainingCallbacks
 from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
 from refilm.training.trainer import Trainer
 from tests.conftest import command, refused, small_recipe
@@ -219,6 +220,60 @@ def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeyp
         assert same(weights(train(recipe, films, folder, CPU)), whole), killed_before
         with open(folder / "training.csv") as file:
             assert [int(row["step"]) for row in csv.DictReader(file)] == [2, 4, 6, 8, 10, 12]
+
+
+class KeptModels(TrainingCallbacks):
+    """The weights that a training keeps, by their steps."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def on_keep(self, step, model):
+        self.kept[step] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_a_model_is_kept_as_a_shorter_training_of_constant_rate_ends(films, tmp_path):
+    kept, values = KeptModels(), {"lr_schedule": "constant", "warmup": 0}
+    train(small_recipe(steps=12, **values), films, tmp_path / "long", CPU, kept, keep=(5, 12, 99))
+    short = train(small_recipe(steps=5, **values), films, tmp_path / "short", CPU)
+    assert kept.kept.keys() == {5, 12} and same(kept.kept[5], short.ema.state_dict())
+
+
+@pytest.mark.parametrize("killed_before", [4, 5, 6, 7])
+def test_killed_around_a_step_that_is_kept_it_is_kept_all_the_same(films, tmp_path, monkeypatch, killed_before):
+    """By the first process, by the second, or by both of them, who then agree; and keeping changes no weight."""
+    recipe, once, again = small_recipe(steps=10), KeptModels(), KeptModels()
+    plain = weights(train(recipe, films, tmp_path / "plain", CPU))
+    assert same(weights(train(recipe, films, tmp_path / "whole", CPU, once, keep=[5])), plain)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 1)
+    real_step = Trainer.train_step
+
+    def dying(self, batch, total):
+        if self.step == killed_before:
+            raise MemoryError("killed")
+        return real_step(self, batch, total)
+
+    monkeypatch.setattr(Trainer, "train_step", dying)
+    with pytest.raises(MemoryError):
+        train(recipe, films, tmp_path / "model", CPU, again, keep=[5])
+    monkeypatch.setattr(Trainer, "train_step", real_step)
+    assert same(weights(train(recipe, films, tmp_path / "model", CPU, again, keep=[5])), plain)
+    assert same(again.kept[5], once.kept[5])
+
+
+def test_weights_that_are_not_finite_are_not_kept(films, tmp_path, monkeypatch):
+    kept, real_step = KeptModels(), Trainer.train_step
+
+    def breaking(self, batch, total):
+        real_step(self, batch, total)
+        with torch.no_grad():
+            self.ema.encoder.head.bias.fill_(float("nan"))
+
+    monkeypatch.setattr(Trainer, "train_step", breaking)
+    train(small_recipe(steps=3), films, tmp_path / "model", CPU, kept, keep=[2])
+    assert kept.kept == {}
 
 
 def test_prolonging_continues_and_does_not_start_over(films, tmp_path, capsys):

@@ -19,8 +19,8 @@ def main(args: argparse.Namespace) -> None:
     kept = folder.find_early(recipe, args.step)
     if kept is None:
         raise RefilmError(
-            f"{folder.early_file(recipe, args.step)}: the training did not keep its model after {args.step} steps: ask for a "
-            "step that it kept"
+            f"{folder.early_file(recipe, args.step)}: the training did not keep its model after {args.step} steps: ask for "
+            "a step that it kept"
         )
     folder.link(kept, args.step)
     print(f"{folder.early_link(args.step)}: linked to {kept}")

@@ -106,9 +106,13 @@ class ModelFolder:
             _link(file, kept, str(file) if self.model.is_symlink() else None)
 
     def restore(self, recipe: Recipe) -> None:
-        """Link a missing model.safetensors to the model of the recipe, if that was trained."""
+        """Link a missing model.safetensors to the model of the recipe, if that was trained, and those of early steps to what
+        was kept."""
         if not self.model.exists() and (kept := self.find(recipe)):
             self.link(kept)
+        for step, early in self.early_files(recipe.training_key()):
+            if not self.early_link(step).exists():
+                self.link(early, step)
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:

@@ -327,8 +327,8 @@ class Planner:
             folder.keep()
         for model in self.config.models:
             folder, recipe = self._trained(model)
-            folder.restore(recipe)
             folder.inherit_early(recipe)
+            folder.restore(recipe)
 
     def made_from(self, names: Mapping[str, str]) -> bool:
         """Whether a plan of a result that is there succeeds: nothing was deleted or replaced that it would be made of
@@ -424,11 +424,14 @@ class Planner:
         return self._models[model]
 
     def _is_current(self, model: str, path: str) -> bool:
-        """Whether a file is the model as it is configured, or what that was after so many steps."""
+        """Whether a file is the model as it is configured, or a link to what that was after so many steps.
+
+        A job that makes the link again must not find it current: Snakemake then looks at no params of what depends on it.
+        """
         if layout.split_step(model)[1] is None:
             return recipe_of_model(path) == self.config.recipe(model).to_json()
         kept = self._find(model)
-        return kept is not None and metadata_of_model(path) == metadata_of_model(kept)
+        return kept is not None and Path(path).resolve() == kept.resolve()
 
     def _latents(self, film: str, model: str) -> str:
         path = layout.LATENTS.format(film=film, model=model)

@@ -44,8 +44,8 @@ def schema() -> Schema:
                 "models": _by_name("the models, by name", _section(*_SECTIONS["models"])),
                 "training": {"description": "the recipe of every model", **_section(*_SECTIONS["training"])},
                 "reconstructions": {
-                    "description": "the videos that `snakemake` makes when no target is given, each written FILM_by_MODEL or "
-                    "FILM_by_MODEL@STEP",
+                    "description": "the videos that `snakemake` makes when no target is given, each written FILM_by_MODEL "
+                    "or FILM_by_MODEL@STEP",
                     "type": "array",
                     "items": {
                         "description": "FILM_by_MODEL, such as koyaanisqatsi_by_bladerunner",
