@@ -32,7 +32,7 @@ from refilm.training.recorder import TrainingCallbacks
 from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
 from refilm.training.trainer import Trainer
 from tests.conftest import command, refused, small_recipe
-from tests.helpers import CollectedPreviews, same, store_of, wait_for
+from tests.helpers import CollectedPreviews, done, provenance_of, same, store_of, wait_for
 from tests.models import recipe_named
 
 CPU = torch.device("cpu")
@@ -274,6 +274,58 @@ def test_weights_that_are_not_finite_are_not_kept(films, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "train_step", breaking)
     train(small_recipe(steps=3), films, tmp_path / "model", CPU, kept, keep=[2])
     assert kept.kept == {}
+
+
+@pytest.fixture
+def initial(films, tmp_path):
+    """A trained model from which others start."""
+    return train(small_recipe(steps=4, seed=5), films, tmp_path / "initial", CPU).ema
+
+
+def test_it_starts_from_the_weights_of_another_model(films, tmp_path, initial):
+    recipe = small_recipe(steps=1, learning_rate=1e-12)
+    trainer = train(recipe, films, tmp_path / "model", CPU, initial=initial)
+    for model in (trainer.model, trainer.ema):
+        for name, tensor in model.state_dict().items():
+            assert torch.allclose(tensor, initial.state_dict()[name], rtol=0, atol=1e-8), name
+
+
+def test_killed_it_continues_its_own_training_and_not_from_the_other_model(films, tmp_path, monkeypatch, initial):
+    recipe = small_recipe(steps=6)
+    whole = weights(train(recipe, films, tmp_path / "whole", CPU, initial=initial))
+    assert not same(whole, weights(train(recipe, films, tmp_path / "alone", CPU)))
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 1)
+    real_step = Trainer.train_step
+
+    def dying(self, batch, total):
+        if self.step == 3:
+            raise MemoryError("killed")
+        return real_step(self, batch, total)
+
+    monkeypatch.setattr(Trainer, "train_step", dying)
+    with pytest.raises(MemoryError):
+        train(recipe, films, tmp_path / "model", CPU, initial=initial)
+    monkeypatch.setattr(Trainer, "train_step", real_step)
+    assert same(weights(train(recipe, films, tmp_path / "model", CPU, initial=initial)), whole)
+
+
+def test_the_model_that_a_recipe_starts_from_is_checked_and_named(films, tmp_path, initial):
+    file = tmp_path / "initial" / "model.safetensors"
+    save_model(file, initial, 4)
+    options = ("train_model", "--frames", *films, f"--model={tmp_path / 'next' / 'model.safetensors'}", "--device=cpu")
+    wrong, right = (
+        small_recipe(steps=2, initial_model=key) for key in ("0123456789ab-4-steps", initial.recipe.training_key())
+    )
+    for given, recipe in (((f"--initial={file}",), wrong), ((), right)):
+        line = refused(command(*options, *given, f"--recipe={recipe.to_json()}"))
+        assert "not the model that the recipe starts from" in line and str(recipe.initial_model) in line
+    done(command(*options, f"--initial={file}", f"--recipe={right.to_json()}"))
+    (record,) = provenance_of(tmp_path / "next" / "model.safetensors")["models"]
+    assert record["initial_model"]["recipe"]["seed"] == 5 and record["initial_model"]["steps"] == 4
+    printed = done(command("provenance", tmp_path / "next" / "model.safetensors"))
+    assert f"initial     initial/{initial.recipe.training_key()}: 4 steps" in printed
 
 
 def test_prolonging_continues_and_does_not_start_over(films, tmp_path, capsys):

@@ -303,6 +303,16 @@ def test_a_longer_training_has_the_early_models_of_the_one_that_it_continues():
     assert folder.find_early(recipe, 800)
 
 
+def test_a_model_that_starts_from_another_needs_it_until_it_is_trained():
+    models = {"one": {"films": ["one"]}, "next": {"films": ["two"], "initial_model": "one@5"}}
+    asked = planner(models=models, comparisons={})
+    assert asked.initial_model(job(model="next")) == "results/models/one/model@5.safetensors"
+    assert asked.initial_model(job(model="one")) == []
+    assert asked.training_options(job(model="one"))[2:] == ["--keep=5"]
+    train("next", asked.recipe(job(model="next")))
+    assert asked.initial_model(job(model="next")) == []
+
+
 def test_a_disk_without_links_keeps_models_too(monkeypatch):
     def refuse(*_arguments, **_options):
         raise PermissionError(errno.EPERM, "Operation not permitted")

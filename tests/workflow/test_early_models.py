@@ -70,3 +70,15 @@ def test_a_training_that_is_prolonged_keeps_its_early_models(made):
 def test_a_step_that_was_not_kept_is_one_line(made):
     assert "is past step 4 and did not keep it" in refusal(made, "results/a_by_m@4.mp4", config=CONFIG)
     assert "unknown model 'n'" in refusal(made, "results/a_by_n@4.mp4", config=CONFIG)
+
+
+def test_a_model_starts_from_an_early_one(made):
+    config = copy.deepcopy(CONFIG)
+    config["models"]["next"] = {"films": ["a"], "initial_model": "m@3", "steps": 2}
+    target = "results/models/next/model.safetensors"
+    assert plan(made, target, config=config) == {"train_model": 1}
+    assert snakemake(made, target, config=config).returncode == 0
+    (model,) = provenance_of(made / target)["models"]
+    assert (model["initial_model"]["name"], model["initial_model"]["steps"]) == ("m", 3)
+    config["training"]["seed"] = 1  # of both of them
+    assert plan(made, target, config=config) == {"train_model": 2, "link_early_model": 1}

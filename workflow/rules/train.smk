@@ -1,6 +1,6 @@
 """Frames train models.
 
-Input       results/frames/{width}x{height}/{film}.h5 of the model's films
+Input       results/frames/{width}x{height}/{film}.h5 of the model's films; the model from which it starts, if any
 Output      results/models/{model}/model.safetensors, a link to the model in trained/, when training is complete
             results/models/{model}/model@{step}.safetensors, a link to what the model was after so many steps
             results/models/{model}/training.mp4, the training as a film, made of its previews
@@ -14,6 +14,7 @@ Beside it   trained/, every finished training; state/, the checkpoints; training
 rule train_model:
     input:
         frames=planner.training_frames,
+        initial=planner.initial_model,
     output:
         model=layout.MODEL,
     log:
@@ -39,6 +40,7 @@ rule train_model:
         step(
             "train_model"
             " --frames {input.frames:q}"
+            " --initial={input.initial:q}"
             " --recipe={params.recipe:q}"
             " --model={output.model:q}"
             " --device={params.device:q}"

@@ -30,7 +30,7 @@ from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, copy_file
 from refilm.models.base import Model
 from refilm.models.device import choose_device
-from refilm.models.model_file import save_model
+from refilm.models.model_file import load_initial_model, save_model
 from refilm.models.provenance import text_of_model, text_of_training
 from refilm.rendering.curves import diagnose, draw_curves
 from refilm.rendering.previews import switch_previews, write_preview
@@ -69,12 +69,14 @@ def _train(args: argparse.Namespace, recipe: Recipe, folder: ModelFolder) -> Pat
         raise RefilmError(f"{folder.file(recipe)}: this model was deleted a moment ago: run the same command again")
     device, films = choose_device(args.device, args.gpus), [Path(file) for file in args.frames]
     check_shards(recipe, args.gpus, device, args.device)
-    provenance = text_of_training(folder.folder.name, recipe, films)
+    initial = load_initial_model(args.initial, recipe)
+    provenance = text_of_training(folder.folder.name, recipe, films, args.initial if initial else "")
     with spawn_processes(args.gpus, device) as group, ExitStack() as stack:
         callbacks = TrainingCallbacks()
         if group.is_main:
             callbacks = stack.enter_context(FileCallbacks(folder, recipe, args.tensorboard, provenance))
-        trainer = train(recipe, films, folder.folder, local_device(device), callbacks, args.compile, group, args.keep)
+        device = local_device(device)
+        trainer = train(recipe, films, folder.folder, device, callbacks, args.compile, group, args.keep, initial)
     if group.is_main:
         _finish(trainer, folder, provenance(trainer.step))
     return folder.file(recipe)
@@ -155,6 +157,7 @@ class FileCallbacks(TrainingCallbacks):
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, nargs="*", help="frames files of the model's films")
+    parser.add_argument("--initial", default="", help="the model from whose weights the recipe starts, if it names one")
     parser.add_argument("--recipe", required=True, help="everything that decides the weights, as JSON")
     parser.add_argument("--model", required=True, help="the model file to write; its folder holds the rest")
     parser.add_argument("--keep", type=int, action="append", default=[], help="a step after which the model is kept, too")

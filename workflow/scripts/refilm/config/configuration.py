@@ -40,6 +40,7 @@ _LATER_PIXEL_KEYS = (
     "deinterlace",
     "damaged",
 )  # the same: newer keys, which a recipe names only where they are not the default
+_SHAPE_KEYS = ("recipe", "frame_size", "base_channels", "latent_dim")  # what decides the shapes of the networks
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several times as fast, and not everywhere
 
@@ -84,11 +85,12 @@ class Config:
         return self._recording[model]
 
     def kept_steps(self, model: str) -> list[int]:
-        """After which steps of its training a model is kept: those of `keep`, and those that are listed to be shown."""
+        """After which steps of its training a model is kept: those of `keep`, and those that the configuration names."""
         pairs = [layout.split_pair(pair)[1] for pair in self.reconstructions]
-        named = [*pairs, *(name for comparison in self.comparisons.values() for name in comparison.models)]
-        shown = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
-        return sorted({*self.recording(model).keep, *shown})
+        initial = [name for other in self.models if (name := self.initial_model(other))]
+        named = [*pairs, *initial, *(name for comparison in self.comparisons.values() for name in comparison.models)]
+        needed = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
+        return sorted({*self.recording(model).keep, *needed})
 
     def comparison(self, name: str) -> ComparisonKeys:
         """The comparison's keys. Raises RefilmError with the nearest known name."""
@@ -110,8 +112,14 @@ class Config:
         model, _step = layout.split_step(name)
         if model not in self._recipes:
             films = {name: self.film_pixels(name) for name in self.model(model).films}
-            self._recipes[model] = Recipe.from_settings(self._settings_of(model), films)
+            settings = self._settings_of(model) | self._initial_training(model)
+            self._recipes[model] = Recipe.from_settings(settings, films)
         return self._recipes[model]
+
+    def initial_model(self, model: str) -> str | None:
+        """The model, or MODEL@STEP, from whose weights the training of a model starts."""
+        name: str | None = self._settings_of(model).get("initial_model")
+        return name
 
     def film_pixels(self, film: str) -> dict[str, str]:
         """What decides which pixels of a film are used; times in seconds, the same however they are written."""
@@ -164,6 +172,32 @@ class Config:
             common.pop("steps", None)
         return common | own
 
+    def _initial_training(self, model: str) -> dict[str, str]:
+        """initial_model as a recipe has it: a change of the other model's recipe makes another one of this."""
+        name = self.initial_model(model)
+        if name is None:
+            return {}
+        step = layout.split_step(name)[1]
+        return {"initial_model": self.recipe(name).training_key() + ("" if step is None else f"@{step}")}
+
+    def _check_initial_model(self, name: str) -> None:
+        """Raises RefilmError if a model starts from one that is unknown, that starts from itself, or of another shape."""
+        place, chain = f"config: models.{name}.initial_model", [name]
+        while following := self.initial_model(chain[-1]):
+            other = layout.split_step(following)[0]
+            _check_known(f"config: models.{chain[-1]}.initial_model", "model", other, self.models)
+            if other in chain:
+                raise RefilmError(f"{place}: {' starts from '.join([*chain, other])}: one of them must start from another")
+            chain.append(other)
+        if len(chain) > 1:
+            ours, others = self.recipe(name), self.recipe(chain[1])
+            for key in _SHAPE_KEYS:
+                if getattr(ours, key) != getattr(others, key):
+                    raise RefilmError(
+                        f"{place}: {chain[1]} has {key}: {getattr(others, key)}, and this model {getattr(ours, key)}: both "
+                        f"need the same {', '.join(_SHAPE_KEYS)}"
+                    )
+
     def _check_consistency(self) -> None:
         for name, film in self.films.items():
             _check_span(film, f"films.{name}")
@@ -191,6 +225,7 @@ class Config:
         recipe = {**defaults(TrainingKeys), **self._settings_of(name)}["recipe"]
         size_place = f"{place if 'frame_size' in own else 'config: training'}.frame_size"
         parse_size(own.get("frame_size", self.frame_size), size_place, RECIPES[recipe].size_multiple)
+        self._check_initial_model(name)
         with _at(place):
             self.recipe(name)
 

@@ -275,6 +275,13 @@ class TrainingKeys:
         "`bfloat16` or `float32`; `auto` is bfloat16 where the hardware supports it",
         choices=("auto", "bfloat16", "float32"),
     )
+    initial_model: str | None = key(
+        None,
+        "a model from whose weights the training starts, or `MODEL@STEP`; of the same `recipe`, `frame_size`, "
+        "`base_channels` and `latent_dim`. If its recipe changes, this model is trained again too",
+        pattern=f"^{MODEL_STEP}$",
+        unset="random weights",
+    )
     seed: int = key(0, "seed of the random numbers. Another seed is another training of the same recipe", minimum=0)
     film_weighting: str = key(
         "length",

@@ -214,6 +214,12 @@ class Planner:
         self._check_length(wildcards.model)
         return [self._frames(film, wildcards.model) for film in self.config.model(wildcards.model).films]
 
+    @exit_on_error
+    def initial_model(self, wildcards: Wildcards) -> str | list[str]:
+        """The model from whose weights another one starts; none where that was trained, or starts from random weights."""
+        first = self.config.initial_model(wildcards.model)
+        return self._model(first) if first and not self._is_trained(wildcards.model) else []
+
     @untracked
     @exit_on_error
     def model_file(self, wildcards: Wildcards) -> str:

@@ -14,6 +14,8 @@ from refilm.config.recipes import RECIPES, RecipeSpec
 from refilm.core.errors import RefilmError, suggest
 
 _LENGTH = ("epochs", "steps")
+# Newer keys, with the values of a recipe that does not name them: recipes written before them stay the same.
+_LATER_KEYS: dict[str, Any] = {"initial_model": None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,7 @@ class Recipe(TrainingKeys):
     """The settings of one model: the keys of training:, its films, and the version of its layers.
 
     architecture_version is that of the recipe's layers, from the registry; it is not a key.
+    initial_model is here the training of that model, by its `training_key`, with @STEP where it is not its end.
     films maps each film's name to what decides which of its pixels are used (start, end, crop, fit), so that a film
     file that is moved, or gets another title, is still the same recipe.
     """
@@ -69,7 +72,7 @@ class Recipe(TrainingKeys):
         fields = {field.name for field in dataclasses.fields(cls)}
         if (name := values.get("recipe")) not in RECIPES:
             raise RefilmError(f"recipe: unknown recipe {name!r}{suggest(str(name), RECIPES)}")
-        values.setdefault("architecture_version", 1)
+        values = {"architecture_version": 1} | _LATER_KEYS | values
         for key in values:
             if key not in fields:
                 raise RefilmError(f"recipe: unknown key '{key}'{suggest(key, fields)}")
@@ -84,7 +87,12 @@ class Recipe(TrainingKeys):
     @functools.cached_property
     def _json(self) -> str:
         # a plan asks for it several times per job
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        values = {
+            key: value
+            for key, value in dataclasses.asdict(self).items()
+            if key not in _LATER_KEYS or value != _LATER_KEYS[key]
+        }
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     def state_key(self) -> str:
         """A short hash of all but the length of training, which may change without starting over."""

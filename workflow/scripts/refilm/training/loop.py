@@ -16,6 +16,7 @@ from refilm.core.errors import Interrupted, RefilmError
 from refilm.core.progress import progress_bar
 from refilm.core.signals import STOP_SIGNALS
 from refilm.frames.store import FrameStore
+from refilm.models.base import Model
 from refilm.models.device import capture_stream
 from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from refilm.training.recorder import REPORT_STEPS, TrainingCallbacks, make_recorder
@@ -36,13 +37,15 @@ def train(
     compiled: str = "auto",
     group: ProcessGroup = SINGLE_PROCESS,
     keep: Collection[int] = (),
+    initial: Model | None = None,
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
     folder: where training.csv and state/ are written; `StateFolder.locked` keeps other processes out of it; compiled:
     'true', 'false', or 'auto' for a CUDA GPU and a training that is long enough to gain by it; group: the processes that
-    share the training, of which only the main one writes; keep: after which steps `callbacks.on_keep` is called. Raises
-    Interrupted after a signal to stop, with the state saved, and RefilmError for a loss that is not finite.
+    share the training, of which only the main one writes; keep: after which steps `callbacks.on_keep` is called;
+    initial: from whose weights it starts. Raises Interrupted after a signal to stop, with the state saved, and RefilmError
+    for a loss that is not finite.
     """
     with ExitStack() as stack:
         stack.enter_context(capture_stream(device))
@@ -53,6 +56,8 @@ def train(
         sampler = FrameSampler(stores, recipe, device.type == "cuda", (group.rank, group.world_size))
         total = recipe.total_steps(len(sampler))
         trainer = Trainer(recipe, device, _compiles(compiled, device, total), group, load_resident_frames(sampler, device))
+        if initial is not None:
+            trainer.start_from(initial)
         stack.enter_context(_release_on_clean_exit(trainer))
         recorder.start(trainer, sampler, total)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from refilm.config.recipe import Recipe
-from refilm.models.base import Batch, StepContext, StepResult, to_network
+from refilm.models.base import Batch, Model, StepContext, StepResult, to_network
 from refilm.models.device import autocast, compute_type
 from refilm.models.registry import build_model
 from refilm.models.rng import generator_for
@@ -55,6 +55,11 @@ class Trainer:
         self._metric_names: list[str] = []
         self._metric_sums: Tensor | None = None
         self.unreported = 0  # steps since metrics were requested
+
+    def start_from(self, initial: Model) -> None:
+        """Start from the weights of a model with the same networks."""
+        self.model.load_state_dict(initial.state_dict())
+        self.ema.load_state_dict(initial.state_dict())
 
     def train_step(self, batch: Batch, total: int) -> None:
         """One step of `total`."""
