@@ -500,3 +500,8 @@ def test_a_step_of_a_model_is_named_where_it_reconstructs_and_nowhere_else():
     with pytest.raises(RefilmError, match=r"training\.keep\.0: invalid value 0: a list of steps"):
         config(training={"keep": [0]})
     assert config(training={"keep": [5]}, models={"bikes": {"films": ["bikes"], "keep": []}}).kept_steps("bikes") == []
+
+
+def test_a_film_that_is_shown_must_be_known():
+    with pytest.raises(RefilmError, match=r"models\.bikes\.preview_films: unknown film 'bike'; did you mean 'bikes'\?"):
+        config(training={"preview_films": ["bike"]})

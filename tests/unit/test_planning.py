@@ -303,6 +303,16 @@ def test_a_longer_training_has_the_early_models_of_the_one_that_it_continues():
     assert folder.find_early(recipe, 800)
 
 
+def test_the_films_that_a_training_shows_are_needed_until_it_is_done():
+    asked = planner(training={"preview_films": ["one", "walk"]})
+    assert asked.preview_frames(job(model="plain")) == ["results/frames/256x144/walk.h5"]  # it is trained on the other
+    train("plain", asked.recipe(job(model="plain")))
+    assert asked.preview_frames(job(model="plain")) == []
+    samples = {"noise": {"films": ["one"], "recipe": "dcgan", "preview_films": ["walk"]}}
+    assert planner(models=samples, comparisons={}).preview_frames(job(model="noise")) == []
+    assert asked.recipe(job(model="one")) == planner().recipe(job(model="one"))
+
+
 def test_a_model_that_starts_from_another_needs_it_until_it_is_trained():
     models = {"one": {"films": ["one"]}, "next": {"films": ["two"], "initial_model": "one@5"}}
     asked = planner(models=models, comparisons={})

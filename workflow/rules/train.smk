@@ -10,11 +10,13 @@ Beside it   trained/, every finished training; state/, the checkpoints; training
 """
 
 
-# No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
+# The frames of other films, which a training shows, are no part of what is shared by --cache: Snakemake would take a model that
+# shows other films for another one. No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
 rule train_model:
     input:
         frames=planner.training_frames,
         initial=planner.initial_model,
+        shown=[] if shared else planner.preview_frames,
     output:
         model=layout.MODEL,
     log:
@@ -41,6 +43,7 @@ rule train_model:
             "train_model"
             " --frames {input.frames:q}"
             " --initial={input.initial:q}"
+            " --preview-frames {input.shown:q}"
             " --recipe={params.recipe:q}"
             " --model={output.model:q}"
             " --device={params.device:q}"

@@ -41,6 +41,7 @@ DEMO_FILM = "results/demo/films/{film}.mp4"
 TRAINING_LOG = "training.csv"  # a row of metrics every 20 steps
 TRAINING_CURVES = "training.png"  # the same, drawn
 PREVIEWS = "previews"
+NOW_PICTURE, NOW_CLIP = "now.png", "now.mp4"  # in previews/: what a training has come to
 RECIPE = "recipe.json"
 STATE = "state"  # the checkpoints
 LOCK = "lock"  # of state/, held by the process that trains

@@ -33,12 +33,13 @@ from refilm.models.device import choose_device
 from refilm.models.model_file import load_initial_model, save_model
 from refilm.models.provenance import text_of_model, text_of_training
 from refilm.rendering.curves import diagnose, draw_curves
-from refilm.rendering.previews import switch_previews, write_preview
+from refilm.rendering.previews import switch_previews, write_now, write_now_clip, write_preview
 from refilm.rendering.tensorboard import TensorBoardLogger
 from refilm.training.checkpoint import StateFolder
 from refilm.training.distributed import check_shards, is_worker, local_device, spawn_processes
 from refilm.training.log import Row
 from refilm.training.loop import train
+from refilm.training.now import Now, NowClip
 from refilm.training.recorder import Preview, TrainingCallbacks
 from refilm.training.trainer import Trainer
 
@@ -75,8 +76,9 @@ def _train(args: argparse.Namespace, recipe: Recipe, folder: ModelFolder) -> Pat
         callbacks = TrainingCallbacks()
         if group.is_main:
             callbacks = stack.enter_context(FileCallbacks(folder, recipe, args.tensorboard, provenance))
+            callbacks.keep, callbacks.preview_films = args.keep, [Path(file) for file in args.preview_frames]
         device = local_device(device)
-        trainer = train(recipe, films, folder.folder, device, callbacks, args.compile, group, args.keep, initial)
+        trainer = train(recipe, films, folder.folder, device, callbacks, args.compile, group, initial)
     if group.is_main:
         _finish(trainer, folder, provenance(trainer.step))
     return folder.file(recipe)
@@ -143,6 +145,15 @@ class FileCallbacks(TrainingCallbacks):
         if self.tensorboard:
             self.tensorboard.add_sheet(preview.step, sheet)
 
+    def on_now(self, now: Now) -> None:
+        name, provenance = self.folder.name, self.provenance(now.step)
+        step = f"step {now.step:,} of {now.total:,}"
+        write_now(self.previews, now.rows, now.others, name, step, self.recipe.state_key(), provenance)
+
+    def on_clip(self, clip: NowClip) -> None:
+        step = f"step {clip.step:,} of {clip.total:,}"
+        write_now_clip(self.previews, clip.films, clip.fps, self.folder.name, step, self.provenance(clip.step))
+
     def on_keep(self, step: int, model: Model) -> None:
         save_model(self.model.early_file(self.recipe, step), model, step, self.provenance(step))
 
@@ -157,6 +168,7 @@ class FileCallbacks(TrainingCallbacks):
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, nargs="*", help="frames files of the model's films")
+    parser.add_argument("--preview-frames", nargs="*", default=[], help="frames files of other films, to be shown")
     parser.add_argument("--initial", default="", help="the model from whose weights the recipe starts, if it names one")
     parser.add_argument("--recipe", required=True, help="everything that decides the weights, as JSON")
     parser.add_argument("--model", required=True, help="the model file to write; its folder holds the rest")

@@ -84,6 +84,11 @@ class Config:
         """What the training of a model keeps and shows."""
         return self._recording[model]
 
+    def preview_films(self, model: str) -> list[str]:
+        """The films of preview_films that a model is not trained on; none where it cannot reconstruct them."""
+        named = self.recording(model).preview_films if self.recipe(model).spec.reconstructs else ()
+        return [film for film in named if film not in self.models[model].films]
+
     def kept_steps(self, model: str) -> list[int]:
         """After which steps of its training a model is kept: those of `keep`, and those that the configuration names."""
         pairs = [layout.split_pair(pair)[1] for pair in self.reconstructions]
@@ -220,6 +225,8 @@ class Config:
         own, place = self._of_model[name], f"config: models.{name}"
         for film in self.models[name].films:
             _check_known(f"{place}.films", "film", film, self.films)
+        for film in self.recording(name).preview_films:
+            _check_known(f"{place}.preview_films", "film", film, self.films)
         if own.get("steps") is not None and own.get("epochs") is not None:
             raise RefilmError(f"{place}: both steps and epochs are given: keep one")
         recipe = {**defaults(TrainingKeys), **self._settings_of(name)}["recipe"]

@@ -310,6 +310,12 @@ class RecordingKeys:
         "comparison names are kept without this key",
         minimum=1,
     )
+    preview_films: tuple[str, ...] = key(
+        (),
+        "a list of films that the model is not trained on, of which `previews/now.png` shows two frames each. Their frames "
+        "are extracted before the training begins; not with `--cache`",
+        pattern=f"^{SLUG}$",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

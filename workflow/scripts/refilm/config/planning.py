@@ -215,6 +215,12 @@ class Planner:
         return [self._frames(film, wildcards.model) for film in self.config.model(wildcards.model).films]
 
     @exit_on_error
+    def preview_frames(self, wildcards: Wildcards) -> list[str]:
+        """The frames of the films that a training shows besides its own; none where the model was trained."""
+        films = [] if self._is_trained(wildcards.model) else self.config.preview_films(wildcards.model)
+        return [self._frames(film, wildcards.model) for film in films]
+
+    @exit_on_error
     def initial_model(self, wildcards: Wildcards) -> str | list[str]:
         """The model from whose weights another one starts; none where that was trained, or starts from random weights."""
         first = self.config.initial_model(wildcards.model)

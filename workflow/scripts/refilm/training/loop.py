@@ -5,7 +5,7 @@ Nothing in a step waits for the device; metrics are summed there and fetched whe
 
 import math
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -36,20 +36,18 @@ def train(
     callbacks: TrainingCallbacks | None = None,
     compiled: str = "auto",
     group: ProcessGroup = SINGLE_PROCESS,
-    keep: Collection[int] = (),
     initial: Model | None = None,
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
     folder: where training.csv and state/ are written; `StateFolder.locked` keeps other processes out of it; compiled:
     'true', 'false', or 'auto' for a CUDA GPU and a training that is long enough to gain by it; group: the processes that
-    share the training, of which only the main one writes; keep: after which steps `callbacks.on_keep` is called;
-    initial: from whose weights it starts. Raises Interrupted after a signal to stop, with the state saved, and RefilmError
-    for a loss that is not finite.
+    share the training, of which only the main one writes; initial: from whose weights it starts. Raises Interrupted after
+    a signal to stop, with the state saved, and RefilmError for a loss that is not finite.
     """
     with ExitStack() as stack:
         stack.enter_context(capture_stream(device))
-        recorder = make_recorder(recipe, folder, callbacks or TrainingCallbacks(), group, keep)
+        recorder = make_recorder(recipe, folder, callbacks or TrainingCallbacks(), group)
         interrupt = stack.enter_context(_interrupt_flag())
         stores = [stack.enter_context(FrameStore(file)) for file in frame_files]
         _check_sizes(recipe, stores)
@@ -68,6 +66,7 @@ def train(
                 # Read once per step: a state is saved only after its metrics were checked.
                 stopped = bool(group.broadcast(int(interrupt.is_set))) if due or group.world_size == 1 else False
                 recorder.preview()
+                recorder.show_now()
                 recorder.keep()
                 if due or stopped:
                     metrics = trainer.pop_metrics()  # the one host-device sync

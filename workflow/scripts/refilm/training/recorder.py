@@ -5,7 +5,7 @@
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 from refilm import layout
 from refilm.config.recipe import Recipe
 from refilm.core import job_status
-from refilm.core.errors import Interrupted, RefilmError
+from refilm.core.errors import Interrupted, RefilmError, explain
 from refilm.core.files import check_space
 from refilm.models.base import Model
 from refilm.models.device import device_name
@@ -25,6 +25,7 @@ from refilm.models.rng import generator_for
 from refilm.training.checkpoint import StateFolder
 from refilm.training.distributed import ProcessGroup
 from refilm.training.log import Row, TrainingLog, format_progress
+from refilm.training.now import CLIP_SECONDS, PICTURE_SECONDS, Now, NowClip, Renewal, reconstruct_clip, reconstruct_others
 from refilm.training.sampler import FrameSampler, preview_steps
 from refilm.training.trainer import Trainer
 
@@ -46,7 +47,13 @@ class Preview:
 
 
 class TrainingCallbacks:
-    """What the main process of a training calls. Each does nothing, for a subclass to override."""
+    """What the main process of a training calls. Each does nothing, for a subclass to override.
+
+    keep: after which steps `on_keep` is called; preview_films: frames files of films that are shown besides its own.
+    """
+
+    keep: Collection[int] = ()
+    preview_films: Sequence[Path] = ()
 
     def on_start(self) -> None:
         """Called before the first step."""
@@ -54,8 +61,14 @@ class TrainingCallbacks:
     def on_preview(self, preview: Preview) -> None:
         """Called with each preview."""
 
+    def on_now(self, now: Now) -> None:
+        """Called about every minute, and at the end. Where it raises RefilmError or OSError, the training continues."""
+
+    def on_clip(self, clip: NowClip) -> None:
+        """Called about every ten minutes, in the same way."""
+
     def on_keep(self, step: int, model: Model) -> None:
-        """Called with the model after each step of which it is to be kept."""
+        """Called with the model after each step of `keep`."""
 
     def on_row(self, row: Row) -> None:
         """Called with each row of training.csv, after it was written."""
@@ -75,6 +88,9 @@ class NullRecorder:
     def preview(self) -> None:
         pass
 
+    def show_now(self) -> None:
+        pass
+
     def keep(self) -> None:
         pass
 
@@ -89,13 +105,10 @@ class NullRecorder:
 
 
 class Recorder:
-    """What the main process writes. The caller of the training holds the lock of the state folder.
+    """What the main process writes. The caller of the training holds the lock of the state folder."""
 
-    keep: after which steps the model is kept.
-    """
-
-    def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, keep: Collection[int] = ()):
-        self.recipe, self.folder, self.callbacks, self._keep_steps = recipe, folder, callbacks, frozenset(keep)
+    def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks):
+        self.recipe, self.folder, self.callbacks = recipe, folder, callbacks
         self.states = StateFolder(folder, recipe)
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
@@ -103,7 +116,7 @@ class Recorder:
 
         Raises RefilmError where the disk is too full for it.
         """
-        self.trainer, self.total, name = trainer, total, self.folder.name
+        self.trainer, self._sampler, self.total, name = trainer, sampler, total, self.folder.name
         self._preview_steps = {step for step in preview_steps(total) if step > (self.states.latest() or 0)}
         check_space(self.states.folder, self._needed_bytes())
         self.callbacks.on_start()
@@ -117,7 +130,7 @@ class Recorder:
             flush=True,
         )
         job_status.describe(device=device_name(trainer.device))
-        for late in sorted(step for step in self._keep_steps if step > total):
+        for late in sorted(step for step in self.callbacks.keep if step > total):
             print(f"{name}: step {late:,}, which is to be kept, is after the end of this training", flush=True)
         if self.recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(sampler)}", flush=True)
@@ -128,6 +141,7 @@ class Recorder:
         self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
         self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
         self._next_save = time.monotonic() + _CHECKPOINT_SECONDS
+        self._picture, self._clip = Renewal(PICTURE_SECONDS), Renewal(CLIP_SECONDS)
 
     def preview(self) -> None:
         """Show a preview and evaluate the held-out frames, if this step is one of those."""
@@ -139,10 +153,43 @@ class Recorder:
             self.callbacks.on_preview(Preview(self.trainer.step, self.total, rows))
             self._evaluator.evaluate(self.trainer.ema)
 
+    def show_now(self) -> None:
+        """Renew the picture of now and its clip, if they are due or the training ends here."""
+        ended = self.trainer.step == self.total
+        picture, clip = self._picture.is_due() or ended, self._clip.is_due() and self.recipe.spec.reconstructs
+        if not picture and not clip:
+            return
+        self.trainer.synchronize()
+        with self.log.pause():
+            if picture:
+                with self._picture.measured():
+                    self._show(self._show_picture)
+            if clip:
+                with self._clip.measured():
+                    self._show(self._show_clip)
+
+    def _show(self, show: Callable[[], None]) -> None:
+        """Training continues without what could not be shown."""
+        try:
+            show()
+        except (RefilmError, OSError) as error:
+            print(f"{self.folder.name}: the picture of now was not renewed: {explain(error)}", flush=True)
+
+    def _show_picture(self) -> None:
+        model = self.trainer.ema
+        films = self.callbacks.preview_films if self.recipe.spec.reconstructs else ()
+        others = reconstruct_others(model, films)
+        self.callbacks.on_now(Now(self.trainer.step, self.total, self._previewer.rows(model), others))
+
+    def _show_clip(self) -> None:
+        film = self._sampler.stores[0]
+        films = reconstruct_clip(self.trainer.ema, film, self.callbacks.preview_films)
+        self.callbacks.on_clip(NowClip(self.trainer.step, self.total, films, film.fps))
+
     def keep(self) -> None:
         """Keep the model, if this step is one of those: before a checkpoint after it, from which a training continues
         without passing the step again."""
-        if self.trainer.step not in self._keep_steps:
+        if self.trainer.step not in self.callbacks.keep:
             return
         self.trainer.synchronize()
         with self.log.pause():
@@ -180,7 +227,7 @@ class Recorder:
         weights: int = sum(tensor.numel() * tensor.element_size() for tensor in self.trainer.ema.state_dict().values())
         width, height = self.recipe.size
         previews = len(self._preview_steps) * 2 * _PREVIEW_FRAMES * height * width * 3
-        kept = sum((self.states.latest() or 0) < step <= self.total for step in self._keep_steps)
+        kept = sum((self.states.latest() or 0) < step <= self.total for step in self.callbacks.keep)
         return self.states.needed_bytes(weights) + (1 + kept) * weights + previews
 
     def _check_finite(self, metrics: dict[str, float]) -> None:
@@ -199,10 +246,10 @@ class Recorder:
 
 
 def make_recorder(
-    recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, group: ProcessGroup, keep: Collection[int]
+    recipe: Recipe, folder: Path, callbacks: TrainingCallbacks, group: ProcessGroup
 ) -> Recorder | NullRecorder:
     """The recorder of this process."""
-    return Recorder(recipe, folder, callbacks, keep) if group.is_main else NullRecorder(recipe, folder)
+    return Recorder(recipe, folder, callbacks) if group.is_main else NullRecorder(recipe, folder)
 
 
 def checkpoint_interval(cost: float) -> float:
