@@ -1,6 +1,7 @@
 """A model as it was after some steps, as a target beside the model that it became."""
 
 import copy
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from refilm.frames.latents import LatentStore
-from tests.conftest import decoded, make_film
+from tests.conftest import command, decoded, make_film
 from tests.helpers import provenance_of
 from tests.workflow.test_plan import plan, planned, refusal, snakemake
 
@@ -82,3 +83,14 @@ def test_a_model_starts_from_an_early_one(made):
     assert (model["initial_model"]["name"], model["initial_model"]["steps"]) == ("m", 3)
     config["training"]["seed"] = 1  # of both of them
     assert plan(made, target, config=config) == {"train_model": 2, "link_early_model": 1}
+
+
+def test_an_early_model_is_listed_and_removed_with_its_link(made):
+    link = made / "results/models/m/model@5.safetensors"
+    name = f"m/{link.readlink().stem}"
+    listed = command("list_models", cwd=made).stdout
+    assert re.search(rf"^{name} .* 5 +in use +larsen2015 of a", listed, re.MULTILINE)
+    assert command("list_models", "--remove", name, cwd=made).returncode == 0
+    assert not link.is_symlink() and name not in command("list_models", cwd=made).stdout
+    assert (made / "results/models/m/model.safetensors").exists()
+    assert "is past step 5 and did not keep it" in refusal(made, "results/a_by_m@5.mp4", config=CONFIG)
