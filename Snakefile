@@ -12,6 +12,7 @@ What can be asked for:
     results/models/{model}/model.safetensors  the trained networks
     results/models/{model}/training.mp4       the training as a film
     results/samples/{model}.png, .mp4         frames from noise
+Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
 With no target: all that config/config.yaml lists under reconstructions and comparisons.
 """
 

@@ -24,15 +24,16 @@ from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.models.inference import decode_latents, encode_film, reconstruct_frames
 from refilm.models.model_file import save_model
-from refilm.training import loop, recorder
+from refilm.training import loop, now, recorder
 from refilm.training.checkpoint import StateFolder
 from refilm.training.log import TrainingLog
 from refilm.training.loop import train
 from refilm.training.optimiser import in_layout_of
+from refilm.training.recorder import TrainingCallbacks
 from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
 from refilm.training.trainer import Trainer
 from tests.conftest import command, refused, small_recipe
-from tests.helpers import CollectedPreviews, same, store_of, wait_for
+from tests.helpers import CollectedPreviews, done, provenance_of, same, store_of, wait_for
 from tests.models import recipe_named
 
 CPU = torch.device("cpu")
@@ -224,6 +225,112 @@ def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeyp
             assert [int(row["step"]) for row in csv.DictReader(file)] == [2, 4, 6, 8, 10, 12]
 
 
+class KeptModels(TrainingCallbacks):
+    """The weights that a training keeps, by their steps."""
+
+    def __init__(self, *steps):
+        self.keep, self.kept = steps, {}
+
+    def on_keep(self, step, model):
+        self.kept[step] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_a_model_is_kept_as_a_shorter_training_of_constant_rate_ends(films, tmp_path):
+    kept, values = KeptModels(5, 12, 99), {"lr_schedule": "constant", "warmup": 0}
+    train(small_recipe(steps=12, **values), films, tmp_path / "long", CPU, kept)
+    short = train(small_recipe(steps=5, **values), films, tmp_path / "short", CPU)
+    assert kept.kept.keys() == {5, 12} and same(kept.kept[5], short.ema.state_dict())
+
+
+@pytest.mark.parametrize("killed_before", [4, 5, 6, 7])
+def test_killed_around_a_step_that_is_kept_it_is_kept_all_the_same(films, tmp_path, monkeypatch, killed_before):
+    """By the first process, by the second, or by both of them, who then agree; and keeping changes no weight."""
+    recipe, once, again = small_recipe(steps=10), KeptModels(5), KeptModels(5)
+    plain = weights(train(recipe, films, tmp_path / "plain", CPU))
+    assert same(weights(train(recipe, films, tmp_path / "whole", CPU, once)), plain)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 1)
+    real_step = Trainer.train_step
+
+    def dying(self, batch, total):
+        if self.step == killed_before:
+            raise MemoryError("killed")
+        return real_step(self, batch, total)
+
+    monkeypatch.setattr(Trainer, "train_step", dying)
+    with pytest.raises(MemoryError):
+        train(recipe, films, tmp_path / "model", CPU, again)
+    monkeypatch.setattr(Trainer, "train_step", real_step)
+    assert same(weights(train(recipe, films, tmp_path / "model", CPU, again)), plain)
+    assert same(again.kept[5], once.kept[5])
+
+
+def test_weights_that_are_not_finite_are_not_kept(films, tmp_path, monkeypatch):
+    kept, real_step = KeptModels(2), Trainer.train_step
+
+    def breaking(self, batch, total):
+        real_step(self, batch, total)
+        with torch.no_grad():
+            self.ema.encoder.head.bias.fill_(float("nan"))
+
+    monkeypatch.setattr(Trainer, "train_step", breaking)
+    train(small_recipe(steps=3), films, tmp_path / "model", CPU, kept)
+    assert kept.kept == {}
+
+
+@pytest.fixture
+def initial(films, tmp_path):
+    """A trained model from which others start."""
+    return train(small_recipe(steps=4, seed=5), films, tmp_path / "initial", CPU).ema
+
+
+def test_it_starts_from_the_weights_of_another_model(films, tmp_path, initial):
+    recipe = small_recipe(steps=1, learning_rate=1e-12)
+    trainer = train(recipe, films, tmp_path / "model", CPU, initial=initial)
+    for model in (trainer.model, trainer.ema):
+        for name, tensor in model.state_dict().items():
+            assert torch.allclose(tensor, initial.state_dict()[name], rtol=0, atol=1e-8), name
+
+
+def test_killed_it_continues_its_own_training_and_not_from_the_other_model(films, tmp_path, monkeypatch, initial):
+    recipe = small_recipe(steps=6)
+    whole = weights(train(recipe, films, tmp_path / "whole", CPU, initial=initial))
+    assert not same(whole, weights(train(recipe, films, tmp_path / "alone", CPU)))
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 1)
+    real_step = Trainer.train_step
+
+    def dying(self, batch, total):
+        if self.step == 3:
+            raise MemoryError("killed")
+        return real_step(self, batch, total)
+
+    monkeypatch.setattr(Trainer, "train_step", dying)
+    with pytest.raises(MemoryError):
+        train(recipe, films, tmp_path / "model", CPU, initial=initial)
+    monkeypatch.setattr(Trainer, "train_step", real_step)
+    assert same(weights(train(recipe, films, tmp_path / "model", CPU, initial=initial)), whole)
+
+
+def test_the_model_that_a_recipe_starts_from_is_checked_and_named(films, tmp_path, initial):
+    file = tmp_path / "initial" / "model.safetensors"
+    save_model(file, initial, 4)
+    options = ("train_model", "--frames", *films, f"--model={tmp_path / 'next' / 'model.safetensors'}", "--device=cpu")
+    wrong, right = (
+        small_recipe(steps=2, initial_model=key) for key in ("0123456789ab-4-steps", initial.recipe.training_key())
+    )
+    for given, recipe in (((f"--initial={file}",), wrong), ((), right)):
+        line = refused(command(*options, *given, f"--recipe={recipe.to_json()}"))
+        assert "not the model that the recipe starts from" in line and str(recipe.initial_model) in line
+    done(command(*options, f"--initial={file}", f"--recipe={right.to_json()}"))
+    (record,) = provenance_of(tmp_path / "next" / "model.safetensors")["models"]
+    assert record["initial_model"]["recipe"]["seed"] == 5 and record["initial_model"]["steps"] == 4
+    printed = done(command("provenance", tmp_path / "next" / "model.safetensors"))
+    assert f"initial     initial/{initial.recipe.training_key()}: 4 steps" in printed
+
+
 def test_prolonging_continues_and_does_not_start_over(films, tmp_path, capsys):
     train(small_recipe(steps=4), films, tmp_path / "model", CPU)
     longer = train(small_recipe(steps=6), films, tmp_path / "model", CPU)
@@ -368,6 +475,91 @@ def test_previews_show_the_same_frames_every_time(films, tmp_path):
     assert all(preview.rows["reconstruction"].shape == preview.rows["film"].shape for preview in shown)
 
 
+class ShownNow(TrainingCallbacks):
+    """The pictures and clips of now of a training."""
+
+    def __init__(self, *films):
+        self.preview_films, self.pictures, self.clips = films, [], []
+
+    def on_now(self, now):
+        self.pictures.append(now)
+
+    def on_clip(self, clip):
+        self.clips.append(clip)
+
+
+@pytest.fixture
+def always_shown(monkeypatch):
+    """The picture and the clip of now are renewed after every step."""
+    monkeypatch.setattr(recorder, "PICTURE_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "CLIP_SECONDS", 0.0)
+    monkeypatch.setattr(now, "_SHARE", 1e9)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_showing_now_changes_no_weight(films, tmp_path, always_shown, monkeypatch, name):
+    shown = ShownNow(films[1])
+    looked = weights(train(recipe_named(name, steps=4), films[:1], tmp_path / "shown", CPU, shown))
+    assert [picture.step for picture in shown.pictures] == [1, 2, 3, 4]
+    assert len(shown.clips) == (0 if name == "dcgan" else 4)
+    monkeypatch.setattr(recorder.Recorder, "show_now", lambda self: None)
+    assert same(looked, weights(train(recipe_named(name, steps=4), films[:1], tmp_path / "plain", CPU)))
+
+
+def test_now_shows_other_films_as_the_model_reconstructs_them(films, tmp_path, always_shown):
+    shown = ShownNow(films[1])
+    trainer = train(small_recipe(steps=2), films[:1], tmp_path / "model", CPU, shown)
+    rows = shown.pictures[-1].others["two"]
+    with FrameStore(films[1]) as film:
+        assert np.array_equal(rows["film"], film.read([2, 6]))  # the middles of its halves
+        assert np.array_equal(rows["reconstruction"], reconstruct_frames(trainer.ema, film, [2, 6]))
+    assert np.array_equal(shown.pictures[-1].rows["film"], shown.pictures[0].rows["film"])
+
+
+def test_the_clip_of_now_shows_films_of_any_rate_at_the_same_pace(tmp_path, always_shown):
+    """In frame n of a film, every pixel is n: five seconds of 24 frames/s beside as many of 10 frames/s."""
+    for name, fps, count in (("own", 24, 200), ("other", 10, 250), ("short", 24, 30)):
+        frames = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(48, 1).repeat(64, 2).repeat(3, 3)
+        write_frames_from(tmp_path / f"{name}.h5", 64, 48, FrameMetadata(Fraction(fps)), [frames])
+    for other, length, first, last in (("other", 120, 100, 149), ("short", 30, 0, 29)):
+        shown = ShownNow(tmp_path / f"{other}.h5")
+        train(small_recipe(steps=1), [tmp_path / "own.h5"], tmp_path / other, CPU, shown)
+        clip = shown.clips[0]
+        assert {len(frames) for rows in clip.films.values() for frames in rows.values()} == {length} and clip.fps == 24
+        own, numbers = (clip.films[name]["film"][:, 0, 0, 0].tolist() for name in ("own", other))
+        assert own == list(range(40, 40 + length))
+        assert (numbers[0], numbers[-1]) == (first, last) and numbers == sorted(numbers)
+
+
+def test_a_picture_that_cannot_be_written_does_not_stop_a_training(films, tmp_path, always_shown, capsys):
+    class Failing(ShownNow):
+        def on_now(self, now):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def on_clip(self, clip):
+            raise RefilmError("ffmpeg failed")
+
+    shown = Failing(films[1], tmp_path / "gone.h5")
+    assert train(small_recipe(steps=2), films[:1], tmp_path / "model", CPU, shown).step == 2
+    out = capsys.readouterr().out
+    assert out.count("model: the picture of now was not renewed: ") == 4 and "gone.h5" in out and "ffmpeg failed" in out
+
+
+def test_what_takes_long_is_made_less_often(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    renewal = now.Renewal(60)
+    for cost, interval in ((0.5, 60), (3, 150)):
+        clock[0] += 1000
+        assert renewal.is_due()
+        with renewal.measured():
+            clock[0] += cost
+        clock[0] += interval - 1
+        assert not renewal.is_due()
+        clock[0] += 1
+        assert renewal.is_due()
+
+
 @pytest.mark.parametrize("name", ["larsen2015", "broad2016"])
 def test_a_preview_shows_what_the_results_show(films, tmp_path, name):
     """Also where the frames of a batch change each other: previews of single frames decode the batches of the results."""
@@ -475,7 +667,7 @@ def test_the_model_holds_its_recipe_and_no_code(films, tmp_path):
     assert Recipe.from_json(metadata["recipe"]) == recipe and metadata["steps"] == "2"
     assert json.loads((folder / "recipe.json").read_text()) == json.loads(recipe.to_json())
     assert (folder / "training.png").stat().st_size > 1000
-    assert {file.name for file in (folder / "previews").iterdir()} == {"step-000000001.png", "step-000000002.png"}
+    assert {file.name for file in (folder / "previews").iterdir()} == {"now.png", "step-000000001.png", "step-000000002.png"}
 
 
 def test_bad_recipes_are_refused_in_one_line(films, tmp_path):

@@ -4,6 +4,7 @@ import argparse
 import copy
 import dataclasses
 import json
+import re
 
 import pytest
 import yaml
@@ -481,3 +482,71 @@ def test_keys_that_came_later_are_in_no_recipe_that_does_without_them():
 @pytest.mark.parametrize(("written", "meant"), [(True, "on"), (False, "off"), ("fields", "fields")])
 def test_yaml_reads_on_as_true_and_it_means_on(written, meant):
     assert config(films={"bikes": {"source": "x", "deinterlace": written}}).film("bikes").deinterlace == meant
+
+
+# --- a model that starts from another
+
+
+def chained(**models: dict) -> Config:
+    """Models of one film each; each may name that from which it starts."""
+    return config(models={name: {"films": ["bikes"]} | given for name, given in models.items()})
+
+
+def test_where_a_model_starts_is_a_part_of_what_it_is():
+    alone = chained(a={}, b={}).recipe("b")
+    assert "initial_model" not in alone.to_json()  # as before there was such a key
+    assert Recipe.from_json(alone.to_json()) == alone
+    recipes = [
+        chained(a={}, b={"initial_model": "a"}).recipe("b"),
+        chained(a={}, b={"initial_model": "a@5"}).recipe("b"),
+        chained(a={"seed": 1}, b={"initial_model": "a"}).recipe("b"),
+        chained(a={"epochs": 7}, b={"initial_model": "a"}).recipe("b"),
+    ]
+    assert len({recipe.state_key() for recipe in [alone, *recipes]}) == 5
+    assert Recipe.from_json(recipes[1].to_json()) == recipes[1]
+    renamed = chained(c={"title": "C"}, b={"initial_model": "c"}).recipe("b")
+    assert renamed == recipes[0]
+
+
+def test_a_change_passes_through_a_chain_of_models():
+    first, other = (chained(a={"seed": seed}, b={"initial_model": "a"}, c={"initial_model": "b"}) for seed in (0, 1))
+    assert first.recipe("c") != other.recipe("c")
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ({"b": {"initial_model": "aa"}}, "models.b.initial_model: unknown model 'aa'; did you mean 'a'?"),
+        ({"b": {"initial_model": "b"}}, "models.b.initial_model: b starts from b: one of them must start from another"),
+        (
+            {"b": {"initial_model": "c"}, "c": {"initial_model": "b@5"}},
+            "models.b.initial_model: b starts from c starts from b:",
+        ),
+        ({"b": {"initial_model": "a", "latent_dim": 50}}, "a has latent_dim: 200, and this model 50: both need the same"),
+        ({"b": {"initial_model": "a", "recipe": "vae"}}, "a has recipe: larsen2015, and this model vae: both need the same"),
+        ({"b": {"initial_model": "a@0"}}, "models.b.initial_model: invalid value 'a@0'"),
+    ],
+)
+def test_a_model_that_another_cannot_start_from_is_refused(models, words):
+    with pytest.raises(RefilmError, match=re.escape(words)):
+        chained(a={}, **models)
+
+
+# --- what a training keeps
+
+
+def test_a_step_of_a_model_is_named_where_it_reconstructs_and_nowhere_else():
+    assert config(reconstructions=["bikes_by_bikes@500"]).reconstructions == ["bikes_by_bikes@500"]
+    for wrong in ("bikes_by_bikes@", "bikes_by_bikes@05", "bikes@5_by_bikes"):
+        with pytest.raises(RefilmError, match=r"reconstructions\.0: invalid value"):
+            config(reconstructions=[wrong])
+    with pytest.raises(RefilmError, match="'bikes@5' is not a valid name"):
+        config(models={"bikes@5": {"films": ["bikes"]}})
+    with pytest.raises(RefilmError, match=r"training\.keep\.0: invalid value 0: a list of steps"):
+        config(training={"keep": [0]})
+    assert config(training={"keep": [5]}, models={"bikes": {"films": ["bikes"], "keep": []}}).kept_steps("bikes") == []
+
+
+def test_a_film_that_is_shown_must_be_known():
+    with pytest.raises(RefilmError, match=r"models\.bikes\.preview_films: unknown film 'bike'; did you mean 'bikes'\?"):
+        config(training={"preview_films": ["bike"]})

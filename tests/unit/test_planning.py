@@ -14,7 +14,7 @@ from snakemake.io import contains_wildcard
 from refilm import layout
 from refilm.config.model_folder import ModelFolder
 from refilm.config.planning import Planner, exit_on_error, untracked
-from refilm.config.recipe import recipe_of_model
+from refilm.config.recipe import metadata_of_model, recipe_of_model
 from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
 from tests.conftest import config
@@ -57,12 +57,17 @@ def touch(file: str, text: str = "", later: float = 0) -> None:
     os.utime(file, (1e9 + later, 1e9 + later))
 
 
-def train(model: str, recipe: str, later: float = 0) -> None:
-    """The head of a model file, as far as a plan reads it."""
-    file = layout.MODEL.format(model=model)
-    touch(file)
-    head = json.dumps({"__metadata__": {"recipe": recipe}}).encode()
+def write_head(file: str | Path, **metadata: str) -> None:
+    """The head of a model file or a checkpoint, as far as a plan reads it."""
+    touch(str(file))
+    head = json.dumps({"__metadata__": metadata}).encode()
     Path(file).write_bytes(len(head).to_bytes(8, "little") + head)
+
+
+def train(model: str, recipe: str, later: float = 0) -> None:
+    """A model file at the end of its training."""
+    file = layout.MODEL.format(model=model)
+    write_head(file, recipe=recipe, steps="900")
     os.utime(file, (1e9 + later, 1e9 + later))
     ModelFolder(file).keep()
 
@@ -194,9 +199,7 @@ def test_a_model_that_is_trained_needs_no_frames():
 def test_every_model_file_is_kept_by_recipe_and_length():
     """Also one that is a file of its own, of another recipe than is configured now; and what is missing is linked again."""
     recipe, model = planner().recipe(job(model="one")), Path(layout.MODEL.format(model="one"))
-    touch(str(model))
-    head = json.dumps({"__metadata__": {"recipe": recipe}}).encode()
-    model.write_bytes(len(head).to_bytes(8, "little") + head)
+    write_head(model, recipe=recipe)
     planner(training={"epochs": 9}).keep_models()
     model.unlink()
     planner(training={"epochs": 9}).keep_models()
@@ -206,6 +209,118 @@ def test_every_model_file_is_kept_by_recipe_and_length():
     planner().keep_models()
     (kept,) = (model.parent / "trained").iterdir()
     assert kept.name.endswith("-auto-epochs.safetensors") and model.samefile(kept)
+
+
+def early(asked: Planner, step: int) -> None:
+    """What the training of the model `one` keeps after so many steps."""
+    recipe = asked.config.recipe("one")
+    folder = ModelFolder(layout.MODEL.format(model="one"))
+    write_head(folder.early_file(recipe, step), recipe=recipe.to_json(), steps=str(step))
+
+
+LONGER = {"steps": 2000}
+
+
+def test_the_steps_that_are_kept_are_those_of_the_key_and_those_that_are_shown():
+    shown = {"films": FILMS, "comparisons": {"c": {"film": "one", "models": ["one@7", "plain"]}}}
+    asked = planner(**shown, reconstructions=["two_by_one@30"], training={"keep": [500, 5]})
+    assert asked.config.kept_steps("one") == [5, 7, 30, 500] and asked.config.kept_steps("plain") == [5, 500]
+    assert asked.training_options(job(model="one"))[2:] == ["--keep=5", "--keep=7", "--keep=30", "--keep=500"]
+    own = MODELS | {"one": MODELS["one"] | {"keep": [9]}}
+    assert planner(models=own, training={"keep": [5]}, comparisons={}).config.kept_steps("one") == [9]
+
+
+def test_what_is_kept_is_no_part_of_what_a_model_is():
+    assert planner(training={"keep": [5]}).recipe(job(model="one")) == planner().recipe(job(model="one"))
+
+
+def test_an_early_model_is_another_than_the_model_and_its_latents_are_too():
+    asked = planner()
+    pairs = [{"film": "one", "model": name} for name in ("one", "one@5", "one@6")]
+    assert asked.latents(job(**pairs[1])) == "results/latents/one_by_one@5.h5"
+    assert asked.encoder(job(**pairs[1])) == "results/models/one/model@5.safetensors"
+    assert asked.frames(job(**pairs[1])) == asked.frames(job(**pairs[0]))
+    assert len({asked.encoded(job(**pair)) for pair in pairs}) == 3
+    assert asked.model_title(job(model="plain@5000")) == "Number One after 5,000 steps"
+
+
+@pytest.mark.parametrize(
+    ("training", "trained", "step", "line"),
+    [
+        ({}, False, 5, r"model 'one@5': the training of 'one' does not keep this step: add keep: \[5\] to models.one"),
+        (
+            {},
+            True,
+            5,
+            r"model 'one@5': .* is past step 5 and did not keep it: .* keep: \[5\], or this one with another seed",
+        ),
+        ({"keep": [5]}, True, 5, r"model 'one@5': the training of 'one' is past step 5 and did not keep it"),
+        ({}, True, 901, r"model 'one@901': the training of 'one' has 900 steps: ask for one of them"),
+        (LONGER, False, 2001, r"model 'one@2001': the training of 'one' has 2,000 steps: ask for one of them"),
+    ],
+)
+def test_a_step_that_is_not_kept_is_refused_with_what_to_do(capsys, training, trained, step, line):
+    asked = planner(training=training)
+    if trained:
+        train("one", asked.recipe(job(model="one")))
+    assert re.match(line, refusal(capsys, asked.early_model_source, job(model="one", step=str(step))))
+
+
+def test_a_training_that_is_past_a_step_does_not_keep_it_any_more(capsys):
+    asked = planner(training=LONGER | {"keep": [5, 600]})
+    recipe, model = asked.config.recipe("one"), layout.MODEL.format(model="one")
+    write_head(f"results/models/one/state/{recipe.state_key()}/step-000000500.safetensors", recipe=recipe.to_json())
+    assert "is past step 5" in refusal(capsys, asked.early_model_source, job(model="one", step="5"))
+    assert asked.early_model_source(job(model="one", step="600")) == model
+
+
+def test_an_early_model_needs_the_training_until_it_was_kept():
+    asked = planner(training={"keep": [5]})
+    assert asked.early_model_source(job(model="one", step="5")) == layout.MODEL.format(model="one")
+    early(asked, 5)
+    assert asked.early_model_source(job(model="one", step="5")) == []
+    train("one", asked.recipe(job(model="one")))
+    assert asked.early_model_source(job(model="one", step="900")) == []  # its last step is the model
+
+
+def test_a_link_to_an_early_model_is_made_again_where_it_is_missing():
+    asked = planner(training={"keep": [5]})
+    early(asked, 5)
+    asked.keep_models()
+    link = Path("results/models/one/model@5.safetensors")
+    assert link.is_symlink() and metadata_of_model(link)["steps"] == "5"
+
+
+def test_a_longer_training_has_the_early_models_of_the_one_that_it_continues():
+    short, long = planner(), planner(training=LONGER)
+    folder, recipe = ModelFolder(layout.MODEL.format(model="one")), short.config.recipe("one")
+    early(short, 5)
+    early(short, 800)
+    write_head(folder.state / recipe.state_key() / "step-000000500.safetensors", recipe=recipe.to_json())
+    long.keep_models()
+    assert long.early_model_source(job(model="one", step="5")) == []
+    assert folder.find_early(long.config.recipe("one"), 800) is None  # which it did not pass
+    assert folder.find_early(recipe, 800)
+
+
+def test_the_films_that_a_training_shows_are_needed_until_it_is_done():
+    asked = planner(training={"preview_films": ["one", "walk"]})
+    assert asked.preview_frames(job(model="plain")) == ["results/frames/256x144/walk.h5"]  # it is trained on the other
+    train("plain", asked.recipe(job(model="plain")))
+    assert asked.preview_frames(job(model="plain")) == []
+    samples = {"noise": {"films": ["one"], "recipe": "dcgan", "preview_films": ["walk"]}}
+    assert planner(models=samples, comparisons={}).preview_frames(job(model="noise")) == []
+    assert asked.recipe(job(model="one")) == planner().recipe(job(model="one"))
+
+
+def test_a_model_that_starts_from_another_needs_it_until_it_is_trained():
+    models = {"one": {"films": ["one"]}, "next": {"films": ["two"], "initial_model": "one@5"}}
+    asked = planner(models=models, comparisons={})
+    assert asked.initial_model(job(model="next")) == "results/models/one/model@5.safetensors"
+    assert asked.initial_model(job(model="one")) == []
+    assert asked.training_options(job(model="one"))[2:] == ["--keep=5"]
+    train("next", asked.recipe(job(model="next")))
+    assert asked.initial_model(job(model="next")) == []
 
 
 def test_a_disk_without_links_keeps_models_too(monkeypatch):

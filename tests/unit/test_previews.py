@@ -1,15 +1,25 @@
 """Previews that keep what they show, the film made of them, and the words beside the progress bar."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from refilm.rendering.previews import preview_sheets, read_previews, switch_previews, write_preview
+from refilm.rendering.comparison import Arrangement
+from refilm.rendering.previews import (
+    preview_sheets,
+    read_previews,
+    switch_previews,
+    write_now,
+    write_now_clip,
+    write_preview,
+)
 from refilm.rendering.sheet import read_sheet, write_sheet
 from refilm.rendering.training_film import SIZE, TrainingFilm
 from refilm.training.log import format_progress
+from tests.conftest import decoded, described
 
 RANDOM = np.random.default_rng(0)
 
@@ -46,6 +56,46 @@ def test_previews_of_two_recipes_are_never_mixed(tmp_path):
     assert [step for step, _ in read_previews(tmp_path, "new", 9)] == [2, 4]
     assert [step for step, _ in preview_sheets(tmp_path / "old")] == [1, 4, 9]
     assert read_previews(tmp_path, "old", 9) == [] and [s for s, _ in read_previews(tmp_path / "old", "old", 4)] == [1, 4]
+
+
+# --- now
+
+
+def test_the_picture_of_now_shows_what_a_preview_shows_and_other_films(tmp_path):
+    own, other = ({"film": pictures(count), "reconstruction": pictures(count)} for count in (8, 2))
+    write_now(tmp_path, own, {"bikes": other}, "A", "step 7 of 9", "key")
+    rows, metadata = read_sheet(tmp_path / "now.png")
+    assert metadata == {"recipe": "key"}
+    for label in rows:
+        assert np.array_equal(rows[label], np.concatenate([own[label], other[label]]))
+    assert preview_sheets(tmp_path) == []
+
+
+def test_the_clip_of_now_has_each_film_beside_its_reconstruction(tmp_path):
+    shades = {"one": (40, 90), "two": (140, 220)}
+    films = {
+        name: {"film": np.full((6, 48, 64, 3), a, np.uint8), "reconstruction": np.full((6, 48, 64, 3), b, np.uint8)}
+        for name, (a, b) in shades.items()
+    }
+    write_now_clip(tmp_path, films, Fraction(12), "A", "step 7 of 9")
+    arrangement = Arrangement(4, "grid", 384, 288)
+    frames = decoded(tmp_path / "now.mp4", arrangement.size)
+    middles = [(left + 192, top + 144) for left, top in map(arrangement.place, range(4))]
+    assert len(frames) == 6 and "12 fps" in described(tmp_path / "now.mp4")
+    assert [frames[3][y, x].mean() for x, y in middles] == pytest.approx([40, 90, 140, 220], abs=3)
+
+
+def test_the_picture_and_the_clip_of_another_recipe_are_put_aside_and_come_back(tmp_path):
+    shown = {"film": pictures(2), "reconstruction": pictures(2)}
+    write_now(tmp_path, shown, {}, "A", "step 7 of 9", "old")
+    (tmp_path / "now.mp4").write_text("a clip")
+    switch_previews(tmp_path, "old")
+    assert (tmp_path / "now.mp4").exists()
+    switch_previews(tmp_path, "new")
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["now.mp4", "now.png", "old"]
+    assert (tmp_path / "old" / "now.mp4").exists()
+    switch_previews(tmp_path, "old")
+    assert (tmp_path / "now.mp4").read_text() == "a clip" and read_sheet(tmp_path / "now.png")[1] == {"recipe": "old"}
 
 
 # --- the film

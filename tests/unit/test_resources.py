@@ -75,6 +75,7 @@ def test_what_is_written_fits_the_disk_that_was_asked_for(feature):
     assert needs().extract_disk_mb(SimpleNamespace(size="256x144"), [feature.source]) >= frames_mb
     assert needs().images_disk_mb(SimpleNamespace(size="256x144"), ["image"] * 1000) == pytest.approx(111, abs=1)
     assert needs().train_disk_mb(PAIR) >= 3 * 1064 + 266  # three checkpoints and the model, as measured
+    assert needs(training={"keep": [500, 5000]}).train_disk_mb(PAIR) >= needs().train_disk_mb(PAIR) + 2 * 266
 
 
 def test_the_length_of_a_film_that_is_not_there_yet_is_unknown(tmp_path):

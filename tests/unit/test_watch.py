@@ -55,6 +55,15 @@ def test_every_running_job_is_a_row_of_numbers():
     assert rows["two_by_one"][1:-1] == ["0", "s"]
 
 
+def test_the_picture_of_a_training_is_named_once_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not any("now.png" in line for line in table([TRAINING, VIDEO], NOW, 120))
+    picture = Path("results/models/koyaanisqatsi-and-powaqqatsi/previews/now.png")
+    picture.parent.mkdir(parents=True)
+    picture.touch()
+    assert table([TRAINING, VIDEO], NOW, 120)[-1] == f"to see: {picture}"
+
+
 def test_it_fits_a_terminal_of_80_columns_and_names_still_differ():
     lines = table([TRAINING, STARTING, VIDEO], NOW, 80)
     assert max(map(len, lines)) <= 80

@@ -18,7 +18,7 @@ from refilm.config import closing, slurm
 from refilm.config.auto_channels import auto_channels, plan_device, runs_on_cluster
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.incomplete import incomplete_files
-from refilm.config.keys import SLUG
+from refilm.config.keys import MODEL_STEP, SLUG
 from refilm.config.planning import (
     Planner,
     check_deployment,
@@ -79,7 +79,7 @@ threads_on_gpu = int(os.environ.get("REFILM_GPU_THREADS", MOST_THREADS))
 
 wildcard_constraints:
     film=SLUG,
-    model=SLUG,
+    model=MODEL_STEP,
     comparison=SLUG,
 
 

@@ -1,7 +1,8 @@
 """Frames train models.
 
-Input       results/frames/{width}x{height}/{film}.h5 of the model's films
+Input       results/frames/{width}x{height}/{film}.h5 of the model's films; the model from which it starts, if any
 Output      results/models/{model}/model.safetensors, a link to the model in trained/, when training is complete
+            results/models/{model}/model@{step}.safetensors, a link to what the model was after so many steps
             results/models/{model}/training.mp4, the training as a film, made of its previews
 Beside it   trained/, every finished training; state/, the checkpoints; training.csv, training.png, previews/, recipe.json,
             tensorboard/ where it is enabled. They are undeclared on purpose: Snakemake deletes the declared outputs of a
@@ -9,14 +10,19 @@ Beside it   trained/, every finished training; state/, the checkpoints; training
 """
 
 
-# No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
+# The frames of other films, which a training shows, are no part of what is shared by --cache: Snakemake would take a model that
+# shows other films for another one. No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
 rule train_model:
     input:
         frames=planner.training_frames,
+        initial=planner.initial_model,
+        shown=[] if shared else planner.preview_frames,
     output:
         model=layout.MODEL,
     log:
         layout.log("train_model", "{model}"),
+    wildcard_constraints:
+        model=SLUG,
     cache: shared
     conda:
         "../../envs/refilm.yaml"
@@ -36,10 +42,39 @@ rule train_model:
         step(
             "train_model"
             " --frames {input.frames:q}"
+            " --initial={input.initial:q}"
+            " --preview-frames {input.shown:q}"
             " --recipe={params.recipe:q}"
             " --model={output.model:q}"
             " --device={params.device:q}"
             " {params.machine:q}"
+        )
+
+
+rule link_early_model:
+    input:
+        model=planner.early_model_source,
+    output:
+        early=layout.EARLY_MODEL,
+    log:
+        layout.log("link_early_model", "{model}@{step}"),
+    wildcard_constraints:
+        model=SLUG,
+        step="[1-9][0-9]*",
+    localrule: True
+    conda:
+        "../../envs/refilm.yaml"
+    params:
+        recipe=planner.recipe,
+        model=planner.model_file,
+    message:
+        "{wildcards.model}: the model after {wildcards.step} steps"
+    shell:
+        step(
+            "link_early_model"
+            " --recipe={params.recipe:q}"
+            " --model={params.model:q}"
+            " --step={wildcards.step}"
         )
 
 
@@ -50,6 +85,8 @@ rule render_training:
         film=layout.TRAINING_FILM,
     log:
         layout.log("render_training", "{model}"),
+    wildcard_constraints:
+        model=SLUG,
     conda:
         "../../envs/refilm.yaml"
     threads: 4

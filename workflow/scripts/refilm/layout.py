@@ -1,7 +1,8 @@
 """Where results lie: every path pattern, and the catalogue of what a configuration makes.
 
 The rules, the planner and the commands read it, so a path is written once. {film}, {model} and {comparison} are names
-without an underscore: `{film}_by_{model}` reads one way only.
+without an underscore: `{film}_by_{model}` reads one way only. Where a model reconstructs or makes samples, {model} may be
+MODEL@STEP: what it was after so many steps.
 """
 
 import re
@@ -21,6 +22,7 @@ IMAGES_INDEX = "results/frames/images/{film}.json"  # the digest of each image o
 FILM_INDEX = "results/frames/films/{film}.json"  # the SHA-256 of a film file, with its size and time
 LATENTS = f"results/latents/{PAIR}.h5"
 MODEL = "results/models/{model}/model.safetensors"  # a link to a file of its trained/
+EARLY_MODEL = "results/models/{model}/model@{step}.safetensors"  # the same, of what it was after so many steps
 
 VIDEO = f"results/{PAIR}.mp4"
 STILLS = f"results/stills/{PAIR}.png"
@@ -39,6 +41,7 @@ DEMO_FILM = "results/demo/films/{film}"
 TRAINING_LOG = "training.csv"  # a row of metrics every 20 steps
 TRAINING_CURVES = "training.png"  # the same, drawn
 PREVIEWS = "previews"
+NOW_PICTURE, NOW_CLIP = "now.png", "now.mp4"  # in previews/: what a training has come to
 RECIPE = "recipe.json"
 STATE = "state"  # the checkpoints
 LOCK = "lock"  # of state/, held by the process that trains
@@ -100,6 +103,18 @@ def split_pair(pair: str) -> tuple[str, str]:
     return film, model
 
 
+def split_step(model: str) -> tuple[str, int | None]:
+    """(model, step) of 'MODEL@STEP'; no step for a model at the end of its training."""
+    name, _, step = model.partition("@")
+    return name, int(step) if step else None
+
+
+def model_file(model: str) -> str:
+    """The file of a model, or of what it was after so many steps."""
+    name, step = split_step(model)
+    return MODEL.format(model=name) if step is None else EARLY_MODEL.format(model=name, step=step)
+
+
 def existing(pattern: str) -> Iterator[Path]:
     """The files of a pattern that are in the working directory."""
     return Path().glob(re.sub(r"\{\w+\}", "*", pattern))
@@ -108,7 +123,7 @@ def existing(pattern: str) -> Iterator[Path]:
 def wildcards(pattern: str, path: Path) -> dict[str, str]:
     """The values of a pattern's wildcards in a path of it; empty if it is not one."""
     # re.escape also escapes the braces of the wildcards
-    match = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[a-z0-9-]+)", re.escape(pattern)), str(path))
+    match = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[a-z0-9@-]+)", re.escape(pattern)), str(path))
     return match.groupdict() if match else {}
 
 

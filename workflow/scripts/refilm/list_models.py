@@ -41,8 +41,13 @@ class Kept:
 
     @property
     def in_use(self) -> bool:
-        """Whether model.safetensors is this one."""
-        return self.folder.model.exists() and self.folder.model.samefile(self.path)
+        """Whether model.safetensors, or that of an early step, is this one."""
+        return bool(self.links)
+
+    @property
+    def links(self) -> list[Path]:
+        """The links to it from the folder of the model."""
+        return [link for link in self.folder.links() if link.exists() and link.samefile(self.path)]
 
     @property
     def recipe(self) -> str:
@@ -75,11 +80,11 @@ def _kept(folder: ModelFolder) -> Iterator[Kept]:
 
 
 def _remove(kept: Kept) -> None:
-    """Delete it; model.safetensors too, if it is the same."""
+    """Delete it, and the links to it."""
     _check_not_training(kept)
-    if kept.in_use:
-        kept.folder.model.unlink()
-        print(f"{kept.folder.model}: deleted")
+    for link in kept.links:
+        link.unlink()
+        print(f"{link}: deleted")
     if kept.path.is_dir():
         shutil.rmtree(kept.path)
     else:

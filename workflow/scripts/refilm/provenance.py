@@ -135,6 +135,9 @@ def _model(model: Record) -> Iterator[str]:
     yield _line("model", f"{model['name']}/{model['training']}: {recipe['recipe']}, {model['steps']} steps")
     yield _line("", _settings({key: value for key, value in recipe.items() if key not in ("films", "recipe")}))
     yield _line("", _software(model["made_by"]))
+    if "initial_model" in model:
+        first = model["initial_model"]
+        yield _line("initial", f"{first['name']}/{first['training']}: {first['steps']} steps")
     for film in model["films"] if model["films"] is not None else [None]:
         yield from _film("trained on", film)
 

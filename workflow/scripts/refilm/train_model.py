@@ -3,7 +3,8 @@
     python -m refilm.train_model --frames results/frames/256x144/bikes.h5 --recipe "$(cat results/models/bikes/recipe.json)"
         --model results/models/bikes/model.safetensors
 
-The model is kept under trained/ beside --model, which becomes a link to it: what was trained before is linked again. Beside
+The model is kept under trained/ beside --model, which becomes a link to it: what was trained before is linked again. So is
+what it was after the steps of --keep. Beside
 it are training.csv, training.png, previews/, recipe.json, tensorboard/ if requested, and state/, from which a killed
 training continues. While another process trains the model, this one waits for its end.
 """
@@ -27,16 +28,18 @@ from refilm.config.shared_training import fetch_training, share_training
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, copy_file
+from refilm.models.base import Model
 from refilm.models.device import choose_device
-from refilm.models.model_file import save_model
+from refilm.models.model_file import load_initial_model, save_model
 from refilm.models.provenance import text_of_model, text_of_training
 from refilm.rendering.curves import diagnose, draw_curves
-from refilm.rendering.previews import switch_previews, write_preview
+from refilm.rendering.previews import switch_previews, write_now, write_now_clip, write_preview
 from refilm.rendering.tensorboard import TensorBoardLogger
 from refilm.training.checkpoint import StateFolder
 from refilm.training.distributed import check_shards, is_worker, local_device, spawn_processes
 from refilm.training.log import Row
 from refilm.training.loop import train
+from refilm.training.now import Now, NowClip
 from refilm.training.recorder import Preview, TrainingCallbacks
 from refilm.training.trainer import Trainer
 
@@ -55,6 +58,7 @@ def main(args: argparse.Namespace) -> None:
             print(f"{folder.model}: trained before: linked to {kept}")
         else:
             fetch_training(folder, recipe)
+            folder.inherit_early(recipe)
             kept = _train(args, recipe, folder)
             share_training(folder, recipe)
         folder.link(kept)
@@ -66,12 +70,15 @@ def _train(args: argparse.Namespace, recipe: Recipe, folder: ModelFolder) -> Pat
         raise RefilmError(f"{folder.file(recipe)}: this model was deleted a moment ago: run the same command again")
     device, films = choose_device(args.device, args.gpus), [Path(file) for file in args.frames]
     check_shards(recipe, args.gpus, device, args.device)
-    provenance = text_of_training(folder.folder.name, recipe, films)
+    initial = load_initial_model(args.initial, recipe)
+    provenance = text_of_training(folder.folder.name, recipe, films, args.initial if initial else "")
     with spawn_processes(args.gpus, device) as group, ExitStack() as stack:
         callbacks = TrainingCallbacks()
         if group.is_main:
-            callbacks = stack.enter_context(FileCallbacks(folder.folder, recipe, args.tensorboard, provenance))
-        trainer = train(recipe, films, folder.folder, local_device(device), callbacks, args.compile, group)
+            callbacks = stack.enter_context(FileCallbacks(folder, recipe, args.tensorboard, provenance))
+            callbacks.keep, callbacks.preview_films = args.keep, [Path(file) for file in args.preview_frames]
+        device = local_device(device)
+        trainer = train(recipe, films, folder.folder, device, callbacks, args.compile, group, initial)
     if group.is_main:
         _finish(trainer, folder, provenance(trainer.step))
     return folder.file(recipe)
@@ -91,7 +98,7 @@ def _finish(trainer: Trainer, folder: ModelFolder, provenance: str) -> None:
 def _show_again(recipe: Recipe, folder: ModelFolder) -> None:
     """Let what is beside the model be that of its own training, after another recipe was trained here."""
     provenance = text_of_model(folder.file(recipe))
-    with FileCallbacks(folder.folder, recipe, False, lambda _step: provenance) as callbacks:
+    with FileCallbacks(folder, recipe, False, lambda _step: provenance) as callbacks:
         callbacks.on_start()
         if folder.log(recipe).exists():
             copy_file(folder.log(recipe), callbacks.log)
@@ -99,13 +106,14 @@ def _show_again(recipe: Recipe, folder: ModelFolder) -> None:
 
 
 class FileCallbacks(TrainingCallbacks):
-    """Writes recipe.json, previews, curves and TensorBoard events while a model trains. Use as a context manager.
+    """Writes recipe.json, previews, curves, early models and TensorBoard events while a model trains.
 
-    provenance: from a step to the text of what shows the model after it.
+    Use as a context manager. provenance: from a step to the text of what shows the model after it.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, tensorboard: bool, provenance: Callable[[int], str]):
-        self.folder, self.recipe, self.previews = folder, recipe, folder / layout.PREVIEWS
+    def __init__(self, model: ModelFolder, recipe: Recipe, tensorboard: bool, provenance: Callable[[int], str]):
+        folder = model.folder
+        self.model, self.folder, self.recipe, self.previews = model, folder, recipe, folder / layout.PREVIEWS
         self.provenance = provenance
         self.log, self.curves = folder / layout.TRAINING_LOG, folder / layout.TRAINING_CURVES
         self.tensorboard = TensorBoardLogger(folder / layout.TENSORBOARD, self.log, self.previews) if tensorboard else None
@@ -137,6 +145,18 @@ class FileCallbacks(TrainingCallbacks):
         if self.tensorboard:
             self.tensorboard.add_sheet(preview.step, sheet)
 
+    def on_now(self, now: Now) -> None:
+        name, provenance = self.folder.name, self.provenance(now.step)
+        step = f"step {now.step:,} of {now.total:,}"
+        write_now(self.previews, now.rows, now.others, name, step, self.recipe.state_key(), provenance)
+
+    def on_clip(self, clip: NowClip) -> None:
+        step = f"step {clip.step:,} of {clip.total:,}"
+        write_now_clip(self.previews, clip.films, clip.fps, self.folder.name, step, self.provenance(clip.step))
+
+    def on_keep(self, step: int, model: Model) -> None:
+        save_model(self.model.early_file(self.recipe, step), model, step, self.provenance(step))
+
     def on_row(self, row: Row) -> None:
         if self.tensorboard:
             self.tensorboard.add_row(row)
@@ -148,8 +168,11 @@ class FileCallbacks(TrainingCallbacks):
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--frames", required=True, nargs="*", help="frames files of the model's films")
+    parser.add_argument("--preview-frames", nargs="*", default=[], help="frames files of other films, to be shown")
+    parser.add_argument("--initial", default="", help="the model from whose weights the recipe starts, if it names one")
     parser.add_argument("--recipe", required=True, help="everything that decides the weights, as JSON")
     parser.add_argument("--model", required=True, help="the model file to write; its folder holds the rest")
+    parser.add_argument("--keep", type=int, action="append", default=[], help="a step after which the model is kept, too")
     for key in ("device", "gpus", "compile", "tensorboard"):
         add_option(parser, GlobalKeys, key)
     run_command(main, parser)

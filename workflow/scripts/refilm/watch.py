@@ -73,11 +73,20 @@ def table(jobs: Iterable[Job], now: float, columns: int) -> list[str]:
     running = sorted((job for state, job in states if state == RUNNING), key=lambda job: (job["rule"], job["job"]))
     ended = sorted(((state, job) for state, job in states if state != RUNNING), key=lambda pair: -pair[1]["updated"])
     lines = _running_lines(running, now, columns) if running else ["nothing is running"]
+    if pictures := _pictures(running):
+        lines += ["", *pictures]
     if any(_is_silent(job, now) for job in running):
         lines += ["", f"! nothing was written for {format_duration(_SILENT_SECONDS)} or more: it may have been killed"]
     if ended:
         lines += ["", "ended:", *(_ended_line(state, job, now) for state, job in ended[:_NEWEST])]
     return [_cut(line, columns) for line in lines]
+
+
+def _pictures(jobs: list[Job]) -> list[str]:
+    """The pictures of now of the trainings."""
+    folders = [Path(layout.MODEL.format(model=job["job"])).parent for job in jobs if job["rule"] == "train_model"]
+    pictures = [folder / layout.PREVIEWS / layout.NOW_PICTURE for folder in folders]
+    return [f"to see: {picture}" for picture in pictures if picture.exists()]
 
 
 def _state(job: Job, now: float) -> str:

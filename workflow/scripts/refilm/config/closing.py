@@ -26,6 +26,7 @@ _KINDS = {  # what is looked at first stands first
     "sample films": layout.DRIFT,
     "metrics": layout.METRICS,
     "models": layout.MODEL,
+    "early models": layout.EARLY_MODEL,
     "latents": layout.LATENTS,
     "frames": layout.FRAMES,
 }

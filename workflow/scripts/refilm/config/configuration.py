@@ -21,6 +21,7 @@ from refilm.config.keys import (
     GlobalKeys,
     ModelKeys,
     ReconstructionKeys,
+    RecordingKeys,
     TrainingKeys,
     VideoKeys,
     defaults,
@@ -39,6 +40,7 @@ _LATER_PIXEL_KEYS = (
     "deinterlace",
     "damaged",
 )  # the same: newer keys, which a recipe names only where they are not the default
+_SHAPE_KEYS = ("recipe", "frame_size", "base_channels", "latent_dim")  # what decides the shapes of the networks
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several times as fast, and not everywhere
 
@@ -51,11 +53,14 @@ class Config:
         the full network. Raises RefilmError, in one line, for the first thing that is wrong."""
         values = _normalise_yaml(copy.deepcopy(dict(raw)))
         _check_schema(values)
-        self._training: dict[str, Any] = values.get("training", {})
+        self._training = _only(TrainingKeys, values.get("training", {}))
         self.frame_size: str = {**defaults(TrainingKeys), **self._training}["frame_size"]
         self.films = {name: _film(given) for name, given in values.get("films", {}).items()}
         self.models = {name: _model(given) for name, given in values.get("models", {}).items()}
         self._of_model = {name: _only(TrainingKeys, given) for name, given in values.get("models", {}).items()}
+        self._recording = {
+            name: _recording(values.get("training", {}) | given) for name, given in values.get("models", {}).items()
+        }
         self.comparisons = {name: _comparison(given) for name, given in values.get("comparisons", {}).items()}
         self.reconstructions: list[str] = values.get("reconstructions", [])
         self.video = VideoKeys(**values.get("video", {}))
@@ -71,9 +76,28 @@ class Config:
         return self.films[name]
 
     def model(self, name: str) -> ModelKeys:
-        """The model's keys besides those of training. Raises RefilmError with the nearest known name."""
-        _check_name("model", name, self.models)
-        return self.models[name]
+        """The keys of a model, or of one that is named as MODEL@STEP, besides those of training. Raises RefilmError with the
+        nearest known name."""
+        model, _step = layout.split_step(name)
+        _check_name("model", model, self.models)
+        return self.models[model]
+
+    def recording(self, model: str) -> RecordingKeys:
+        """What the training of a model keeps and shows."""
+        return self._recording[model]
+
+    def preview_films(self, model: str) -> list[str]:
+        """The films of preview_films that a model is not trained on; none where it cannot reconstruct them."""
+        named = self.recording(model).preview_films if self.recipe(model).spec.reconstructs else ()
+        return [film for film in named if film not in self.models[model].films]
+
+    def kept_steps(self, model: str) -> list[int]:
+        """After which steps of its training a model is kept: those of `keep`, and those that the configuration names."""
+        pairs = [layout.split_pair(pair)[1] for pair in self.reconstructions]
+        initial = [name for other in self.models if (name := self.initial_model(other))]
+        named = [*pairs, *initial, *(name for comparison in self.comparisons.values() for name in comparison.models)]
+        needed = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
+        return sorted({*self.recording(model).keep, *needed})
 
     def comparison(self, name: str) -> ComparisonKeys:
         """The comparison's keys. Raises RefilmError with the nearest known name."""
@@ -86,17 +110,25 @@ class Config:
 
     def model_title(self, name: str) -> str:
         """The model's title in pictures; the titles of its films where it has none."""
-        own = self.model(name)
-        return own.title or " + ".join(self.film_title(film) for film in own.films)
+        own, step = self.model(name), layout.split_step(name)[1]
+        title = own.title or " + ".join(self.film_title(film) for film in own.films)
+        return title if step is None else f"{title} after {step:,} steps"
 
-    def recipe(self, model: str) -> Recipe:
-        """Everything that decides the weights of a model."""
+    def recipe(self, name: str) -> Recipe:
+        """Everything that decides the weights of a model, or of one that is named as MODEL@STEP besides the step."""
+        model, _step = layout.split_step(name)
         if model not in self._recipes:
             films = {name: self.film_pixels(name) for name in self.model(model).films}
+            settings = self._settings_of(model) | self._initial_training(model)
             self._recipes[model] = Recipe.from_settings(
-                self._settings_of(model), films, lambda recipe: self._auto_channels(model, recipe, self.settings.device)
+                settings, films, lambda recipe: self._auto_channels(model, recipe, self.settings.device)
             )
         return self._recipes[model]
+
+    def initial_model(self, model: str) -> str | None:
+        """The model, or MODEL@STEP, from whose weights the training of a model starts."""
+        name: str | None = self._settings_of(model).get("initial_model")
+        return name
 
     def film_pixels(self, film: str) -> dict[str, str]:
         """What decides which pixels of a film are used; times in seconds, the same however they are written."""
@@ -149,6 +181,32 @@ class Config:
             common.pop("steps", None)
         return common | own
 
+    def _initial_training(self, model: str) -> dict[str, str]:
+        """initial_model as a recipe has it: a change of the other model's recipe makes another one of this."""
+        name = self.initial_model(model)
+        if name is None:
+            return {}
+        step = layout.split_step(name)[1]
+        return {"initial_model": self.recipe(name).training_key() + ("" if step is None else f"@{step}")}
+
+    def _check_initial_model(self, name: str) -> None:
+        """Raises RefilmError if a model starts from one that is unknown, that starts from itself, or of another shape."""
+        place, chain = f"config: models.{name}.initial_model", [name]
+        while following := self.initial_model(chain[-1]):
+            other = layout.split_step(following)[0]
+            _check_known(f"config: models.{chain[-1]}.initial_model", "model", other, self.models)
+            if other in chain:
+                raise RefilmError(f"{place}: {' starts from '.join([*chain, other])}: one of them must start from another")
+            chain.append(other)
+        if len(chain) > 1:
+            ours, others = self.recipe(name), self.recipe(chain[1])
+            for key in _SHAPE_KEYS:
+                if getattr(ours, key) != getattr(others, key):
+                    raise RefilmError(
+                        f"{place}: {chain[1]} has {key}: {getattr(others, key)}, and this model {getattr(ours, key)}: both "
+                        f"need the same {', '.join(_SHAPE_KEYS)}"
+                    )
+
     def _check_consistency(self) -> None:
         for name, film in self.films.items():
             _check_span(film, f"films.{name}")
@@ -171,18 +229,21 @@ class Config:
         own, place = self._of_model[name], f"config: models.{name}"
         for film in self.models[name].films:
             _check_known(f"{place}.films", "film", film, self.films)
+        for film in self.recording(name).preview_films:
+            _check_known(f"{place}.preview_films", "film", film, self.films)
         if own.get("steps") is not None and own.get("epochs") is not None:
             raise RefilmError(f"{place}: both steps and epochs are given: keep one")
         recipe = {**defaults(TrainingKeys), **self._settings_of(name)}["recipe"]
         size_place = f"{place if 'frame_size' in own else 'config: training'}.frame_size"
         parse_size(own.get("frame_size", self.frame_size), size_place, RECIPES[recipe].size_multiple)
+        self._check_initial_model(name)
         with _at(place):
             self.recipe(name)
 
     def _check_pair(self, place: str, film: str, models: Iterable[str]) -> None:
         _check_known(place, "film", film, self.films)
         for model in models:
-            _check_known(place, "model", model, self.models)
+            _check_known(place, "model", layout.split_step(model)[0], self.models)
             with _at(place):
                 self.check_reconstructs(model)
 
@@ -205,6 +266,10 @@ def _film(given: dict[str, Any]) -> FilmKeys:
 
 def _model(given: dict[str, Any]) -> ModelKeys:
     return ModelKeys(**_only(ModelKeys, given) | {"films": tuple(given["films"])})
+
+
+def _recording(given: dict[str, Any]) -> RecordingKeys:
+    return RecordingKeys(**{key: tuple(value) for key, value in _only(RecordingKeys, given).items()})
 
 
 def _comparison(given: dict[str, Any]) -> ComparisonKeys:

@@ -18,6 +18,7 @@ from refilm.config.recipes import RECIPES
 
 SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model or a comparison
 AUTO_CHANNELS = MappingProxyType({"cuda": 80, "mps": 40, "cpu": 24})  # `base_channels: auto`, by device
+MODEL_STEP = f"{SLUG}(@[1-9][0-9]*)?"  # a model, or what it was after so many steps
 _METADATA = "refilm"
 
 
@@ -308,6 +309,13 @@ class TrainingKeys:
         "`bfloat16` or `float32`; `auto` is bfloat16 where the hardware supports it",
         choices=("auto", "bfloat16", "float32"),
     )
+    initial_model: str | None = key(
+        None,
+        "a model from whose weights the training starts, or `MODEL@STEP`; of the same `recipe`, `frame_size`, "
+        "`base_channels` and `latent_dim`. If its recipe changes, this model is trained again too",
+        pattern=f"^{MODEL_STEP}$",
+        unset="random weights",
+    )
     seed: int = key(0, "seed of the random numbers. Another seed is another training of the same recipe", minimum=0)
     film_weighting: str = key(
         "length",
@@ -327,12 +335,31 @@ class TrainingKeys:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordingKeys:
+    """models: and training: what a training keeps and shows while it runs. None of it decides the weights."""
+
+    keep: tuple[int, ...] = key(
+        (),
+        "a list of steps: the model after so many of them is kept, as `MODEL@STEP`. Those that a reconstruction or a "
+        "comparison names are kept without this key",
+        minimum=1,
+    )
+    preview_films: tuple[str, ...] = key(
+        (),
+        "a list of films that the model is not trained on, of which `previews/now.png` shows two frames each. Their frames "
+        "are extracted before the training begins; not with `--cache`",
+        pattern=f"^{SLUG}$",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComparisonKeys:
     """comparisons: one comparison."""
 
     film: str = required("the film whose original comes first", pattern=f"^{SLUG}$")
     models: tuple[str, ...] = required(
-        "a list of the models whose reconstructions are shown beside it, all of one `frame_size`", pattern=f"^{SLUG}$"
+        "a list of the models whose reconstructions are shown beside it, all of one `frame_size`; or `MODEL@STEP`",
+        pattern=f"^{MODEL_STEP}$",
     )
     start: str | float | None = key(
         None,

@@ -4,6 +4,8 @@ results/models/{model}/
     model.safetensors                            a link to trained/1f0c63a4e2d1-6-epochs.safetensors
     trained/1f0c63a4e2d1-6-epochs.safetensors    the networks, by recipe and length
     trained/1f0c63a4e2d1-6-epochs.csv            training.csv of that training
+    trained/1f0c63a4e2d1-6-epochs@500.safetensors   the networks after 500 steps of it, if it keeps those
+    model@500.safetensors                        a link to that
     state/1f0c63a4e2d1/step-000001200.safetensors   checkpoints, by recipe
 
 Snakemake deletes model.safetensors before it makes it again. No rule declares trained/, so no model is lost with it: what
@@ -17,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from refilm import layout
-from refilm.config.recipe import Recipe, recipe_of_model, training_key_of
+from refilm.config.recipe import Recipe, metadata_of_model, recipe_of_model, training_key_of
 from refilm.core.errors import RefilmError
 from refilm.core.files import link_or_copy, remove_partials
 
@@ -45,16 +47,49 @@ class ModelFolder:
         file = self.file(recipe)
         return file if recipe_of_model(file) == recipe.to_json() else None
 
-    def link(self, trained: Path) -> None:
-        """Let model.safetensors be this file of trained/: a link to it, but for one that Snakemake moves into a cache, and
-        on a disk without links."""
-        remove_partials(self.model)
-        partial = self.folder / f".{self.model.stem}.part{os.getpid()}{self.model.suffix}"
+    def early_file(self, recipe: Recipe, step: int) -> Path:
+        """Where the model is kept that a recipe has made after so many steps."""
+        return self.trained / f"{recipe.training_key()}@{step}.safetensors"
+
+    def early_files(self, training_key: str) -> list[tuple[int, Path]]:
+        """(step, file) of what was kept of a training before its end."""
+        files = self.trained.glob(f"{training_key}@*.safetensors")
+        return sorted((int(file.stem.rpartition("@")[2]), file) for file in files)
+
+    def find_early(self, recipe: Recipe, step: int) -> Path | None:
+        """The model of a recipe after so many steps, if it was kept or if the training has ended there."""
+        files = [self.early_file(recipe, step), self.find(recipe)]
+        return next((file for file in files if file and metadata_of_model(file).get("steps") == str(step)), None)
+
+    def inherit_early(self, recipe: Recipe) -> None:
+        """Let what was kept of a shorter training be kept of this one too, if it continues that."""
+        checkpoint = next(iter(checkpoints(self.state / recipe.state_key())), None)
+        former = recipe_of_model(checkpoint[1]) if checkpoint else None
+        if checkpoint is None or former in (None, recipe.to_json()) or self.find(recipe):
+            return
+        for step, file in self.early_files(training_key_of(str(former))):
+            if step <= checkpoint[0]:
+                link_or_copy(file, self.early_file(recipe, step))
+
+    def links(self) -> list[Path]:
+        """The models that are links to files of trained/: model.safetensors, and those of early steps."""
+        return [self.model, *self.folder.glob(self.early_link("*").name)]
+
+    def link(self, trained: Path, step: int | None = None) -> None:
+        """Let model.safetensors, or with a step that of this step, be this file of trained/: a link to it, but for one that
+        Snakemake moves into a cache, and on a disk without links."""
+        model = self.model if step is None else self.early_link(step)
+        remove_partials(model)
+        partial = self.folder / f".{model.stem}.part{os.getpid()}{model.suffix}"
         partial.unlink(missing_ok=True)
-        cached = os.environ.get("REFILM_CACHED")
+        cached = step is None and os.environ.get("REFILM_CACHED")
         _link(trained, partial, None if cached else os.path.relpath(trained, self.folder))
-        partial.replace(self.model)
+        partial.replace(model)
         partial.unlink(missing_ok=True)  # where both were the same file under two names, nothing was renamed
+
+    def early_link(self, step: int | str) -> Path:
+        """The link to the model that was kept after so many steps."""
+        return self.folder / Path(layout.EARLY_MODEL.format(model=self.folder.name, step=step)).name
 
     def keep(self) -> None:
         """Keep under trained/ a model file that is not a link to it: of refilm 0.2, of a cache, or copied here."""
@@ -88,9 +123,13 @@ class ModelFolder:
         return ""
 
     def restore(self, recipe: Recipe) -> None:
-        """Link a missing model.safetensors to the model of the recipe, if that was trained."""
+        """Link a missing model.safetensors to the model of the recipe, if that was trained, and those of early steps to what
+        was kept."""
         if not self.model.exists() and (kept := self.find(recipe)):
             self.link(kept)
+        for step, early in self.early_files(recipe.training_key()):
+            if not self.early_link(step).exists():
+                self.link(early, step)
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:

@@ -24,7 +24,8 @@ from refilm import layout
 from refilm.config.configuration import Config
 from refilm.config.keys import SLUG
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
-from refilm.config.recipe import metadata_of_model, parse_size, recipe_of_model
+from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
+from refilm.config.shared_training import fetch_training
 from refilm.core.errors import RefilmError, explain
 from refilm.core.made_of import read_made_of
 from refilm.sources.film_identity import difference
@@ -214,6 +215,34 @@ class Planner:
         return [self._frames(film, wildcards.model) for film in self.config.model(wildcards.model).films]
 
     @exit_on_error
+    def preview_frames(self, wildcards: Wildcards) -> list[str]:
+        """The frames of the films that a training shows besides its own; none where the model was trained."""
+        films = [] if self._is_trained(wildcards.model) else self.config.preview_films(wildcards.model)
+        return [self._frames(film, wildcards.model) for film in films]
+
+    @exit_on_error
+    def initial_model(self, wildcards: Wildcards) -> str | list[str]:
+        """The model from whose weights another one starts; none where that was trained, or starts from random weights."""
+        first = self.config.initial_model(wildcards.model)
+        return self._model(first) if first and not self._is_trained(wildcards.model) else []
+
+    @untracked
+    @exit_on_error
+    def model_file(self, wildcards: Wildcards) -> str:
+        """The file of a model, which is in its path: a change of it needs no tracking."""
+        return layout.model_file(wildcards.model)
+
+    @exit_on_error
+    def early_model_source(self, wildcards: Wildcards) -> str | list[str]:
+        """The model whose training keeps a model after so many steps; none where that was kept. Raises RefilmError where
+        it is not."""
+        model, step = wildcards.model, int(wildcards.step)
+        if self._find(f"{model}@{step}"):
+            return []
+        self._check_keeps(model, step)
+        return self._model(model)
+
+    @exit_on_error
     def encoder(self, wildcards: Wildcards) -> str:
         """The model that encodes a film. Raises RefilmError for one that has no encoder."""
         return self._encoder(wildcards.model)
@@ -248,10 +277,11 @@ class Planner:
 
     @untracked
     @exit_on_error
-    def training_options(self, _wildcards: Wildcards) -> list[str]:
+    def training_options(self, wildcards: Wildcards) -> list[str]:
         """How a model is trained and what is written besides it: the model is the same."""
         settings = self.config.settings
         options = [f"--gpus={settings.gpus}", f"--compile={str(settings.compile).lower()}"]
+        options += [f"--keep={step}" for step in self.config.kept_steps(wildcards.model)]
         return options + (["--tensorboard"] if settings.tensorboard else [])
 
     # --- what results are made of: a change of it makes them again, and nothing else does, no time of a file
@@ -308,7 +338,9 @@ class Planner:
         for folder in model_folders():
             folder.keep()
         for model in self.config.models:
-            ModelFolder(layout.MODEL.format(model=model)).restore(self.config.recipe(model))
+            folder, recipe = self._trained(model)
+            folder.inherit_early(recipe)
+            folder.restore(recipe)
 
     def made_from(self, names: Mapping[str, str]) -> bool:
         """Whether a plan of a result that is there succeeds: nothing was deleted or replaced that it would be made of
@@ -373,7 +405,7 @@ class Planner:
         model = comparison.models[0] if comparison else names.get("model", "")
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
-        if model not in self.config.models:
+        if layout.split_step(model)[0] not in self.config.models:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
             return False
@@ -387,7 +419,8 @@ class Planner:
 
     def _encoded(self, film: str, model: str) -> str:
         noise, recipe = self.config.reconstruction.noise, self.config.recipe(model).to_json()
-        return json.dumps({"frames": self._pixels(film), "noise": noise, "recipe": recipe}, sort_keys=True)
+        early = _given(step=layout.split_step(model)[1])
+        return json.dumps({"frames": self._pixels(film), "noise": noise, "recipe": recipe} | early, sort_keys=True)
 
     # --- inputs: Snakemake looks at the time of one only where it is not what the configuration asks for, and so at that of
     # what it is made of: a job that makes it again makes again what depends on it, and a file that was touched does not
@@ -398,10 +431,19 @@ class Planner:
 
     def _model(self, model: str) -> str:
         if model not in self._models:
-            path = layout.MODEL.format(model=model)
-            current = recipe_of_model(path) == self.config.recipe(model).to_json()
-            self._models[model] = self._ancient(path) if current else path
+            path = layout.model_file(model)
+            self._models[model] = self._ancient(path) if self._is_current(model, path) else path
         return self._models[model]
+
+    def _is_current(self, model: str, path: str) -> bool:
+        """Whether a file is the model as it is configured, or a link to what that was after so many steps.
+
+        A job that makes the link again must not find it current: Snakemake then looks at no params of what depends on it.
+        """
+        if layout.split_step(model)[1] is None:
+            return recipe_of_model(path) == self.config.recipe(model).to_json()
+        kept = self._find(model)
+        return kept is not None and Path(path).resolve() == kept.resolve()
 
     def _latents(self, film: str, model: str) -> str:
         path = layout.LATENTS.format(film=film, model=model)
@@ -421,11 +463,43 @@ class Planner:
         self.config.check_reconstructs(model)
         return self._model(model)
 
+    def _trained(self, model: str) -> tuple[ModelFolder, Recipe]:
+        """The folder of a model, or of one that is named as MODEL@STEP, and the recipe by which its files are found."""
+        return ModelFolder(layout.MODEL.format(model=layout.split_step(model)[0])), self.config.recipe(model)
+
+    def _find(self, model: str) -> Path | None:
+        """The file of trained/ that a model is, if it was trained so far."""
+        (folder, recipe), step = self._trained(model), layout.split_step(model)[1]
+        return folder.find(recipe) if step is None else folder.find_early(recipe, step)
+
     def _is_trained(self, model: str) -> bool:
-        return ModelFolder(layout.MODEL.format(model=model)).find(self.config.recipe(model)) is not None
+        return self._find(model) is not None
+
+    def _check_keeps(self, model: str, step: int) -> None:
+        """Raises RefilmError if a training does not keep its model after `step` steps, or did not when it was there."""
+        folder, recipe = self._trained(model)
+        place, total, reached = f"model '{model}@{step}'", recipe.steps, 0
+        for latest, checkpoint in checkpoints(folder.state / recipe.state_key())[:1]:
+            frames, reached = metadata_of_model(checkpoint).get("frames"), latest
+            total = recipe.total_steps(int(frames)) if frames else total
+        if trained := folder.find(recipe):
+            total = reached = int(metadata_of_model(trained).get("steps", 0))
+        if total and step > total:
+            raise RefilmError(f"{place}: the training of '{model}' has {total:,} steps: ask for one of them")
+        if reached >= step:
+            fetch_training(folder, recipe)
+            if not folder.find_early(recipe, step):
+                raise RefilmError(
+                    f"{place}: the training of '{model}' is past step {step} and did not keep it: to have it, train a model "
+                    f"of another name with the same keys and keep: [{step}], or this one with another seed"
+                )
+        elif step != total and step not in self.config.kept_steps(model):
+            raise RefilmError(
+                f"{place}: the training of '{model}' does not keep this step: add keep: [{step}] to models.{model}"
+            )
 
     def _check_length(self, model: str) -> None:
-        recipe, folder = self.config.recipe(model), ModelFolder(layout.MODEL.format(model=model))
+        folder, recipe = self._trained(model)
         for step, checkpoint in checkpoints(folder.state / recipe.state_key())[:1]:
             frames = metadata_of_model(checkpoint).get("frames")  # refilm 0.2 did not write it
             if recipe.steps is not None or frames:
@@ -479,10 +553,12 @@ class Planner:
 
     def _are_current(self, film: str, model: str) -> bool:
         """Whether latents are those of the model as it is configured and trained."""
-        latents, trained = (pattern.format(film=film, model=model) for pattern in (layout.LATENTS, layout.MODEL))
+        latents, trained = layout.LATENTS.format(film=film, model=model), layout.model_file(model)
         made_of = read_made_of(latents)
         if made_of.startswith("{"):
-            return str(json.loads(made_of)["recipe"]) == self.config.recipe(model).to_json()
+            known = json.loads(made_of)
+            wanted = self.config.recipe(model).to_json(), layout.split_step(model)[1]
+            return (str(known["recipe"]), known.get("step")) == wanted
         return self._is_trained(model) and Path(trained).stat().st_mtime <= Path(latents).stat().st_mtime
 
     def _download(self, film: str, address: str) -> Path:

@@ -15,7 +15,14 @@ from refilm.core.errors import RefilmError, suggest
 
 _LENGTH = ("epochs", "steps")
 # Newer keys, with the values of a recipe that does not name them: recipes written before them stay the same.
-_LATER_KEYS = {"augment": 0.0, "augment_until": 0.9, "cosines": "auto", "ssim_weight": 0.15, "adversarial_from": 0.5}
+_LATER_KEYS: dict[str, Any] = {
+    "augment": 0.0,
+    "augment_until": 0.9,
+    "cosines": "auto",
+    "ssim_weight": 0.15,
+    "adversarial_from": 0.5,
+    "initial_model": None,
+}
 AUTO = "auto"
 FULL_CHANNELS = AUTO_CHANNELS["cuda"]
 
@@ -33,6 +40,7 @@ class Recipe(TrainingKeys):
 
     base_channels is a number, whatever the key says, since it decides the weights. architecture_version is that of the
     recipe's layers, from the registry; it is not a key.
+    initial_model is here the training of that model, by its `training_key`, with @STEP where it is not its end.
     films maps each film's name to what decides which of its pixels are used (start, end, crop, fit), so that a film
     file that is moved, or gets another title, is still the same recipe.
     """

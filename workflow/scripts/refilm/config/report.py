@@ -134,7 +134,7 @@ def existing(config: Config, pattern: str) -> Iterator[tuple[Path, dict[str, str
     known = {"film": set(config.films), "model": set(config.models), "comparison": set(config.comparisons)}
     for path in sorted(layout.existing(pattern)):
         names = layout.wildcards(pattern, path)
-        if names and all(value in known[name] for name, value in names.items()):
+        if names and all(layout.split_step(value)[0] in known[name] for name, value in names.items()):
             yield path, names
 
 

@@ -69,9 +69,9 @@ class JobResources:
         return _minutes(shown / self._config.settings.gpus, _TRAIN, _work(recipe), attempt)
 
     def train_disk_mb(self, wildcards: Wildcards) -> int:
-        """Three checkpoints, the model, previews."""
-        recipe = self._config.recipe(wildcards.model)
-        return _whole((_STATES + 1) * weights_mb(recipe) + 40 * 16 * 3 * _pixels(recipe) / 1e6)
+        """Three checkpoints, the model and what is kept of it, previews."""
+        recipe, kept = self._config.recipe(wildcards.model), len(self._config.kept_steps(wildcards.model))
+        return _whole((_STATES + 1 + kept) * weights_mb(recipe) + 40 * 16 * 3 * _pixels(recipe) / 1e6)
 
     # --- what runs the networks on the frames of a film
 

@@ -5,6 +5,7 @@ from types import NoneType
 from typing import Any
 
 from refilm.config.keys import (
+    MODEL_STEP,
     SLUG,
     ComparisonKeys,
     FilmKeys,
@@ -12,6 +13,7 @@ from refilm.config.keys import (
     Key,
     ModelKeys,
     ReconstructionKeys,
+    RecordingKeys,
     TrainingKeys,
     VideoKeys,
     keys_of,
@@ -20,8 +22,8 @@ from refilm.config.keys import (
 Schema = dict[str, Any]
 _SECTIONS: dict[str, tuple[type, ...]] = {
     "films": (FilmKeys,),
-    "models": (ModelKeys, TrainingKeys),
-    "training": (TrainingKeys,),
+    "models": (ModelKeys, TrainingKeys, RecordingKeys),
+    "training": (TrainingKeys, RecordingKeys),
     "comparisons": (ComparisonKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
@@ -42,12 +44,13 @@ def schema() -> Schema:
                 "models": _by_name("the models, by name", _section(*_SECTIONS["models"])),
                 "training": {"description": "the recipe of every model", **_section(*_SECTIONS["training"])},
                 "reconstructions": {
-                    "description": "the videos that `snakemake` makes when no target is given, each written FILM_by_MODEL",
+                    "description": "the videos that `snakemake` makes when no target is given, each written FILM_by_MODEL "
+                    "or FILM_by_MODEL@STEP",
                     "type": "array",
                     "items": {
                         "description": "FILM_by_MODEL, such as koyaanisqatsi_by_bladerunner",
                         "type": "string",
-                        "pattern": f"^{SLUG}_by_{SLUG}$",
+                        "pattern": f"^{SLUG}_by_{MODEL_STEP}$",
                     },
                 },
                 "comparisons": _by_name("comparison clips, by name", _section(*_SECTIONS["comparisons"])),
@@ -102,7 +105,8 @@ def _values(key: Key) -> Schema:
     given = {name: limit for name, limit in limits.items() if limit is not None}
     if tuple in key.types:
         item = "string" if key.pattern else "integer"
-        return {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": item, **given}}
+        least = {} if key.default == () else {"minItems": 1}
+        return {"type": "array", **least, "uniqueItems": True, "items": {"type": item, **given}}
     others = [_TYPES[kind] for kind in key.types if kind in (int, float, NoneType)]  # than the words
     if key.choices and others:
         return {"anyOf": [{"enum": list(key.choices)}, {"type": others, **given}]}

@@ -1,4 +1,4 @@
-"""What belongs to a model that is shared between projects by --cache: its checkpoint, log and previews.
+"""What belongs to a model that is shared between projects by --cache: its checkpoint, early models, log and previews.
 
 Snakemake shares the model alone: in another project model.safetensors becomes a link into the cache. With the rest, which is
 kept beside it there, that project can prolong the training and show it as a film.
@@ -45,7 +45,8 @@ def _belonging(folder: ModelFolder, recipe: Recipe) -> Iterator[tuple[Path, Path
     key, previews = recipe.state_key(), folder.folder / layout.PREVIEWS
     state = folder.state / key
     logs = [state / layout.TRAINING_LOG, folder.log(recipe)]
-    for file in [*(checkpoint for _step, checkpoint in checkpoints(state)[:1]), *logs]:
+    early = [file for _step, file in folder.early_files(recipe.training_key())]
+    for file in [*(checkpoint for _step, checkpoint in checkpoints(state)[:1]), *early, *logs]:
         yield file, file.relative_to(folder.folder)
     for file in previews.glob("step-*.png"):
         yield file, Path(layout.PREVIEWS, key, file.name)

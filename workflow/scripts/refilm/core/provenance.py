@@ -94,11 +94,18 @@ def film_record(name: str, source: str, written_by: Record, **known: Any) -> Rec
 
 
 def model_record(
-    name: str, recipe: str, training: str, steps: int, films: Sequence[Record | None] | None, written_by: Record
+    name: str,
+    recipe: str,
+    training: str,
+    steps: int,
+    films: Sequence[Record | None] | None,
+    written_by: Record,
+    initial: Record | None = None,
 ) -> Record:
     """A model after so many steps. recipe: as JSON; training: its key; films: the records of those that it was trained on,
-    None for those of which it is unknown."""
-    return {
+    None for those of which it is unknown; initial: the record of the model from whose weights it started."""
+    started = {"initial_model": initial} if initial else {}
+    return started | {
         "name": name,
         "recipe": json.loads(recipe),
         "training": training,

@@ -39,9 +39,10 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
     """Write an MP4 of exactly `count` frames.
 
     frames: uint8 (n, H, W, 3) or (H, W, 3) RGB arrays of `size` (width, height); crf: H.264 quality; sound lasts exactly as
-    long as the video, padded with silence or cut; label: of the progress; arrange: a function of the ffmpeg-python stream
-    of these frames that returns the stream to encode; provenance: text of `refilm.core.provenance`, which becomes the
-    comment of the file. Raises RefilmError if ffmpeg fails or the number of frames is not `count`.
+    long as the video, padded with silence or cut; label: of the progress, which is not shown without one; arrange: a
+    function of the ffmpeg-python stream of these frames that returns the stream to encode; provenance: text of
+    `refilm.core.provenance`, which becomes the comment of the file. Raises RefilmError if ffmpeg fails or the number of
+    frames is not `count`.
     """
     path = Path(path)
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
@@ -69,7 +70,7 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
 def _write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, label: str) -> int:
     """Write the frames to ffmpeg until it ends; returns how many were written."""
     written = 0
-    with progress_bar(label, count, " frames") as bar:
+    with progress_bar(label, count, " frames", hidden=not label) as bar:
         for batch in frames:
             try:
                 stdin.write(batch.data.cast("B"))

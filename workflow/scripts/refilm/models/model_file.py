@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 import refilm
-from refilm.config.recipe import Recipe
+from refilm.config.recipe import Recipe, metadata_of_model, training_key_of
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write
 from refilm.core.provenance import KEY
@@ -30,6 +30,24 @@ def save_model(path: Path | str, model: Model, steps: int, provenance: str = "")
     } | ({KEY: provenance} if provenance else {})
     with atomic_write(Path(path)) as partial:
         save_tensors(partial, model.state_dict(), metadata)
+
+
+def load_initial_model(path: Path | str, recipe: Recipe) -> Model | None:
+    """The model on the CPU from whose weights a recipe starts, or None. Raises RefilmError if the file is another one."""
+    if recipe.initial_model is None:
+        return None
+    metadata = metadata_of_model(path)
+    training, _, step = recipe.initial_model.partition("@")
+    found = training_key_of(metadata.get("recipe", "{}")) if "recipe" in metadata else ""
+    # what was kept of a shorter training may belong to a longer one, whose key differs in the length
+    same = metadata.get("steps") == step and _state(found) == _state(training) if step else found == training
+    if not same:
+        raise RefilmError(f"{path or '--initial'}: not the model that the recipe starts from: give {recipe.initial_model}")
+    return load_model(path, torch.device("cpu"))
+
+
+def _state(training_key: str) -> str:
+    return training_key.partition("-")[0]
 
 
 def load_model(path: Path | str, device: torch.device) -> Model:

@@ -25,15 +25,19 @@ def model_of(path: Path | str) -> Record | None:
     return model_record(Path(path).parent.name, metadata["recipe"], training, steps, None, written_by)
 
 
-def text_of_training(name: str, recipe: Recipe, frame_files: Sequence[Path]) -> Callable[[int], str]:
-    """A function from a step to the text of what shows or is the model after it. name: of the model."""
+def text_of_training(
+    name: str, recipe: Recipe, frame_files: Sequence[Path], initial: Path | str = ""
+) -> Callable[[int], str]:
+    """A function from a step to the text of what shows or is the model after it. name: of the model; initial: the file of
+    the model from whose weights it starts."""
+    started_from = model_of(initial) if initial else None
     films, written_by = [], made_by("train_model", "torch", "numpy")
     for file in frame_files:
         with FrameStore(file) as store:
             films.append(film_of(store.attributes))
 
     def text(step: int) -> str:
-        record = model_record(name, recipe.to_json(), recipe.training_key(), step, films, written_by)
+        record = model_record(name, recipe.to_json(), recipe.training_key(), step, films, written_by, started_from)
         return provenance_text(written_by, models=[record])
 
     return text

@@ -16,7 +16,7 @@ from refilm.core.errors import Interrupted, RefilmError
 from refilm.core.progress import progress_bar
 from refilm.core.signals import STOP_SIGNALS
 from refilm.frames.store import FrameStore
-from refilm.models.base import FITTED_FRAMES
+from refilm.models.base import FITTED_FRAMES, Model
 from refilm.models.device import capture_stream
 from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
 from refilm.training.recorder import REPORT_STEPS, TrainingCallbacks, make_recorder
@@ -36,13 +36,14 @@ def train(
     callbacks: TrainingCallbacks | None = None,
     compiled: str = "auto",
     group: ProcessGroup = SINGLE_PROCESS,
+    initial: Model | None = None,
 ) -> Trainer:
     """Train to the end of the recipe, or continue to it, and return the trainer.
 
     folder: where training.csv and state/ are written; `StateFolder.locked` keeps other processes out of it; compiled:
     'true', 'false', or 'auto' for a CUDA GPU and a training that is long enough to gain by it; group: the processes that
-    share the training, of which only the main one writes. Raises Interrupted after a signal to stop, with the state saved,
-    and RefilmError for a loss that is not finite.
+    share the training, of which only the main one writes; initial: from whose weights it starts. Raises Interrupted after
+    a signal to stop, with the state saved, and RefilmError for a loss that is not finite.
     """
     with ExitStack() as stack:
         stack.enter_context(capture_stream(device))
@@ -53,9 +54,11 @@ def train(
         sampler = FrameSampler(stores, recipe, device.type == "cuda", (group.rank, group.world_size))
         total = recipe.total_steps(len(sampler))
         trainer = Trainer(recipe, device, _compiles(compiled, device, total), group, load_resident_frames(sampler, device))
+        if initial is not None:
+            trainer.start_from(initial)
         stack.enter_context(_release_on_clean_exit(trainer))
         recorder.start(trainer, sampler, total)
-        if trainer.step == 0:
+        if trainer.step == 0 and initial is None:
             trainer.fit(sampler.read(sampler.representative(FITTED_FRAMES)))
 
         with progress_bar(f"train {folder.name}", total, " steps", trainer.step, hidden=not group.is_main) as bar:
@@ -65,6 +68,8 @@ def train(
                 # Read once per step: a state is saved only after its metrics were checked.
                 stopped = bool(group.broadcast(int(interrupt.is_set))) if due or group.world_size == 1 else False
                 recorder.preview()
+                recorder.show_now()
+                recorder.keep()
                 if due or stopped:
                     metrics = trainer.pop_metrics()  # the one host-device sync
                     bar.set_postfix_str(recorder.report(metrics), refresh=False)

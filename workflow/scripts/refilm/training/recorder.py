@@ -5,6 +5,7 @@
 
 import math
 import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from refilm import layout
 from refilm.config.recipe import Recipe
 from refilm.core import job_status
-from refilm.core.errors import Interrupted, RefilmError
+from refilm.core.errors import Interrupted, RefilmError, explain
 from refilm.core.files import check_space
 from refilm.core.progress import print_line
 from refilm.core.times import format_duration
@@ -26,6 +27,7 @@ from refilm.models.rng import generator_for
 from refilm.training.checkpoint import StateFolder
 from refilm.training.distributed import ProcessGroup
 from refilm.training.log import Row, TrainingLog, format_progress
+from refilm.training.now import CLIP_SECONDS, PICTURE_SECONDS, Now, NowClip, Renewal, reconstruct_clip, reconstruct_others
 from refilm.training.sampler import FrameSampler, preview_steps
 from refilm.training.trainer import Trainer
 
@@ -47,13 +49,28 @@ class Preview:
 
 
 class TrainingCallbacks:
-    """What the main process of a training calls. Each does nothing, for a subclass to override."""
+    """What the main process of a training calls. Each does nothing, for a subclass to override.
+
+    keep: after which steps `on_keep` is called; preview_films: frames files of films that are shown besides its own.
+    """
+
+    keep: Collection[int] = ()
+    preview_films: Sequence[Path] = ()
 
     def on_start(self) -> None:
         """Called before the first step."""
 
     def on_preview(self, preview: Preview) -> None:
         """Called with each preview."""
+
+    def on_now(self, now: Now) -> None:
+        """Called about every minute, and at the end. Where it raises RefilmError or OSError, the training continues."""
+
+    def on_clip(self, clip: NowClip) -> None:
+        """Called about every ten minutes, in the same way."""
+
+    def on_keep(self, step: int, model: Model) -> None:
+        """Called with the model after each step of `keep`."""
 
     def on_row(self, row: Row) -> None:
         """Called with each row of training.csv, after it was written."""
@@ -71,6 +88,12 @@ class NullRecorder:
             trainer.restore(step, self.states.read(step))
 
     def preview(self) -> None:
+        pass
+
+    def show_now(self) -> None:
+        pass
+
+    def keep(self) -> None:
         pass
 
     def report(self, metrics: dict[str, float]) -> str:
@@ -96,7 +119,7 @@ class Recorder:
 
         Raises RefilmError where the disk is too full for it.
         """
-        self.trainer, self.total, name = trainer, total, self.folder.name
+        self.trainer, self._sampler, self.total, name = trainer, sampler, total, self.folder.name
         self._preview_steps = {step for step in preview_steps(total) if step > (self.states.latest() or 0)}
         check_space(self.states.folder, self._needed_bytes())
         self.callbacks.on_start()
@@ -111,6 +134,8 @@ class Recorder:
             flush=True,
         )
         job_status.describe(device=device_name(trainer.device))
+        for late in sorted(step for step in self.callbacks.keep if step > total):
+            print(f"{name}: step {late:,}, which is to be kept, is after the end of this training", flush=True)
         if self.recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(sampler)}", flush=True)
         step, tensors = checkpoint or (0, {})
@@ -122,6 +147,7 @@ class Recorder:
         self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
         self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
         self._next_save = time.monotonic() + _CHECKPOINT_SECONDS
+        self._picture, self._clip = Renewal(PICTURE_SECONDS), Renewal(CLIP_SECONDS)
 
     def preview(self) -> None:
         """Show a preview and evaluate the held-out frames, if this step is one of those."""
@@ -132,6 +158,49 @@ class Recorder:
             rows = self._previewer.rows(self.trainer.ema)
             self.callbacks.on_preview(Preview(self.trainer.step, self.total, rows))
             self._evaluator.evaluate(self.trainer.ema)
+
+    def show_now(self) -> None:
+        """Renew the picture of now and its clip, if they are due or the training ends here."""
+        ended = self.trainer.step == self.total
+        picture, clip = self._picture.is_due() or ended, self._clip.is_due() and self.recipe.spec.reconstructs
+        if not picture and not clip:
+            return
+        self.trainer.synchronize()
+        with self.log.pause():
+            if picture:
+                with self._picture.measured():
+                    self._show(self._show_picture)
+            if clip:
+                with self._clip.measured():
+                    self._show(self._show_clip)
+
+    def _show(self, show: Callable[[], None]) -> None:
+        """Training continues without what could not be shown."""
+        try:
+            show()
+        except (RefilmError, OSError) as error:
+            print(f"{self.folder.name}: the picture of now was not renewed: {explain(error)}", flush=True)
+
+    def _show_picture(self) -> None:
+        model = self.trainer.ema
+        films = self.callbacks.preview_films if self.recipe.spec.reconstructs else ()
+        others = reconstruct_others(model, films)
+        self.callbacks.on_now(Now(self.trainer.step, self.total, self._previewer.rows(model), others))
+
+    def _show_clip(self) -> None:
+        film = self._sampler.stores[0]
+        films = reconstruct_clip(self.trainer.ema, film, self.callbacks.preview_films)
+        self.callbacks.on_clip(NowClip(self.trainer.step, self.total, films, film.fps))
+
+    def keep(self) -> None:
+        """Keep the model, if this step is one of those: before a checkpoint after it, from which a training continues
+        without passing the step again."""
+        if self.trainer.step not in self.callbacks.keep:
+            return
+        self.trainer.synchronize()
+        with self.log.pause():
+            if all(bool(tensor.isfinite().all()) for tensor in self.trainer.ema.state_dict().values()):
+                self.callbacks.on_keep(self.trainer.step, self.trainer.ema)
 
     def report(self, metrics: dict[str, float]) -> str:
         """Write a row of training.csv; returns the text for the progress bar. Raises RefilmError for a metric that is not
@@ -175,11 +244,12 @@ class Recorder:
         print_line(f"{self.folder.name}: about {time_left} left on this machine{remedy}")
 
     def _needed_bytes(self) -> int:
-        """What will be written: checkpoints, the model, and previews, whose PNG take less than their frames."""
+        """What will be written: checkpoints, the models, and previews, whose PNG take less than their frames."""
         weights: int = sum(tensor.numel() * tensor.element_size() for tensor in self.trainer.ema.state_dict().values())
         width, height = self.recipe.size
         previews = len(self._preview_steps) * 2 * _PREVIEW_FRAMES * height * width * 3
-        return self.states.needed_bytes(weights) + weights + previews
+        kept = sum((self.states.latest() or 0) < step <= self.total for step in self.callbacks.keep)
+        return self.states.needed_bytes(weights) + (1 + kept) * weights + previews
 
     def _check_finite(self, metrics: dict[str, float]) -> None:
         bad = [key for key, value in metrics.items() if not math.isfinite(value)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from refilm.config.recipe import Recipe
 from refilm.models.augment import augment
-from refilm.models.base import Batch, StepContext, StepResult, to_network
+from refilm.models.base import Batch, Model, StepContext, StepResult, to_network
 from refilm.models.device import autocast, compute_type
 from refilm.models.registry import build_model
 from refilm.models.rng import generator_for
@@ -67,6 +67,11 @@ class Trainer:
         for buffer in self.model.buffers():
             buffer.copy_(self.group.sum(buffer if self.group.is_main else torch.zeros_like(buffer)))
         self.ema.load_state_dict(self.model.state_dict())
+
+    def start_from(self, initial: Model) -> None:
+        """Start from the weights of a model with the same networks."""
+        self.model.load_state_dict(initial.state_dict())
+        self.ema.load_state_dict(initial.state_dict())
 
     def train_step(self, batch: Batch, total: int) -> None:
         """One step of `total`."""
