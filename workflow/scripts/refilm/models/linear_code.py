@@ -41,7 +41,7 @@ class LinearCode(nn.Module):
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("scale", torch.ones(latent_dim))
         self.register_buffer("patterns", torch.zeros(latent_dim, count, dtype=torch.float16))
-        # float32, of which float16 would be made anew at every step
+        # float32, which would otherwise be made of float16 at every step
         self.register_buffer("basis", torch.zeros(latent_dim, count), persistent=False)
         self.register_load_state_dict_post_hook(LinearCode._update_basis)  # type: ignore[no-untyped-call]
 

@@ -134,7 +134,7 @@ class Trainer:
     # --- one step
 
     def _begin_stage(self, name: str, augmented: int) -> None:
-        """Where a stage begins, its steps are compiled and recorded anew: those of the one before were other ones."""
+        """Where a stage begins, its steps are compiled and recorded again: those of the one before were other ones."""
         if (name, augmented) == self._stage:
             return
         self.release_graph()
