@@ -1,8 +1,10 @@
 """Latent search: gradient descent on the latents of each frame, with the decoder as it is.
 
 The encoder maps a frame to latents at once, and far from the best ones where the film is not the one that it was trained on.
-The search starts there and moves them by Adam (Kingma and Ba 2014, arXiv:1412.6980), so that the decoded frame gets nearer to
-the frame by the pixel loss. It is the inversion of a generator (Zhu et al. 2016, arXiv:1609.03552) with an encoder's start.
+The search starts there and moves them so that the decoded frame gets nearer to the frame by the pixel loss: the inversion of
+a generator (Zhu et al. 2016, arXiv:1609.03552). Steps are those of Adam (Kingma and Ba 2014, arXiv:1412.6980) with one mean
+squared gradient for all latents of a frame. Adam's own, one for each latent, moves those most that matter least, which are
+other ones in each frame: that flickers more and is no nearer.
 
 The standard deviation of latents is 1 in one model and 16 in another, so a step is a fraction of the root mean square of the
 frame's own latents. Nothing in the search depends on other frames: neither on those beside it, nor on the length of the film.
@@ -16,9 +18,11 @@ from refilm.models.base import Model
 from refilm.models.device import autocast, compute_type
 from refilm.models.losses import pixel_loss
 
-_RATE = 0.03  # of Adam, in root mean squares of a frame's latents
+_RATE = 0.06  # root mean square of a step over that of the frame's latents
+_BETA1, _BETA2 = 0.9, 0.999  # Adam's
 
 
+@torch.no_grad()
 def search_latents(model: Model, frames: Tensor, latents: Tensor, steps: int) -> Tensor:
     """The latents with the least pixel loss of each frame, among those given and those after each of the steps.
 
@@ -26,18 +30,25 @@ def search_latents(model: Model, frames: Tensor, latents: Tensor, steps: int) ->
     batch change each other, the latents of all are those of the step that is best for the batch. Does not wait for the device.
     """
     scale = latents.square().mean(dim=1, keepdim=True).sqrt()
-    offsets = torch.zeros_like(latents, requires_grad=True)
-    adam = torch.optim.Adam([offsets], lr=_RATE)
+    mean, square = torch.zeros_like(latents), torch.zeros_like(scale)  # of the gradients
     best, least = latents, torch.full_like(scale, torch.inf)
-    for step in range(steps + 1):
-        with torch.set_grad_enabled(step < steps):
-            moved = latents + scale * offsets
-            losses = _losses(model, frames, moved)
-        best, least = torch.where(losses < least, moved.detach(), best), torch.minimum(losses.detach(), least)
-        if step < steps:
-            (offsets.grad,) = grad(losses.sum(), offsets)
-            adam.step()
-    return best
+    for step in range(1, steps + 1):
+        losses, gradient = _losses_and_gradient(model, frames, latents)
+        best, least = torch.where(losses < least, latents, best), torch.minimum(losses, least)
+        mean.lerp_(gradient, 1 - _BETA1)
+        square.lerp_(gradient.square().mean(dim=1, keepdim=True), 1 - _BETA2)
+        rate = _RATE * (1 - _BETA2**step) ** 0.5 / (1 - _BETA1**step)
+        latents = latents - rate * scale * mean / square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()
+    return torch.where(_losses(model, frames, latents) < least, latents, best)
+
+
+def _losses_and_gradient(model: Model, frames: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixel loss of each frame, (B, 1), and its gradient at the latents, (B, latent_dim)."""
+    with torch.enable_grad():
+        latents = latents.detach().requires_grad_()
+        losses = _losses(model, frames, latents)
+        (gradient,) = grad(losses.sum(), latents)
+    return losses.detach(), gradient
 
 
 def _losses(model: Model, frames: Tensor, latents: Tensor) -> Tensor:
