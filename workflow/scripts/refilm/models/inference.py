@@ -145,9 +145,7 @@ def _read(film: FrameStore, frames: range) -> np.ndarray:
     return film[frames.start : frames.stop]
 
 
-def _encode(
-    model: Model, pixels: np.ndarray, batch: int, first: int = 0, noise: float = 0.0, search: int = 0
-) -> Tensor:
+def _encode(model: Model, pixels: np.ndarray, batch: int, first: int = 0, noise: float = 0.0, search: int = 0) -> Tensor:
     """uint8 (n, H, W, 3) -> float32 (batch, latent_dim); fewer frames than a batch are filled up with the last one."""
     device = next(model.parameters()).device
     frames = to_network(torch.from_numpy(_filled(pixels, batch)).to(device))
