@@ -197,6 +197,19 @@ def test_latents_are_what_the_encoder_makes_of_the_frames_and_say_where_they_are
     }  # fmt: skip
 
 
+def test_latents_that_were_searched_are_nearer_to_the_frames_and_say_so(tmp_path, greys, grey_model):
+    frames, latents = greys
+    found = tmp_path / "found.h5"
+    words = (f"--frames={frames}", f"--model={grey_model}", f"--latents={found}", "--device=cpu", "--search=5")
+    assert "50 frames as 16 numbers each" in done(command("encode_film", *words))
+    with FrameStore(frames) as film, h5py.File(latents) as before, h5py.File(found) as after:
+        decoded = [decoded_by(grey_model, file["latents"][:]).astype(float) for file in (before, after)]
+        errors = [np.abs(frames - film[:]).mean() for frames in decoded]
+        assert after.attrs["search"] == 5 and json.loads(after.attrs["provenance"])["latents"][0]["search"] == 5
+    assert errors[1] < errors[0]
+    assert "noise 0, search 5" in done(command("provenance", str(found)))
+
+
 def test_a_video_shows_what_the_decoder_makes_of_the_latents(tmp_path, greys, grey_model):
     _, latents = greys
     video = tmp_path / "video.mp4"
@@ -263,6 +276,7 @@ def test_frames_of_another_size_are_not_encoded(tmp_path, grey_model):
     words = (f"--frames={tmp_path / 'f.h5'}", f"--model={grey_model}", f"--latents={tmp_path / 'l.h5'}")
     assert f"frames are 32x32, but {grey_model} was trained at 64x48" in refused(command("encode_film", *words))
     assert "--noise: -1.0 is not a valid noise scale" in refused(command("encode_film", *words, "--noise=-1"))
+    assert "--search: -1 is not a valid number of steps" in refused(command("encode_film", *words, "--search=-1"))
     assert not (tmp_path / "l.h5").exists()
 
 

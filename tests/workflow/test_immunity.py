@@ -233,6 +233,11 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         keys(reconstruction__noise=1),
         {"encode_film": 3, "render_video": 2, "render_stills": 2, "measure_film": 1, "render_comparison": 1},
     ),
+    "latent search": (
+        keys(reconstruction__search=1),
+        {"encode_film": 3, "render_video": 2, "render_stills": 2, "measure_film": 1, "render_comparison": 1},
+    ),
+    "latent search switched off": (keys(reconstruction__search=0), NOTHING),
     "order of a model's films": (keys(models__both__films=["two", "one"]), {"render_comparison": 1, "render_samples": 1}),
     "title of a film": (
         keys(films__one__title="Another"),  # it is in the titles of the models, too

@@ -3,7 +3,7 @@
 Input       results/frames/{width}x{height}/{film}.h5, results/models/{model}/model.safetensors, the film's own sound
 Output      results/latents/{film}_by_{model}.h5, the durable form of a reconstruction
             results/{film}_by_{model}.mp4
-Steps       encode every frame; decode, encode as video and add the sound in one pass
+Steps       encode every frame, and search better latents where that is configured; decode, encode as video and add the sound in one pass
 """
 
 
@@ -30,6 +30,7 @@ rule encode_film:
     params:
         made_of=planner.encoded,
         noise=planner.config.reconstruction.noise,
+        search=planner.search,
         device=planner.device,
     message:
         "{wildcards.film} by {wildcards.model}: frames to latents"
@@ -41,6 +42,7 @@ rule encode_film:
             " --latents={output.latents:q}"
             " --made-of={params.made_of:q}"
             " --noise={params.noise}"
+            " --search={params.search}"
             " --device={params.device:q}"
         )
 

@@ -31,15 +31,19 @@ _BYTES = 4  # of a float32
 def main(args: argparse.Namespace) -> None:
     if not 0 <= args.noise < math.inf:
         raise RefilmError(f"--noise: {args.noise} is not a valid noise scale: it must be 0 or more")
+    if args.search < 0:
+        raise RefilmError(f"--search: {args.search} is not a valid number of steps: it must be 0 or more")
     model = load_model(args.model, choose_device(args.device))
     dim = model.recipe.latent_dim
+    settings = {"noise": args.noise} | ({"search": args.search} if args.search else {})
     with FrameStore(args.frames) as film:
         _check_model(model, args.model, film)
         check_space(args.latents, len(film) * dim * _BYTES)
         attributes = film.metadata.shared_attributes()
-        attributes |= {"model": args.model, "recipe": model.recipe.to_json(), "noise": args.noise}
-        attributes |= {KEY: text_of_latents(film.attributes, args.model, args.noise)}
-        batches = _shown(encode_film(model, film, args.noise), len(film), f"encode {Path(args.latents).stem}")
+        attributes |= {"model": args.model, "recipe": model.recipe.to_json(), **settings}
+        attributes |= {KEY: text_of_latents(film.attributes, args.model, settings)}
+        encoded = encode_film(model, film, args.noise, args.search)
+        batches = _shown(encoded, len(film), f"encode {Path(args.latents).stem}")
         write_latents(args.latents, len(film), dim, attributes, batches, args.made_of)
         print(f"{args.latents}: {len(film)} frames as {dim} numbers each")
 
@@ -71,5 +75,6 @@ if __name__ == "__main__":
     parser.add_argument("--latents", required=True, help="the latents file to write")
     parser.add_argument("--made-of", default="", help="text of the plan, which is kept in the file")
     add_option(parser, ReconstructionKeys, "noise")
+    add_option(parser, ReconstructionKeys, "search")
     add_option(parser, GlobalKeys, "device")
     run_command(main, parser)

@@ -107,10 +107,14 @@ def _described(file: str, place: Path, record: Record) -> Iterator[str]:
     for model in record["models"]:
         yield from _model(model)
     for latents in record["latents"]:
-        encoded = f"{latents['model'] or 'unknown'}, noise {latents['noise']:g}" if latents else "unknown"
-        yield _line("encoded by", encoded)
+        yield _line("encoded by", _encoding(latents) if latents else "unknown")
         if latents:
             yield _line("", _software(latents["made_by"]))
+
+
+def _encoding(latents: Record) -> str:
+    search = f", search {latents['search']}" if "search" in latents else ""
+    return f"{latents['model'] or 'unknown'}, noise {latents['noise']:g}{search}"
 
 
 def _film(label: str, film: Record | None) -> Iterator[str]:

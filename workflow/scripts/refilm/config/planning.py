@@ -271,6 +271,12 @@ class Planner:
 
     @untracked
     @exit_on_error
+    def search(self, _wildcards: Wildcards) -> int:
+        """Steps of the latent search. What is `encoded` has them, so that 0 makes nothing again that was made before."""
+        return self.config.reconstruction.search
+
+    @untracked
+    @exit_on_error
     def hwaccel(self, _wildcards: Wildcards) -> str:
         """What decodes films: the reference is the CPU's frames, and the others' are as good."""
         return self.config.settings.hwaccel
@@ -418,9 +424,11 @@ class Planner:
         return json.dumps(self.config.film_pixels(film) | images, sort_keys=True)
 
     def _encoded(self, film: str, model: str) -> str:
-        noise, recipe = self.config.reconstruction.noise, self.config.recipe(model).to_json()
-        early = _given(step=layout.split_step(model)[1])
-        return json.dumps({"frames": self._pixels(film), "noise": noise, "recipe": recipe} | early, sort_keys=True)
+        how, recipe = self.config.reconstruction, self.config.recipe(model).to_json()
+        # without search and step, latents of versions that had none are current
+        later = ({"search": how.search} if how.search else {}) | _given(step=layout.split_step(model)[1])
+        made_of = {"frames": self._pixels(film), "noise": how.noise, "recipe": recipe} | later
+        return json.dumps(made_of, sort_keys=True)
 
     # --- inputs: Snakemake looks at the time of one only where it is not what the configuration asks for, and so at that of
     # what it is made of: a job that makes it again makes again what depends on it, and a file that was touched does not

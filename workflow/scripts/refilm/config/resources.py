@@ -22,6 +22,7 @@ _REFERENCE = (80, 256 * 144)  # base_channels and pixels of the networks that we
 # Measured with two cores, of the reference networks: frames per second.
 _ENCODE, _RENDER, _MEASURE = 210, 135, 70
 _TRAIN = 180  # with one GPU: a tenth of what an H100 trains
+_SEARCH = 1700  # steps of the latent search, each on one frame: the same, a tenth of the work of a frame that is trained on
 _MARGIN = 2  # of time, for slower machines
 _START_MINUTES = 30
 
@@ -83,9 +84,10 @@ class JobResources:
         return _whole(attempt * (_PROCESS_MB + _DEVICE_MB + weights + batch))
 
     def encode_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
-        """By the frames of the film."""
+        """By the frames of the film and the steps of the latent search."""
         recipe = self._config.recipe(wildcards.model)
-        return _minutes(_frames(input.frames, recipe), _ENCODE, _work(recipe), attempt)
+        rate = 1 / (1 / _ENCODE + self._config.reconstruction.search / _SEARCH)
+        return _minutes(_frames(input.frames, recipe), rate, _work(recipe), attempt)
 
     def encode_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
         """The latents."""

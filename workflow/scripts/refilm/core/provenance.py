@@ -3,7 +3,8 @@
 {
   "film":    the film that it shows, a record of `film_record`; null where it shows none, or where that is unknown
   "models":  the models that made it, in their order: records of `model_record`
-  "latents": how the film was encoded for each of the models: {"model", "noise", "made_by"}, null where that is unknown
+  "latents": how the film was encoded for each of the models: {"model", "noise", "made_by"}, and "search" where latents
+             were searched; null where that is unknown
   "made_by": what wrote the file, as of `made_by`
 }
 

@@ -1,7 +1,7 @@
 """One film as latents: HDF5 `/latents` float32 (N, latent_dim), a row for each frame, in order.
 
-The attributes say which film and model they belong to: fps, start_time, source, crop, filter, model, recipe, noise. A file
-that was written elsewhere may lack all of them, and hold float16 or float64.
+The attributes say which film and model they belong to: fps, start_time, source, crop, filter, model, recipe, noise, and
+search where latents were searched. A file that was written elsewhere may lack all of them, and hold float16 or float64.
 """
 
 from collections.abc import Iterable

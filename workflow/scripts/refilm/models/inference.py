@@ -17,6 +17,7 @@ from refilm.core.prefetch import prefetch
 from refilm.frames.store import FrameStore
 from refilm.models.base import Model, to_frames, to_network
 from refilm.models.device import autocast, compute_type
+from refilm.models.latent_search import search_latents
 from refilm.models.rng import generator_for
 
 BATCH = 32
@@ -50,17 +51,18 @@ def batch_ranges(count: int, batch: int) -> list[tuple[range, range]]:
 
 
 @torch.no_grad()
-def encode_film(model: Model, film: FrameStore, noise: float = 0.0) -> Iterator[np.ndarray]:
+def encode_film(model: Model, film: FrameStore, noise: float = 0.0, search: int = 0) -> Iterator[np.ndarray]:
     """The latents of consecutive frames, float32 (n, latent_dim) at a time, from the first to the last frame.
 
-    They are the means of the posterior. With `noise` they are samples of it, with its standard deviation multiplied by that
-    much; a frame's sample depends only on its index and the recipe's seed.
+    They are the means of the posterior, or with `search` what so many steps of the latent search make of these. With `noise`
+    they are samples around that, of the posterior's standard deviation multiplied by that much; a frame's sample depends only
+    on its index and the recipe's seed.
     """
     batch = inference_batch(model)
     ranges = batch_ranges(len(film), batch)
     batches = prefetch(_read(film, frames) for frames, _own in ranges)
     for (frames, own), pixels in zip(ranges, batches, strict=True):
-        latents = _encode(model, pixels, batch, frames.start, noise)
+        latents = _encode(model, pixels, batch, frames.start, noise, search)
         yield latents[own.start - frames.start :][: len(own)].cpu().numpy()
 
 
@@ -143,14 +145,16 @@ def _read(film: FrameStore, frames: range) -> np.ndarray:
     return film[frames.start : frames.stop]
 
 
-def _encode(model: Model, pixels: np.ndarray, batch: int, first: int = 0, noise: float = 0.0) -> Tensor:
+def _encode(model: Model, pixels: np.ndarray, batch: int, first: int = 0, noise: float = 0.0, search: int = 0) -> Tensor:
     """uint8 (n, H, W, 3) -> float32 (batch, latent_dim); fewer frames than a batch are filled up with the last one."""
     device = next(model.parameters()).device
+    frames = to_network(torch.from_numpy(_filled(pixels, batch)).to(device))
     with autocast(device, compute_type(device, model.recipe.precision)):
-        mean, log_variance = model.encode(to_network(torch.from_numpy(_filled(pixels, batch)).to(device)))
-        if noise:
-            mean = mean + noise * model.posterior_std(log_variance) * _noise(model, first, batch).to(device)
-    return mean.float()
+        mean, log_variance = model.encode(frames)
+    latents = search_latents(model, frames, mean.float(), search) if search else mean.float()
+    if noise:
+        latents = latents + noise * model.posterior_std(log_variance) * _noise(model, first, batch).to(device)
+    return latents
 
 
 def _decode(model: Model, latents: np.ndarray, batch: int) -> Tensor:

@@ -51,12 +51,12 @@ def text_of_model(path: Path | str, written_by: Record | None = None) -> str:
     return provenance_text(written_by or model["made_by"], models=[model])
 
 
-def text_of_latents(film: Attributes, model: Path | str, noise: float) -> str:
-    """The text of a latents file. film: the attributes of the frames."""
+def text_of_latents(film: Attributes, model: Path | str, settings: Mapping[str, float]) -> str:
+    """The text of a latents file. film: the attributes of the frames; settings: noise, and search where it is not 0."""
     written_by = made_by("encode_film", "torch", "h5py")
     record = model_of(model)
     name = f"{record['name']}/{record['training']}" if record else None
-    latents = {"model": name, "noise": noise, "made_by": written_by}
+    latents = {"model": name, **settings, "made_by": written_by}
     return provenance_text(written_by, film_of(film), [record] if record else [], [latents])
 
 
