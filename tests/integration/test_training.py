@@ -200,7 +200,7 @@ def test_it_learns_the_film(tmp_path):
 
 @pytest.mark.parametrize("values", [{}, {"augment": 0.5}, {"recipe": "hybrid", "augment": 0.5}], ids=str)
 def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeypatch, values):
-    """`hybrid` begins its second stage after step 6, and frames are augmented until step 11."""
+    """`hybrid` begins its second stage after step 4, and frames are augmented until step 11."""
     recipe = small_recipe(steps=12, **values)
     whole = weights(train(recipe, films, tmp_path / "whole", CPU))
     monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)

@@ -177,7 +177,7 @@ def test_the_second_stage_has_the_gradients_of_its_three_losses(gamma):
 
 
 def test_the_adversarial_loss_rises_from_nothing():
-    model = model_of()
+    model = model_of(adversarial_from=0.5)
     batch = batch_of(model.recipe)
     gamma = {}
     for progress in (0.5, 0.55, 0.6, 1.0):

@@ -271,9 +271,9 @@ class TrainingKeys:
     )
     ssim_weight: float = key(0.15, "of `hybrid`: weight of the structural dissimilarity against the pixel loss", minimum=0)
     adversarial_from: float = key(
-        0.5,
-        "of `hybrid`: fraction of the steps after which the discriminator is trained too, and the decoder by it. The steps "
-        "before are three times as fast",
+        0.3,
+        "of `hybrid`: fraction of the steps after which the discriminator is trained too, and the decoder by it. Before, "
+        "a step takes a third less time",
         minimum=0,
         maximum=1,
     )

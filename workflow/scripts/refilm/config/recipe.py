@@ -20,7 +20,7 @@ _LATER_KEYS: dict[str, Any] = {
     "augment_until": 0.9,
     "cosines": "auto",
     "ssim_weight": 0.15,
-    "adversarial_from": 0.5,
+    "adversarial_from": 0.3,
     "initial_model": None,
 }
 AUTO = "auto"
