@@ -160,8 +160,8 @@ class Hybrid(Model):
         (like_grad,) = grad(loss + l_features, recon, retain_graph=True)
         d_recon = non_saturating(d_recon, recon_logits)
         rise = (batch.progress - recipe.adversarial_from) / max(_RISE * (1 - recipe.adversarial_from), 1e-6)
-        weight = inverse_gamma(recipe, like_grad, d_recon, context.all_reduce_sum) * rise.clamp(0, 1)
-        decoder_grads = grad(recon, parameters["decoder"], like_grad + weight * d_recon)
+        weight = inverse_gamma(recipe, like_grad, d_recon, context.all_reduce_sum)
+        decoder_grads = grad(recon, parameters["decoder"], like_grad + rise.clamp(0, 1) * weight * d_recon)
         metrics |= {
             "feature_loss": l_features,
             "l_gan": l_gan,

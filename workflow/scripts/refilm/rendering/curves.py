@@ -163,11 +163,17 @@ def _panels_of(rows: pd.DataFrame) -> list[_Panel]:
 
 def diagnose(rows: pd.DataFrame) -> dict[str, str]:
     """What does not look healthy in the rows of training.csv: title of the panel -> what is wrong and what to do."""
+    rows = _measured(rows)
     if len(rows) < _MIN_ROWS:
         return {}
     smooth = _smooth(rows)
     findings = {panel.title: panel.diagnose(smooth) for panel in _panels_of(rows)}
     return {title: finding for title, finding in findings.items() if finding}
+
+
+def _measured(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that have values already: some are those of a later stage."""
+    return rows.dropna(axis="columns", how="all")
 
 
 def _smooth(rows: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +196,7 @@ def draw_curves(log: Path | str, picture: Path | str, name: str, provenance: str
 
     name: the model's; provenance: text of `refilm.core.provenance`, kept in the file.
     """
-    rows = pd.read_csv(log)
+    rows = _measured(pd.read_csv(log))
     smooth, findings, panels = _smooth(rows), diagnose(rows), _panels_of(rows)
     with plt.rc_context(_style()), atomic_write(Path(picture)) as partial:
         lines, layout = -(-len(panels) // 2), ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
