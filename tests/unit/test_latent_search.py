@@ -1,5 +1,6 @@
 """Latent search: nearer to the frame, never further; each frame for itself; the same again."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_a_film_is_nearer_with_every_further_step_or_as_near(tmp_path, name):
     losses = [losses_of(model, each, to_network(torch.from_numpy(frames))) for each in latents]
     if name == "broad2016":
         losses = [batch.mean() for batch in losses]
-    for before, after in zip(losses, losses[1:], strict=False):
+    for before, after in itertools.pairwise(losses):
         assert (after <= before + 1e-6).all()
     assert (losses[-1] < losses[0]).all()
 

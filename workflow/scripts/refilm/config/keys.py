@@ -337,8 +337,9 @@ class ReconstructionKeys:
     )
     search: int = key(
         0,
-        "steps of the [latent search](#latent-search): gradient descent on each frame's latents, from where the encoder puts "
-        "them, with the decoder as it is. 0 switches it off; 20 is a good number. When it changes, films are encoded again",
+        "steps of the [latent search](#latent-search): gradient descent on each frame's latents, from where the encoder "
+        "puts them, with the decoder as it is. 0 switches it off; 20 is a good number. When it changes, films are encoded "
+        "again",
         minimum=0,
     )
 

@@ -54,9 +54,9 @@ def batch_ranges(count: int, batch: int) -> list[tuple[range, range]]:
 def encode_film(model: Model, film: FrameStore, noise: float = 0.0, search: int = 0) -> Iterator[np.ndarray]:
     """The latents of consecutive frames, float32 (n, latent_dim) at a time, from the first to the last frame.
 
-    They are the means of the posterior, or with `search` what so many steps of the latent search make of these. With `noise`
-    they are samples around that, of the posterior's standard deviation multiplied by that much; a frame's sample depends only
-    on its index and the recipe's seed.
+    They are the means of the posterior, or with `search` what so many steps of the latent search make of these. With
+    `noise` they are samples around that, of the posterior's standard deviation multiplied by that much; a frame's sample
+    depends only on its index and the recipe's seed.
     """
     batch = inference_batch(model)
     ranges = batch_ranges(len(film), batch)
