@@ -6,9 +6,8 @@ a generator (Zhu et al. 2016, arXiv:1609.03552). Steps are those of Adam (Kingma
 squared gradient for all latents of a frame. Adam's own, one for each latent, moves those most that matter least, which are
 other ones in each frame: that flickers more and is no nearer.
 
-The standard deviation of latents is 1 in one model and 16 in another, so a step is a fraction of the root mean square of
-the frame's own latents. Nothing in the search depends on other frames: neither on those beside it, nor on the length of the
-film.
+The standard deviation of latents is 1 in one model and 16 in another, so a step is a fraction of the root mean square of the
+frame's own latents. So the search depends on no other frame: neither on those beside it, nor on the length of the film.
 """
 
 import torch
@@ -28,8 +27,7 @@ def search_latents(model: Model, frames: Tensor, latents: Tensor, steps: int) ->
     """The latents with the least pixel loss of each frame, among those given and those after each of the steps.
 
     frames: (B, 3, H, W) in [-1, 1]; latents: (B, latent_dim) float32, also those that are returned. Where the frames of a
-    batch change each other, the latents of all are those of the step that is best for the batch. Does not wait for the
-    device.
+    batch change each other, the latents of all are those of the step that is best for the batch. Never waits for the device.
     """
     scale = latents.square().mean(dim=1, keepdim=True).sqrt()
     mean, square = torch.zeros_like(latents), torch.zeros_like(scale)  # of the gradients
