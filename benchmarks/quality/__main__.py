@@ -57,7 +57,7 @@ _FLOORS = ("pca", "even")  # measured in every run
 _PROBE_STEPS = 100  # by which the speed of a recipe is measured
 _SHOWN = {"seen": 3, "held out": 3}  # lines of the picture; each other film has one
 _CANDIDATES = 9  # frames of which the one with the highest contrast is shown
-_NUMBER_BITS = 32  # as model.safetensors and latents files keep them
+_NUMBER_BYTES = 4  # as latents files keep them, and model.safetensors most
 _DRY = {"base_channels": 8, "latent_dim": 16, "batch_size": 8, "precision": "float32"}
 
 Reconstruct = Callable[[FrameStore], Iterator[np.ndarray]]  # consecutive batches of frames, uint8 (n, H, W, 3)
@@ -109,9 +109,13 @@ def run(args: argparse.Namespace, work: Path) -> None:
         "models": {},
     }
     shown, captions = _originals(parts)
-    for name in [*trained, *recipes, *_FLOORS]:
+    searched = {f"{name}, search {args.search}": name for name in trained if args.search}
+    for name in [*trained, *searched, *recipes, *_FLOORS]:
         if name in trained:
             model, reconstruct = _cost_of(trained[name]), _reconstructs(trained[name])
+        elif name in searched:
+            of = trained[searched[name]]
+            model, reconstruct = _cost_of(of), _reconstructs(of, args.search)
         elif name in _FLOORS:
             model, reconstruct = _floor(name, seen, default_recipe(**settings).latent_dim, device)
         else:
@@ -223,13 +227,20 @@ def _cost_of(model: Model) -> dict:
         "seconds": None,
         "steps": None,
         "frames_per_s": None,
-        "values": sum(weight.numel() for weight in model.decoder.parameters()),
+        "values": _decoder_bytes(model) / _NUMBER_BYTES,
         "latent": model.recipe.latent_dim,
     }
 
 
-def _reconstructs(model: Model) -> Reconstruct:
-    return lambda film: decode_latents(model, np.concatenate(list(encode_film(model, film))))
+def _decoder_bytes(model: Model) -> int:
+    """What of a model's file decodes latents."""
+    others = ("encoder.", "discriminator.")
+    weights = (tensor for name, tensor in model.state_dict().items() if not name.startswith(others))
+    return sum(tensor.numel() * tensor.element_size() for tensor in weights)
+
+
+def _reconstructs(model: Model, search: int = 0) -> Reconstruct:
+    return lambda film: decode_latents(model, np.concatenate(list(encode_film(model, film, search=search))))
 
 
 def _steps_for(seconds: float, settings: dict, seen: Part, folder: Path, device: torch.device) -> int:
@@ -255,8 +266,8 @@ def _style_of_film(part: Part, style: Style) -> float:
 def _bits_per_pixel(model: dict, frames: int, size: str) -> dict[str, float]:
     """Size of the decoder and of the latents in bits, over all pixels of the film."""
     width, height = map(int, size.split("x"))
-    weights = _NUMBER_BITS * model["values"] / (frames * width * height)
-    return {"weights": round(weights, 4), "latents": round(_NUMBER_BITS * model["latent"] / (width * height), 4)}
+    weights = 8 * _NUMBER_BYTES * model["values"] / (frames * width * height)
+    return {"weights": round(weights, 4), "latents": round(8 * _NUMBER_BYTES * model["latent"] / (width * height), 4)}
 
 
 def _originals(parts: dict[str, Part]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -337,6 +348,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--models", nargs="*", default=[], metavar="NAME=PATH", help="trained models, model.safetensors of each"
     )
+    parser.add_argument("--search", type=int, default=0, help="measure --models after so many steps of latent search too")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every recipe")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--seconds", type=float, default=300, help="training time of each recipe (300)")
