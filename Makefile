@@ -11,11 +11,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/run ## train a small network on ten seconds of film and reconstruct three films with it
+demo: .venv/run ## train a small network on 18 seconds of film and reconstruct three films with it
 	snakemake demo --configfile config/demo.yaml --cores $(CORES)
 	@echo
 	@echo "Done. Open:"
-	@echo "  results/comparisons/demo-bikes.mp4     the film it was trained on, beside its reconstruction"
+	@echo "  results/comparisons/demo-bikes.mp4     a film it was trained on, beside its reconstruction"
 	@echo "  results/comparisons/demo-bunny.mp4     a film it has never seen"
 	@echo "  results/comparisons/demo-whitney.mp4   an abstract film it has never seen, with sound"
 	@echo "  results/stills/bikes_by_bikes.png      frames above their reconstructions"
