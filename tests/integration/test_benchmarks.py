@@ -226,10 +226,13 @@ def test_quality_measures_trained_models_and_says_which_saw_the_held_out_frames(
         save_model(tmp_path / f"{name}.safetensors", build_model(recipe), 7)
     models = [f"{name}={tmp_path / name}.safetensors" for name in ("apart", "all", "large")]
     words = ("--film", film, "--holdout", "0.3", "--st-lpips", "none", "--out", tmp_path / "q", "--models")
-    done = benchmark("benchmarks.quality", *words, *models[:2])
+    done = benchmark("benchmarks.quality", *words, *models[:2], "--search", "2")
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "q" / "quality.json").read_text())
-    assert list(results["models"]) == ["apart", "all", "pca", "even"] and "Nothing was trained." in done.stdout
+    names = ["apart", "all", "apart, search 2", "all, search 2", "pca", "even"]
+    assert list(results["models"]) == names and "Nothing was trained." in done.stdout
+    seen = {name: results["models"][name]["parts"]["seen"]["psnr"] for name in names}
+    assert seen["apart, search 2"] > seen["apart"] and seen["all, search 2"] > seen["all"]
     (note,) = results["notes"]
     assert note.startswith("`all` was trained with `holdout_fraction` 0 and seed 0") and note in done.stdout
     assert all(model["seconds"] is None for name, model in results["models"].items() if name != "pca")
