@@ -58,15 +58,18 @@ def main(args: argparse.Namespace) -> None:
 
 def _measure_film(film: FrameStore, reconstruction: Iterator[np.ndarray], what: str) -> dict[str, Tensor]:
     """Columns of all frames, (N, ...) each, from batches of the reconstruction, uint8 (n, H, W, 3) each."""
-    tables: list[dict[str, Tensor]] = []
+    columns: dict[str, Tensor] = {}
     before, start = None, 0
     with progress_bar(what, len(film), " frames") as bar:
         for batch in reconstruction:
             pair = torch.from_numpy(film[start : start + len(batch)]), torch.from_numpy(batch)
-            tables.append(_measure(pair, before))
+            for name, values in _measure(pair, before).items():
+                # in one block each: many small ones, kept between the large ones of the frames, would fragment the heap
+                column = columns.setdefault(name, values.new_empty(len(film), *values.shape[1:]))
+                column[start : start + len(batch)] = values
             before, start = (pair[0][-1:], pair[1][-1:]), start + len(batch)
             bar.update(len(batch))
-    return {name: torch.cat([table[name] for table in tables]) for name in tables[0]}
+    return columns
 
 
 def _measure(pair: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
