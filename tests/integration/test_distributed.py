@@ -29,7 +29,7 @@ def _share(number, count, rendezvous, found):
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=number, world_size=count)
     recipe, group = small_recipe(**BALANCED), ProcessGroup(number, count)
     part = slice(number * 4 // count, (number + 1) * 4 // count)
-    shard = batch_of(recipe, 4).map(lambda tensor: tensor[part])
+    shard = batch_of(recipe, 4).map(lambda tensor: tensor[part] if tensor.dim() else tensor)
     step = model_of(recipe).gradients(shard, StepContext(all_reduce_sum=group.sum))
     group.average_gradients(step.gradients)
     torch.save((step.gradients, step.gates), f"{found}-{number}")
@@ -61,8 +61,9 @@ def weights_of(folder):
     return load_file(folder / "model.safetensors")
 
 
-def test_a_shared_training_has_the_batches_of_one(tmp_path):
-    films, recipe = [store_of(tmp_path / "one.h5", 13)], small_recipe(steps=6)
+@pytest.mark.parametrize("values", [{}, {"recipe": "hybrid", "augment": 0.5}], ids=str)
+def test_a_shared_training_has_the_batches_of_one(tmp_path, values):
+    films, recipe = [store_of(tmp_path / "one.h5", 13)], small_recipe(steps=6, **values)
     alone = train(recipe, films, tmp_path / "alone", CPU).ema.state_dict()
     shared = start(films, tmp_path / "shared", recipe, 2)
     assert shared.wait() == 0, shared.stderr.read()
