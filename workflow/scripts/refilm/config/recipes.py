@@ -48,7 +48,7 @@ RECIPES: dict[str, RecipeSpec] = {
     "hybrid": RecipeSpec(
         model="refilm.models.hybrid:Hybrid",
         summary="a fixed linear code, and a decoder that adds to its picture; pixels first, then a discriminator",
-        defaults={"augment": 0.25, "adversarial_ratio": 1},
+        defaults={"augment": 0.25},
         unused=frozenset({"noise", "kl_weight", "equilibrium", "equilibrium_margin"}),
         linear_code=True,
     ),
