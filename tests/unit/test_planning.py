@@ -415,6 +415,14 @@ def test_a_film_that_was_fetched_has_no_rule_that_fetches_it():
     assert planner().image_films() == "walk"
 
 
+def test_latents_are_made_of_the_search_and_without_it_of_what_they_were_made_of_before():
+    def made_of(**reconstruction) -> dict:
+        return json.loads(planner(reconstruction=reconstruction).encoded(job(film="one", model="one")))
+
+    assert made_of().keys() == made_of(search=0).keys() == {"frames", "noise", "recipe"}
+    assert made_of(search=20) == made_of() | {"search": 20}
+
+
 # --- what was deleted: results that cannot be made again have no rule
 
 
