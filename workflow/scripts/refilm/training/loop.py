@@ -58,7 +58,7 @@ def train(
             trainer.start_from(initial)
         stack.enter_context(_release_on_clean_exit(trainer))
         recorder.start(trainer, sampler, total)
-        if trainer.step == 0 and initial is None:
+        if recipe.spec.linear_code and trainer.step == 0 and initial is None:
             trainer.fit(sampler.read(sampler.representative(FITTED_FRAMES)))
 
         with progress_bar(f"train {folder.name}", total, " steps", trainer.step, hidden=not group.is_main) as bar:
