@@ -8,13 +8,13 @@ components; these are then computed exactly within it. Memory: a few subspaces a
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from refilm.frames.store import FrameStore
+from refilm.models.device import full_float32
 
 _BATCH = 128
 _OVERSAMPLING = 56  # dimensions more than wanted during the iterations
@@ -29,7 +29,7 @@ class LinearCode:
         values = film.height * film.width * 3
         self.device, self.mean = device, torch.zeros(values, device=device)
         count = min(count, len(film) - 1, values)
-        with _full_float32():
+        with full_float32():
             for frames in _streamed(film, device):
                 self.mean += frames.sum(0) / len(film)
             generator = torch.Generator(device).manual_seed(0)
@@ -41,7 +41,7 @@ class LinearCode:
 
     def reconstruct(self, film: FrameStore, batch: int) -> Iterator[np.ndarray]:
         """Consecutive batches of reconstructed frames, uint8 (n, H, W, 3)."""
-        with _full_float32():
+        with full_float32():
             for frames in _streamed(film, self.device, batch):
                 recon = (frames - self.mean) @ self.components @ self.components.T + self.mean
                 yield recon.round_().clamp_(0, 255).byte().unflatten(1, (film.height, film.width, 3)).cpu().numpy()
@@ -69,14 +69,3 @@ def _streamed(film: FrameStore, device: torch.device, batch: int = _BATCH) -> It
     """Batches of frames as grey levels: float32 (n, D)."""
     for frames in film.batches(batch):
         yield torch.from_numpy(frames).to(device).float().flatten(1)
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Within the block a GPU multiplies float32 with all its bits, not as TF32."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before

@@ -72,6 +72,17 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 @contextmanager
+def full_float32() -> Iterator[None]:
+    """Within the block a GPU multiplies float32 with all its bits, not as TF32."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
 def capture_stream(device: torch.device) -> Iterator[None]:
     """Within the block all work for a CUDA GPU is queued on a stream that can be captured as a graph."""
     if device.type != "cuda":

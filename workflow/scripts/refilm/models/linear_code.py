@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from refilm.models.device import full_float32
+
 _COMPONENT_ROUNDS = 12  # of subspace iteration
 _OVERSAMPLING = 40
 _BLOCK = 256  # frames that are converted at once
@@ -59,6 +61,7 @@ class LinearCode(nn.Module):
         return frames
 
     @torch.no_grad()
+    @full_float32()
     def fit(self, frames: np.ndarray, cosines: int) -> None:
         """Fit to frames of a film, uint8 (n, H, W, 3). Where there are too few frames for the components, more of the
         latents are cosines."""
