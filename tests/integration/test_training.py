@@ -198,14 +198,19 @@ def test_it_learns_the_film(tmp_path):
         assert np.square(reconstruction.astype(float) - pictures).mean() < 0.35 * blind, name
 
 
+def save_every(steps, monkeypatch):
+    """Write a row and a checkpoint after so many steps each."""
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "REPORT_STEPS", steps)
+
+
 @pytest.mark.parametrize("values", [{}, {"augment": 0.5}, {"recipe": "hybrid", "augment": 0.5}], ids=str)
 def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeypatch, values):
     """`hybrid` begins its second stage after step 4, and frames are augmented until step 11."""
     recipe = small_recipe(steps=12, **values)
     whole = weights(train(recipe, films, tmp_path / "whole", CPU))
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
+    save_every(2, monkeypatch)
     real_step = Trainer.train_step
 
     for killed_before in (1, 2, 5, 6, 11):
@@ -248,9 +253,7 @@ def test_killed_around_a_step_that_is_kept_it_is_kept_all_the_same(films, tmp_pa
     recipe, once, again = small_recipe(steps=10), KeptModels(5), KeptModels(5)
     plain = weights(train(recipe, films, tmp_path / "plain", CPU))
     assert same(weights(train(recipe, films, tmp_path / "whole", CPU, once)), plain)
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "REPORT_STEPS", 1)
+    save_every(1, monkeypatch)
     real_step = Trainer.train_step
 
     def dying(self, batch, total):
@@ -297,9 +300,7 @@ def test_killed_it_continues_its_own_training_and_not_from_the_other_model(films
     recipe = small_recipe(steps=6)
     whole = weights(train(recipe, films, tmp_path / "whole", CPU, initial=initial))
     assert not same(whole, weights(train(recipe, films, tmp_path / "alone", CPU)))
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "REPORT_STEPS", 1)
+    save_every(1, monkeypatch)
     real_step = Trainer.train_step
 
     def dying(self, batch, total):
@@ -386,9 +387,7 @@ def test_an_adversary_of_no_weight_trains_on(films, tmp_path):
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
+    save_every(2, monkeypatch)
     recipe, folder = small_recipe(steps=6), tmp_path / "model"
     whole = weights(train(recipe, films, folder, CPU))
     latest = max((folder / "state").rglob("step-*"))
@@ -436,9 +435,7 @@ def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(recorder, "_CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
+    save_every(2, monkeypatch)
     real_step = Trainer.train_step
 
     def breaking(self, batch, total):
