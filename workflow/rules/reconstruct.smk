@@ -3,7 +3,8 @@
 Input       results/frames/{width}x{height}/{film}.h5, results/models/{model}/model.safetensors, the film's own sound
 Output      results/latents/{film}_by_{model}.h5, the durable form of a reconstruction
             results/{film}_by_{model}.mp4
-Steps       encode every frame, and search better latents where that is configured; decode, encode as video and add the sound in one pass
+Steps       encode every frame, and search better latents where that is configured; decode, encode as video and add the
+            sound in one pass
 """
 
 

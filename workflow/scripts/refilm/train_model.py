@@ -4,9 +4,9 @@
         --model results/models/bikes/model.safetensors
 
 The model is kept under trained/ beside --model, which becomes a link to it: what was trained before is linked again. So is
-what it was after the steps of --keep. Beside
-it are training.csv, training.png, previews/, recipe.json, tensorboard/ if requested, and state/, from which a killed
-training continues. While another process trains the model, this one waits for its end.
+what it was after the steps of --keep. Beside it are training.csv, training.png, previews/, recipe.json, tensorboard/ if
+requested, and state/, from which a killed training continues. While another process trains the model, this one waits for its
+end.
 """
 
 import argparse

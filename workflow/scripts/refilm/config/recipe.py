@@ -58,7 +58,7 @@ class Recipe(TrainingKeys):
         for key, (value, reason) in self.spec.invalid.items():
             if getattr(self, key) == value:
                 raise RefilmError(f"recipe: {key}: {value} is invalid: {reason}")
-        if self.cosines != "auto" and int(self.cosines) > self.latent_dim:
+        if self.cosines != AUTO and int(self.cosines) > self.latent_dim:
             raise RefilmError(f"recipe: cosines: {self.cosines} exceeds latent_dim {self.latent_dim}")
         if self.architecture_version != self.spec.version:
             raise RefilmError(

@@ -4,7 +4,7 @@ The encoder maps a frame to latents at once, and far from the best ones where th
 The search starts there and moves them so that the decoded frame gets nearer to the frame by the pixel loss: the inversion of
 a generator (Zhu et al. 2016, arXiv:1609.03552). Steps are those of Adam (Kingma and Ba 2014, arXiv:1412.6980) with one mean
 squared gradient for all latents of a frame. Adam's own, one for each latent, moves those most that matter least, which are
-other ones in each frame: that flickers more and is no nearer.
+other ones in each frame: that flickers more and does not get nearer.
 
 The standard deviation of latents is 1 in one model and 16 in another, so a step is a fraction of the root mean square of the
 frame's own latents. So the search depends on no other frame: neither on those beside it, nor on the length of the film.
