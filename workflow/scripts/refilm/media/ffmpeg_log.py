@@ -5,13 +5,12 @@ that a version with another wording fails there, and is supported by a change he
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-NO_TIME = -(2**63)  # AV_NOPTS_VALUE: a packet without a time
-_KEY, _DISCARD = 0x1, 0x4  # AV_PKT_FLAG_KEY; AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
+NO_TIME = -(2**63)  # AV_NOPTS_VALUE: a frame without a time
 
 # --- what `ffmpeg -i` prints about a file
 
@@ -31,6 +30,8 @@ _UNKNOWN_CODEC = re.compile(r"(none|unknown)\b")
 
 _SHOWINFO = re.compile(r"\bn: *\d+ .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
 _SHOWINFO_COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+_DECODED_FRAME = re.compile(r"\bn: *\d+ pts: *(NOPTS|-?\d+) +pts_time:\S+ +(?:duration: *(\d+))?")
+_TIME_BASE = re.compile(r"config in time_base: (\d+/\d+)")
 _CROPDETECT = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
 _IDET = re.compile(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
 
@@ -94,17 +95,6 @@ class FieldCounts(NamedTuple):
     tff: int
     bff: int
     progressive: int
-
-
-class Packet(NamedTuple):
-    """A packet as the `framecrc` muxer prints it; time (NO_TIME without one) and duration in units of `tick` seconds."""
-
-    stream: int
-    time: int
-    duration: int
-    tick: Fraction
-    key: bool
-    discard: bool
 
 
 def parse_version(text: str) -> str:
@@ -236,24 +226,45 @@ def field_counts(log: str) -> FieldCounts | None:
     return FieldCounts(*map(int, matches[-1])) if matches else None
 
 
-def framecrc_packets(lines: Iterable[bytes]) -> Iterator[Packet]:
-    """The packets in the output of the muxer `framecrc`, in file order."""
-    ticks: dict[int, Fraction] = {}
+def framecrc_end(lines: Iterable[bytes]) -> Fraction:
+    """Seconds at which the last packet ends, in the output of the muxer `framecrc`; 0 if there is none."""
+    ticks: dict[bytes, Fraction] = {}
+    end = Fraction(0)
     for line in lines:
         if line.startswith(b"#tb "):
             stream, tick = line[4:].split(b":")
-            ticks[int(stream)] = Fraction(tick.strip().decode())
+            ticks[stream] = Fraction(tick.strip().decode())
         fields = line.split(b",")
-        if line.startswith(b"#") or len(fields) < 6:
-            continue
-        flags = next((int(field.split(b"=")[1], 16) for field in fields if b"F=" in field), _KEY)
-        number = int(fields[0])
-        yield Packet(number, int(fields[2]), int(fields[3]), ticks[number], bool(flags & _KEY), bool(flags & _DISCARD))
+        if len(fields) >= 6 and not line.startswith(b"#"):
+            end = max(end, ticks[fields[0]] * (int(fields[2]) + int(fields[3])))
+    return end
 
 
-def broken_frame_count(log: str) -> int:
-    """How many frames the decoder could not decode, or only in part."""
-    return len(_BROKEN_FRAME.findall(log))
+def decoded_frame(line: str) -> tuple[int, int] | None:
+    """(time, duration) of the frame that a line of the filter `showinfo` is about, in ticks; NO_TIME and 0 where unknown.
+
+    None for any other line.
+    """
+    match = _DECODED_FRAME.search(line)
+    if match is None:
+        return None
+    return (NO_TIME if match[1] == "NOPTS" else int(match[1])), int(match[2] or 0)
+
+
+def time_base(line: str) -> Fraction | None:
+    """Seconds of a tick, in the line about its input that the filter `showinfo` prints first. None for any other line."""
+    match = _TIME_BASE.search(line)
+    return Fraction(match[1]) if match else None
+
+
+def is_information(line: str) -> bool:
+    """Whether a line with its level is neither a warning nor an error."""
+    return "[info]" in line[:80]
+
+
+def is_broken_frame(line: str) -> bool:
+    """Whether the line says that the decoder could not decode a frame, or only in part."""
+    return _BROKEN_FRAME.search(line) is not None
 
 
 def is_cut_off(log: str) -> bool:
