@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from refilm.core.errors import RefilmError
 from refilm.frames.store import FrameStore
 from refilm.media import ffmpeg
 from tests.conftest import make_film
+
+Outcome = tuple[str, str, str]  # kind of film, how it came out, what is wrong with that or ''
 
 _LIMIT_SECONDS = 60  # for a film of two seconds
 _SOUND = ("-c:a", "aac")
@@ -126,7 +129,7 @@ _MUTATIONS = {
 }
 
 
-def examine(films: list[Path], seed: int, number: int, keep: Path) -> tuple[str, str, str]:
+def examine(films: list[Path], seed: int, number: int, keep: Path) -> Outcome:
     """(mutation, outcome, what is wrong with it or '') of file `number`; a file with a wrong outcome is copied to `keep`."""
     rng = random.Random(f"{seed} {number}")
     film = rng.choice(films)
@@ -150,18 +153,33 @@ def examine(films: list[Path], seed: int, number: int, keep: Path) -> tuple[str,
     return kind, outcome, wrong
 
 
-def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
-    """('frames' or 'one line', what is wrong with it or '')."""
+def extract(path: Path, frames: Path, *options: str) -> str:
+    """Extract a film to a frames file as the command does: '' or the line of error.
+
+    Raises ValueError if it ends otherwise.
+    """
     ffmpeg.STALL_TIMEOUT_SECONDS = _LIMIT_SECONDS / 2
-    options = [f"--source={path}", f"--frames={out / 'film.h5'}", "--size=32x32", f"--damaged={damaged}"]
+    words = [f"--source={path}", f"--frames={frames}", *options]
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            extract_frames.main(extract_frames.film_parser().parse_args(options))
+            extract_frames.main(extract_frames.film_parser().parse_args(words))
     except RefilmError as error:
         line = str(error)
-        return "one line", "" if line and "\n" not in line and path.name in line else f"its line: {line!r}"
+        if not line or "\n" in line or path.name not in line:
+            raise ValueError(f"its line: {line!r}") from error
+        return line
     except Exception as error:
-        return "one line", f"{type(error).__name__}: {error}"
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return ""
+
+
+def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
+    """('frames' or 'one line', what is wrong with it or '')."""
+    try:
+        if extract(path, out / "film.h5", "--size=32x32", f"--damaged={damaged}"):
+            return "one line", ""
+    except ValueError as error:
+        return "one line", str(error)
     with FrameStore(out / "film.h5") as store:
         count = len(store[:])
         decodable = _decodable(path) if store.attributes["constant_rate"] else count
@@ -187,25 +205,31 @@ def _children() -> list[str]:
 
 def fuzz(count: int, seed: int, keep: Path, workers: int) -> tuple[Counter, list[str]]:
     """Examine so many files: (how often each outcome occurred, what was wrong)."""
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(workers) as pool:
+    with tempfile.TemporaryDirectory() as folder:
         films = make_films(Path(folder))
-        futures = [pool.submit(examine, films, seed, number, keep) for number in range(count)]
-        results = [future.result() for future in futures]
+        return fuzz_with(examine, [(films, seed, number, keep) for number in range(count)], workers)
+
+
+def fuzz_with(examine: Callable[..., Outcome], cases: list[tuple], workers: int) -> tuple[Counter, list[str]]:
+    """Examine every case in one of so many processes: (how often each outcome occurred, what was wrong)."""
+    with ProcessPoolExecutor(workers) as pool:
+        results = [future.result() for future in [pool.submit(examine, *case) for case in cases]]
     return Counter(f"{kind}: {outcome}" for kind, outcome, _ in results), [wrong for _, _, wrong in results if wrong]
 
 
-def main(count: int = 2000, seed: int = 1) -> None:
-    keep, began = Path(tempfile.gettempdir(), "refilm-fuzz"), time.monotonic()
+def report(name: str, fuzz: Callable[..., tuple[Counter, list[str]]], count: int, seed: int = 1) -> None:
+    """Examine so many files on all cores and print what came out; ends with exit status 1 if anything is wrong."""
+    keep, began = Path(tempfile.gettempdir(), f"refilm-fuzz-{name}"), time.monotonic()
     outcomes, wrong = fuzz(count, seed, keep, os.cpu_count() or 1)
     for outcome, times in sorted(outcomes.items()):
         print(f"{times:5} {outcome}")
     for line in wrong:
         print(f"WRONG {line}")
-    print(f"fuzz: {count} files, seed {seed}: {len(wrong)} went wrong, in {time.monotonic() - began:.0f} s")
+    print(f"fuzz {name}: {count} files, seed {seed}: {len(wrong)} went wrong, in {time.monotonic() - began:.0f} s")
     if wrong:
-        print(f"fuzz: the files are kept in {keep}")
+        print(f"fuzz {name}: the files are kept in {keep}")
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    report("mutated", fuzz, *map(int, sys.argv[1:] or (2000,)))
