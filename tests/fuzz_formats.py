@@ -100,7 +100,8 @@ _CONTAINERS = {
     ),
     "mkv": Container(
         ("h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp9", "av1", "ffv1", "prores"),
-        sounds=("aac", "flac", "ac3", "pcm_s16le"), layouts=(*_LAYOUTS, "two mono"), offsets=(0, 0, 0.7, 3 * _HOUR), variable=True, delays=_DELAYS,
+        sounds=("aac", "flac", "ac3", "pcm_s16le"), layouts=(*_LAYOUTS, "two mono"), offsets=(0, 0, 0.7, 3 * _HOUR),
+        variable=True, delays=_DELAYS,
     ),
     "webm": Container(
         ("vp9", "av1"), sounds=("libopus", "libvorbis"), layouts=_LAYOUTS, offsets=(0, 0.7), variable=True, delays=_DELAYS
