@@ -12,6 +12,7 @@ import io
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ Outcome = tuple[str, str, str]  # kind of film, how it came out, what is wrong w
 
 _LIMIT_SECONDS = 60  # for a film of two seconds
 _COUNT, _FPS, _SIZE = 48, 24, (96, 64)
+_INCOMPLETE_FRAMES = 2  # so many may be damaged or missing at each end of a recording
 _FILMS = {  # file name: codec options
     "index-first.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "2", "-movflags", "+faststart"),
     "index-last.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "2"),
@@ -193,12 +195,13 @@ def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
         shown, constant = _numbers(store[:]), bool(store.attributes["constant_rate"])
     decoded, reported = _decoded(path)
     count, decodable = len(shown), len(decoded) if constant else len(shown)
-    allowed = 2 if path.suffix in (".ts", ".mpg") else 0
+    allowed = _INCOMPLETE_FRAMES if path.suffix in (".ts", ".mpg") else 0
     if count == 0 or count > 100_000 or (damaged == "refuse" and not decodable - allowed <= count <= decodable):
         return "frames", f"{count} frames, where {decodable} can be decoded"
-    if damaged == "refuse" and not _in_order(shown, repeated=not constant):
+    if damaged == "refuse" and not _in_order(shown[allowed : count - allowed], repeated=not constant):
         # Damage of which the decoder knows nothing cannot be detected: other pictures in its own output are no fault here.
-        return "frames", f"frames {shown}, where ffmpeg decodes {decoded}" if reported or shown != decoded else ""
+        if reported or not _in_order_of(shown, decoded):
+            return "frames", f"frames {shown}, where ffmpeg decodes {decoded}"
     return "frames", ""
 
 
@@ -207,6 +210,12 @@ def _in_order(numbers: list[int | None], repeated: bool) -> bool:
     return all(number is not None and number < _COUNT for number in numbers) and all(
         before < after or (repeated and before == after) for before, after in itertools.pairwise(numbers)
     )
+
+
+def _in_order_of(numbers: list[int | None], decoded: list[int | None]) -> bool:
+    """Whether all numbers come in `decoded`, in the same order; equal neighbours count as one."""
+    rest = iter(number for number, _ in itertools.groupby(decoded))
+    return all(number in rest for number, _ in itertools.groupby(numbers))
 
 
 def _numbers(frames: np.ndarray) -> list[int | None]:
@@ -221,11 +230,12 @@ def _numbers(frames: np.ndarray) -> list[int | None]:
 
 
 def _decoded(path: Path) -> tuple[list[int | None], bool]:
-    """The numbers of the frames that a plain ffmpeg decodes, and whether it reports an error."""
+    """The numbers of the frames that a plain ffmpeg decodes, and whether the decoder of the video reports an error."""
     command = [ffmpeg.executable(), "-v", "error", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
     command += ["-vf", "scale=48:32", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
-    return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), done.stderr != b""
+    reported = re.search(rb"^\[(h264|hevc|vp9|mpeg\dvideo|mpeg4|mjpeg|ffv1|prores) @", done.stderr, re.MULTILINE)
+    return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), reported is not None
 
 
 def _children() -> list[str]:
