@@ -198,11 +198,10 @@ def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
     allowed = _INCOMPLETE_FRAMES if path.suffix in (".ts", ".mpg") else 0
     if count == 0 or count > 100_000 or (damaged == "refuse" and not decodable - allowed <= count <= decodable):
         return "frames", f"{count} frames, where {decodable} can be decoded"
-    if damaged == "refuse" and not _in_order(shown[allowed : count - allowed], repeated=not constant):
-        # Damage of which the decoder knows nothing cannot be detected: other pictures in its own output are no fault here.
-        if reported or not _in_order_of(shown, decoded):
-            return "frames", f"frames {shown}, where ffmpeg decodes {decoded}"
-    return "frames", ""
+    # Damage of which the decoder knows nothing cannot be detected: other pictures in its own output are no fault here.
+    invisible = not reported and _in_order_of(shown, decoded)
+    right = invisible or _in_order(shown[allowed : count - allowed], repeated=not constant)
+    return "frames", "" if right or damaged == "use" else f"frames {shown}, where ffmpeg decodes {decoded}"
 
 
 def _in_order(numbers: list[int | None], repeated: bool) -> bool:
