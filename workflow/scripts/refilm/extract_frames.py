@@ -24,7 +24,7 @@ from refilm.media.decode import DecodePlan, decode_frames, plan_decode
 from refilm.media.ffmpeg import version
 from refilm.media.film_file import FilmFile
 from refilm.media.probe import probe_video
-from refilm.media.sound import choose_track
+from refilm.media.sound import check_decodable, choose_sound
 from refilm.sources.film_identity import address_of, check_sha256, remembered_sha256
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
@@ -35,7 +35,8 @@ def main(args: argparse.Namespace) -> None:
     index = layout.film_index(layout.FRAMES, args.frames)
     if args.sha256:
         check_sha256(args.source, args.sha256, index)
-    choose_track(film, args.audio)  # a soundtrack that is not available is reported now, not after the training
+    sound = choose_sound(film, args.audio)
+    check_decodable(film, sound)  # what is wrong with the sound is reported now, not after the training
     plan = plan_film(film, args, name)
     check_space(args.frames, plan.frames * plan.width * plan.height * 3)
     record = describe_film(name, plan, args, index, made_by("extract_frames", "h5py", ffmpeg=version()))
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
 
     count = write_frames(args.frames, plan.width, plan.height, _metadata(plan, args, record), decode)
     picture = f"picture {plan.crop} of {plan.video.width}x{plan.video.height}"
-    print(f"{args.frames}: {count} frames at {plan.fps} frames/s, {picture}")
+    print(f"{args.frames}: {count} frames at {plan.fps} frames/s, {picture}, {sound or 'silent'}")
 
 
 def plan_film(film: FilmFile, args: argparse.Namespace, name: str) -> DecodePlan:

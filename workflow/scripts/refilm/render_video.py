@@ -19,7 +19,7 @@ from refilm.core.provenance import made_by
 from refilm.frames.latents import LatentStore
 from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import version
-from refilm.media.sound import film_sound
+from refilm.media.sound import describe_sound, film_sound
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_latents
 from refilm.models.model_file import load_model
@@ -39,7 +39,8 @@ def main(args: argparse.Namespace) -> None:
         provenance = text_of_decoded(written_by, latents.attributes, [latents.attributes], [args.model])
         size = model.recipe.size
         encode_video(args.video, frames, len(latents), size, fps, args.crf, sound, what, provenance=provenance)
-        print(f"{args.video}: {len(latents)} frames at {fps} frames/s, {f'soundtrack {sound.track}' if sound else 'silent'}")
+        described = describe_sound(sound, len(latents) / fps)
+        print(f"{args.video}: {len(latents)} frames at {fps} frames/s, {described}")
 
 
 def _frame_rate(latents: LatentStore, fps: str | None) -> Fraction:

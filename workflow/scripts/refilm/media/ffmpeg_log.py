@@ -277,3 +277,8 @@ def summarise_stderr(log: str, lines: int = 2) -> str:
     nonempty = [message for message in messages if message]
     causes = [message for message in nonempty if not _SECONDARY_ERROR.search(message)]
     return "; ".join((causes or nonempty)[-lines:])
+
+
+def is_quicktime(log: str) -> bool:
+    """Whether an input is a QuickTime file, which ffmpeg's name of the container does not tell from an MP4 file."""
+    return re.search(r"major_brand *: qt\b", log) is not None
