@@ -1,6 +1,7 @@
 """The sound of a film: which of its soundtracks, and those as stereo at 48 kHz on the clock of the video."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Programme:
         if not self.channels:
             return f"soundtrack {self.tracks[0]}"
         return f"soundtracks {' + '.join(map(str, self.tracks))} as {' + '.join(self.channels)}"
+
+    @property
+    def language(self) -> str:
+        """Its language in three letters; 'und' where it has none or several."""
+        return language_code(self.tracks[0].language) if re.fullmatch(r"[\w-]+", self.tracks[0].language) else "und"
 
     @property
     def layout(self) -> str:
