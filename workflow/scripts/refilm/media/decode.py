@@ -85,7 +85,9 @@ def plan_decode(
     box = selected_box(video, crop)
     if fit == "crop":
         box = crop_to_aspect(box, video.sample_aspect, *size)
-    filters = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    filters = video.colour.before_scaler + unify_size_filters(
+        video.width, video.height, video.sample_aspect, video.variable_size
+    )
     if deinterlace != "off":
         filters += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field)
     filters += _select_filters(video, fps, first)
@@ -223,7 +225,9 @@ def sample_frames(plan: DecodePlan, count: int, size: tuple[int, int]) -> tuple[
     size: (width, height). Frames of a damaged film that cannot be decoded are left out. Raises RefilmError if none can.
     """
     video = plan.video
-    filters = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    filters = video.colour.before_scaler + unify_size_filters(
+        video.width, video.height, video.sample_aspect, video.variable_size
+    )
     filters += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field=False)
     whole = Box(0, 0, video.width, video.height)
     filters += scale_filters(video.colour, video.sample_aspect, whole, *size, "stretch")

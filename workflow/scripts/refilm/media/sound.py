@@ -197,6 +197,8 @@ def _end(film: FilmFile, tracks: Sequence[Track]) -> Fraction | None:
 def check_decodable(film: FilmFile, programme: Programme | None) -> None:
     """Raises RefilmError if nothing of a soundtrack can be decoded: it decodes the first samples."""
     for track in programme.tracks if programme else ():
+        if ffmpeg_log.is_codec_unknown(track.description):
+            raise _undecodable(f"{film.path}: ffmpeg does not know its codec", track)
         source = film.input(max_error_rate=1)[str(track.stream)]
         command = command_line(ffmpeg.output(source, "pipe:1", format="framecrc", **{"frames:a": 1}), "-v", "error")
         try:
