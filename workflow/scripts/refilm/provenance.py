@@ -69,7 +69,7 @@ def _beside(table: Path) -> Iterator[Path]:
 
 def _of_hdf5(file: Path) -> object:
     try:
-        with h5py.File(file) as opened:
+        with h5py.File(file, locking=False) as opened:
             return opened.attrs.get(KEY)
     except OSError:
         return None
