@@ -12,7 +12,7 @@ from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import executable
 from refilm.media.film_file import FilmFile
 from refilm.media.languages import language_code
-from refilm.media.sound import choose_track, film_sound, soundtracks
+from refilm.media.sound import choose_sound, film_sound, soundtracks
 from tests.conftest import described, ffmpeg, make_film
 
 SIZE = (64, 48)
@@ -111,7 +111,7 @@ def test_an_unavailable_track_is_one_line_with_those_that_are_available(language
 
 def test_a_silent_film_has_no_language(tmp_path):
     film = make_film(tmp_path / "film.mp4", sound=False, seconds=1)
-    assert choose_track(FilmFile(film), "auto") is None
+    assert choose_sound(FilmFile(film), "auto") is None
     with pytest.raises(RefilmError, match="no soundtrack in 'eng'; the film is silent"):
         film_sound(str(film), Fraction(0), "eng")
 
@@ -128,8 +128,7 @@ def test_a_track_of_two_languages_is_one_of_each(tmp_path, suffix, audio):
     film = make_film(tmp_path / "film.mkv", seconds=1)
     tags = ("-metadata:s:a:0", "language=eng,ger")
     ffmpeg("-i", film, "-c:v", "mpeg2video", "-c:a", "mp2", *tags, tmp_path / f"two{suffix}")
-    track = choose_track(FilmFile(tmp_path / f"two{suffix}"), audio)
-    assert track is not None and str(track) == "1 (eng,ger, mono)"
+    assert str(choose_sound(FilmFile(tmp_path / f"two{suffix}"), audio)) == "soundtrack 1 (eng,ger, mono)"
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,8 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         {"render_video": 2, "render_comparison": 1, "render_training": 1, "render_drift": 1},
     ),
     "soundtrack": (keys(films__one__audio="none"), {"render_video": 1}),
+    "no chapters": (keys(video__chapters="none"), {"render_video": 2}),
+    "chapters of the film": (keys(video__chapters="film"), NOTHING),
 }  # fmt: skip
 
 

@@ -125,6 +125,13 @@ def test_a_fault_in_the_configuration_is_one_line(folder):
     assert refusal(folder, config=config) == "refilm: config: training.epoch: unknown key; did you mean 'epochs'?"
 
 
+def test_values_of_the_command_line_have_the_types_of_their_keys(folder):
+    """Snakemake hands on some of them as texts."""
+    given = ("--config", "training={'steps': 8, 'frame_size': 64x48}", "tensorboard=true", "video={'crf': 20}")
+    assert plan(folder, "results/models/bladerunner/model.safetensors", *given)["train_model"] == 1
+    assert "training.steps: invalid value 'eight'" in refusal(folder, "--config", "training={'steps': eight}")
+
+
 def test_a_duplicate_section_is_refused_before_half_of_it_is_lost(folder):
     overlay = folder / "mine.yaml"
     overlay.write_text("films:\n  a: {source: films/a.mkv}\nmodels: {}\nfilms:\n  b: {source: films/b.mkv}\n")

@@ -70,12 +70,13 @@ rule render_video:
         runtime=needs.render_runtime,
         disk_mb=needs.render_disk_mb,
     params:
-        made_of=planner.encoded,
+        made_of=planner.rendered,
         audio=planner.audio,
         crf=planner.config.video.crf,
+        chapters=planner.chapters,
         device=planner.device,
     message:
-        "{wildcards.film} by {wildcards.model}: latents to video, with the film's sound"
+        "{wildcards.film} by {wildcards.model}: latents to video, with the film's sound and chapters"
     shell:
         step(
             "render_video"
@@ -85,5 +86,6 @@ rule render_video:
             " --audio={params.audio:q}"
             " --video={output.video:q}"
             " --crf={params.crf}"
+            " --chapters={params.chapters}"
             " --device={params.device:q}"
         )

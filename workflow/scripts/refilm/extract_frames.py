@@ -27,7 +27,7 @@ from refilm.media.decode import DecodedPart, DecodePlan, decode_frames, plan_dec
 from refilm.media.ffmpeg import version
 from refilm.media.film_file import FilmFile
 from refilm.media.probe import probe_video
-from refilm.media.sound import choose_track
+from refilm.media.sound import check_decodable, choose_sound
 from refilm.sources.film_identity import address_of, check_sha256, remembered_sha256
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
@@ -38,7 +38,8 @@ def main(args: argparse.Namespace) -> None:
     index = layout.film_index(layout.FRAMES, args.frames)
     if args.sha256:
         check_sha256(args.source, args.sha256, index)
-    choose_track(film, args.audio)  # a soundtrack that is not available is reported now, not after the training
+    sound = choose_sound(film, args.audio)
+    check_decodable(film, sound)  # what is wrong with the sound is reported now, not after the training
     plan = plan_film(film, args, name)
     check_space(args.frames, (plan.estimated_frames or 0) * plan.width * plan.height * 3)
     rates: list[Fraction] = []
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
 
     count = write_frames(args.frames, plan.width, plan.height, produce)
     picture = f"picture {plan.crop} of {plan.video.width}x{plan.video.height}"
-    print(f"{args.frames}: {count} frames at {rates[0]} frames/s, {picture}")
+    print(f"{args.frames}: {count} frames at {rates[0]} frames/s, {picture}, {sound or 'silent'}")
 
 
 def plan_film(film: FilmFile, args: argparse.Namespace, name: str) -> DecodePlan:

@@ -21,7 +21,7 @@ from refilm import layout
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.provenance import KEY, Record, canonical, parse_provenance
-from refilm.media.tags import read_comment
+from refilm.media.tags import read_tags
 from refilm.models.provenance import text_of_model
 
 _WIDTH = 100  # of a line after its label
@@ -69,7 +69,7 @@ def _beside(table: Path) -> Iterator[Path]:
 
 def _of_hdf5(file: Path) -> object:
     try:
-        with h5py.File(file) as opened:
+        with h5py.File(file, locking=False) as opened:
             return opened.attrs.get(KEY)
     except OSError:
         return None
@@ -85,7 +85,7 @@ def _of_png(file: Path) -> object:
 
 def _of_video(file: Path) -> object:
     try:
-        return read_comment(file)
+        return read_tags(file).comment
     except RefilmError:
         return None
 

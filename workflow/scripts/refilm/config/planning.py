@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from refilm import layout
 from refilm.config.configuration import Config
-from refilm.config.keys import SLUG
+from refilm.config.keys import SLUG, VideoKeys, defaults
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
 from refilm.config.shared_training import fetch_training
@@ -296,6 +296,17 @@ class Planner:
     def encoded(self, wildcards: Wildcards) -> str:
         """What decides the latents of a film by a model."""
         return self._encoded(wildcards.film, wildcards.model)
+
+    @exit_on_error
+    def rendered(self, wildcards: Wildcards) -> str:
+        """What decides a video besides its sound and quality. Videos of versions without chapters are current."""
+        chapters = self.config.video.chapters
+        return self.encoded(wildcards) + (f", chapters: {chapters}" if chapters != defaults(VideoKeys)["chapters"] else "")
+
+    @untracked
+    def chapters(self, wildcards: Wildcards) -> str:
+        """Which chapters a video has; `rendered` tracks it."""
+        return self.config.video.chapters
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:

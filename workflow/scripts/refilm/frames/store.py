@@ -14,7 +14,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from refilm.core.errors import RefilmError
+from refilm.core.errors import RefilmError, is_lock_refused
 from refilm.core.files import atomic_write, scratch_file
 from refilm.core.made_of import FRAMES_OFFSET, PROVENANCE_OFFSET, TEXT_OFFSET, write_made_of
 from refilm.frames.metadata import Attribute, FrameMetadata
@@ -62,7 +62,7 @@ def _surroundings(
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         plan.set_obj_track_times(False)  # the same frames make the same file
-        with h5py.File(scratch, "w") as file:
+        with h5py.File(scratch, "w", locking=False) as file:
             file.attrs.update(attributes)
             space = h5py.h5s.create_simple((count, height, width, 3))
             h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U8LE, space, dcpl=plan)
@@ -70,6 +70,7 @@ def _surroundings(
         # The first write allocates the dataset. In a file that is opened again nothing else is left to be aligned.
         access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
         access.set_alignment(1, FRAMES_OFFSET)
+        access.set_file_locking(False, True)
         with h5py.File(h5py.h5f.open(os.fsencode(scratch), h5py.h5f.ACC_RDWR, fapl=access)) as file:
             file["frames"][0, 0, 0, 0] = 0
             offset = file["frames"].id.get_offset()
@@ -112,15 +113,15 @@ class FrameStore:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         try:
-            with h5py.File(path, "r") as file:
+            with h5py.File(path, "r", locking=False) as file:
                 dataset = file["frames"]
                 self.attributes = {name: _plain(value) for name, value in file.attrs.items()}
                 shape, offset = dataset.shape, dataset.id.get_offset()
                 valid = dataset.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3 and offset is not None
             self.metadata = FrameMetadata.from_attributes(self.attributes)
-        except FileNotFoundError:
-            raise
         except (OSError, KeyError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) or is_lock_refused(error):
+                raise
             raise RefilmError(f"{path}: not a frames file ({error}): delete it and run the same command again") from error
         if not valid or self.attributes.get("schema") != SCHEMA:
             raise RefilmError(f"{path}: not a frames file of this version: delete it and run the same command again")

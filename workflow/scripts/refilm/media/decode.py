@@ -123,6 +123,7 @@ def plan_decode(
     if fit == "crop":
         box = crop_to_aspect(box, video.sample_aspect, *size)
     shape = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    shape = video.colour.before_scaler + shape
     if deinterlace != "off":
         shape += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field)
     scale = scale_filters(video.colour, video.sample_aspect, box, *size, fit)
@@ -311,7 +312,7 @@ def _last_packet_end(film: FilmFile) -> Fraction:
     output = ffmpeg.output(*streams, "pipe:1", c="copy", format="framecrc")
     with tempfile.TemporaryFile() as out:
         run_ffmpeg_into(out, command_line(output), film.path)
-        return ffmpeg_log.framecrc_end(out)
+        return ffmpeg_log.framecrc_end(out) or Fraction(0)
 
 
 def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, kept: np.ndarray) -> None:
@@ -362,7 +363,9 @@ def sample_frames(plan: DecodePlan, count: int, size: tuple[int, int]) -> tuple[
     size: (width, height). Frames of a damaged film that cannot be decoded are left out. Raises RefilmError if none can.
     """
     video = plan.video
-    filters = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    filters = video.colour.before_scaler + unify_size_filters(
+        video.width, video.height, video.sample_aspect, video.variable_size
+    )
     filters += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field=False)
     whole = Box(0, 0, video.width, video.height)
     filters += scale_filters(video.colour, video.sample_aspect, whole, *size, "stretch")

@@ -226,18 +226,18 @@ def field_counts(log: str) -> FieldCounts | None:
     return FieldCounts(*map(int, matches[-1])) if matches else None
 
 
-def framecrc_end(lines: Iterable[bytes]) -> Fraction:
-    """Seconds at which the last packet ends, in the output of the muxer `framecrc`; 0 if there is none."""
+def framecrc_end(lines: Iterable[bytes]) -> Fraction | None:
+    """Seconds at which the last packet ends, in the output of the muxer `framecrc`; None if there is no packet."""
     ticks: dict[bytes, Fraction] = {}
-    end = Fraction(0)
+    ends = []
     for line in lines:
         if line.startswith(b"#tb "):
             stream, tick = line[4:].split(b":")
             ticks[stream] = Fraction(tick.strip().decode())
         fields = line.split(b",")
         if len(fields) >= 6 and not line.startswith(b"#"):
-            end = max(end, ticks[fields[0]] * (int(fields[2]) + int(fields[3])))
-    return end
+            ends.append(ticks[fields[0]] * (int(fields[2]) + int(fields[3])))
+    return max(ends, default=None)
 
 
 def decoded_frame(line: str) -> tuple[int, int] | None:
@@ -288,3 +288,8 @@ def summarise_stderr(log: str, lines: int = 2) -> str:
     nonempty = [message for message in messages if message]
     causes = [message for message in nonempty if not _SECONDARY_ERROR.search(message)]
     return "; ".join((causes or nonempty)[-lines:])
+
+
+def is_quicktime(log: str) -> bool:
+    """Whether an input is a QuickTime file, which ffmpeg's name of the container does not tell from an MP4 file."""
+    return re.search(r"major_brand *: qt\b", log) is not None
