@@ -257,7 +257,8 @@ def check_unknown_sound(film, folder, model):
     if tried.returncode:
         assert re.search("audio.*none", refused(tried))
     else:
-        assert len([line for line in tried.stdout.splitlines() if "silent" in line]) == 1
+        lines = (tried.stdout + tried.stderr).splitlines()
+        assert len([line for line in lines if re.search("silent|soundtrack", line)]) == 1
     video = through(film, folder, model, "--audio=none")
     assert_frames(folder, range(120), 24)
     assert "Audio" not in described(video)
