@@ -19,7 +19,7 @@ import numpy as np
 from refilm.core.errors import RefilmError
 from refilm.core.progress import progress_bar
 from refilm.core.sampling import midpoints
-from refilm.core.times import TimeSpan
+from refilm.core.times import TimeSpan, first_frame
 from refilm.media import ffmpeg_log
 from refilm.media.bars import Box, crop_to_aspect, parse_crop_box
 from refilm.media.damage import damage_message, is_truncated
@@ -31,10 +31,9 @@ from refilm.media.probe import VideoStream
 from refilm.media.timeline import DecodedTimes, Timeline, make_timeline
 
 _SECONDS_BEHIND = 1.0  # that are decoded after the end of a part, so that its rate is known
-_MAX_ROUNDING = 0.00345  # seconds by which the times of a file may be rounded: two times of a clock of 1/600 s
-_QUEUED_FRAMES = 32  # that ffmpeg has decoded, and not yet printed
+_QUEUED_FRAMES = 8  # that ffmpeg has decoded, and not yet printed: the length of its queue
 _POLL_SECONDS = 0.25  # how often the growing file is measured
-_MAX_INCOMPLETE_FRAMES = 2  # so many may be incomplete at the ends of a recording
+_MAX_INCOMPLETE_FRAMES = 2  # so many may be incomplete at each end of a recording
 _THREADS_PER_CORE = 3  # ffmpeg's default leaves cores idle while the scaler works: three are 4 % faster on two cores
 _MAX_THREADS = 16  # ffmpeg advises against more
 
@@ -228,10 +227,10 @@ class _Decoder:
 
 
 def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> DecodedPart:
-    base = into.tell()
-    # Files round their times; what is nearer to the start or the end than this is meant to be at it.
-    rounding = min(_MAX_ROUNDING, 0.45 / float(plan.nominal_rate))
-    start, end = (None if time is None else float(time) - rounding for time in (plan.span.start, plan.span.end))
+    base, rate = into.tell(), float(plan.nominal_rate)
+    # Half a frame early, so that rounding in the file's clock cannot lose the first frame or add one at the end.
+    times = (plan.span.start, plan.span.end)
+    start, end = (None if time is None else (first_frame(time, plan.nominal_rate) - 0.5) / rate for time in times)
     while True:
         decoder = _Decoder(plan, (start, end))
         written = decoder.run(into, label, threads, options)
@@ -246,17 +245,15 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
         if not plan.video.damaged:
             if whole:
                 _check_complete(plan.film, decoder.log, timeline.first_time + timeline.frames / timeline.fps)
-            _check_intact(plan, timeline, decoder, kept)
-        if len(kept) and (timeline.constant or shown[0] >= kept[0]):
+            _check_intact(plan, timeline, decoder, shown)
+        if len(kept) and kept[0] <= shown[0] and shown[-1] <= kept[-1]:
             break
-        # The frame that is shown at the start began before it, which only all times of a variable-rate film can say.
-        start = float(seconds[shown[0]]) - rounding
+        # The header's rate is not the film's, or the frame that is shown at the start began before it: now the times are known.
+        start, end = float(seconds[shown[0]]) - 0.1 / rate, float(seconds[shown[-1]]) + 0.1 / rate
         into.seek(base)
         into.truncate()
     if written != len(kept):
         raise RefilmError(f"{plan.film.path}: ffmpeg wrote {written} frames where {len(kept)} were expected")
-    if timeline.constant:
-        first, shown = int(kept[0]), kept
     places = np.maximum(0, np.searchsorted(kept, shown, "right") - 1)  # in the file, of the frames that are shown
     _rearrange(into, base, plan.width * plan.height * 3, places.tolist())
     start_time = timeline.first_time + first / timeline.fps
@@ -315,17 +312,22 @@ def _last_packet_end(film: FilmFile) -> Fraction:
         return ffmpeg_log.framecrc_end(out) or Fraction(0)
 
 
-def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, kept: np.ndarray) -> None:
-    """Raises RefilmError if ffmpeg had to conceal errors in frames that are taken."""
-    allowed = _MAX_INCOMPLETE_FRAMES if plan.video.open_ended else 0
-    # ffmpeg prints of a broken frame before, and up to so many frames before, it prints the frame itself.
+def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown: np.ndarray) -> None:
+    """Raises RefilmError if ffmpeg had to conceal errors in frames that are taken. A recording may begin and end with a few."""
     scale = 1 + plan.each_field
-    first, end = (int(kept[0]) // scale - _QUEUED_FRAMES, int(kept[-1]) // scale) if len(kept) else (0, 0)
-    broken = sum(first <= place <= end for place in decoder.broken)
-    if broken > allowed:
-        expected = round(len(kept) / max(1, len(timeline.ticks)) * timeline.frames)
+    first, last = int(shown[0]) // scale, int(shown[-1]) // scale
+    # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before.
+    places = [place for place in decoder.broken if first - _QUEUED_FRAMES <= place <= last]
+    broken = len(places)
+    if plan.video.open_ended:
+        at_start = sum(place < _MAX_INCOMPLETE_FRAMES for place in places)
+        at_end = sum(place >= len(decoder.decoded) - _MAX_INCOMPLETE_FRAMES - _QUEUED_FRAMES for place in places)
+        if at_start + at_end >= broken and max(at_start, at_end) <= _MAX_INCOMPLETE_FRAMES:
+            return
+    if broken:
+        taken = np.unique(shown)
         reason = summarise_stderr(decoder.log)
-        present = f"of {expected} frames {max(0, len(kept) - broken)} are intact{f' ({reason})' if reason else ''}"
+        present = f"of {len(shown)} frames {max(0, len(taken) - broken)} are intact{f' ({reason})' if reason else ''}"
         raise RefilmError(damage_message(plan.film.path, present))
 
 

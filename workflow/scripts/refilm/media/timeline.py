@@ -197,17 +197,21 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
         ideal = np.arange(len(times)) * float(1 / (fps * tick))
         return float(np.abs(times - times[0] - ideal).max()) * float(tick)
 
+    gaps = np.diff(times)
+    gap = int(gaps[0]) * tick if (gaps == gaps[0]).all() else None  # each rounded alone, as in formats that keep durations
     measured = (len(times) - 1) / duration
     near = [rate for rate in _STANDARD_RATES if abs(rate - measured) < measured / 100]
 
     def preference(fps: Fraction) -> tuple[bool, bool, bool, bool, float]:
         error = deviation(fps)
-        return error > tick, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
+        wrong = error > tick and (gap is None or 2 * abs(1 / fps - gap) > tick)
+        return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
 
     rate = min([*near, measured], key=preference)
+    rate = rate if deviation(rate) < 1 / (2 * rate) else measured
     if deviation(rate) < 1 / (2 * rate):
         return rate, True
-    return _common_rate(np.diff(times).tolist(), tick, header_rate), False
+    return _common_rate(gaps.tolist(), tick, header_rate), False
 
 
 def _common_rate(all_gaps: Iterable[int], tick: Fraction, header_rate: Fraction) -> Fraction:
