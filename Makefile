@@ -14,7 +14,7 @@ help: ## list the targets
 demo: .venv/run ## train a small network on 18 seconds of film and reconstruct three films with it
 	snakemake demo --configfile config/demo.yaml --cores $(CORES)
 	@echo
-	@echo "Done. Open:"
+	@echo "Done. Open results/gallery/index.html in a browser: all films beside their reconstructions, in step. Or:"
 	@echo "  results/comparisons/demo-bikes.mp4     a film it was trained on, beside its reconstruction"
 	@echo "  results/comparisons/demo-bunny.mp4     a film it has never seen"
 	@echo "  results/comparisons/demo-whitney.mp4   an abstract film it has never seen, with sound"
@@ -62,6 +62,7 @@ bench: .venv/dev ## measure the figures of benchmarks/README.md (FILM=path for y
 
 clean-demo: ## delete the results of the demo
 	rm -rf results/demo results/*/demo-*.mp4 results/models/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.* \
+		results/gallery/index.html results/gallery/films/*/{bikes,bunny,whitney}.* \
 		results/samples/bikes.* results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png
 
 # A stamp stands for a finished installation, so an interrupted one is repeated.

@@ -4,6 +4,7 @@
 
 What can be asked for:
     results/{film}_by_{model}.mp4             the film as the model reconstructs it, with its sound
+    results/gallery/index.html                all reconstructions beside their originals, in step, in a browser
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
     results/stills/{film}_by_{model}.png      contact sheet
     results/stills/{film}_crop.png            preview of the crop
@@ -13,7 +14,7 @@ What can be asked for:
     results/models/{model}/training.mp4       the training as a film
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
-With no target: all that config/config.yaml lists under reconstructions and comparisons.
+With no target: all that config/config.yaml lists under reconstructions and comparisons, and the gallery.
 """
 
 from snakemake.utils import min_version
@@ -33,6 +34,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/sample.smk"
+include: "workflow/rules/gallery.smk"
 include: "workflow/rules/demo.smk"
 
 

@@ -20,6 +20,7 @@ from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.incomplete import incomplete_files
 from refilm.config.keys import MODEL_STEP, SLUG
 from refilm.config.planning import (
+    SIZE,
     Planner,
     check_deployment,
     check_storage,

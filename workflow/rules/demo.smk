@@ -47,4 +47,5 @@ rule demo:
         expand(
             layout.COMPARISON, comparison=["demo-bikes", "demo-bunny", "demo-whitney"]
         ),
+        layout.GALLERY,
     localrule: True

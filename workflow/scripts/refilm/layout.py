@@ -33,7 +33,14 @@ TRAINING_FILM = "results/models/{model}/training.mp4"
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
-RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW)  # all that show a film
+# The screening room. Of each film and frame size: a video of all that is shown of it, a still of that, and its measures.
+COMPOSITE = "results/gallery/films/{size}/{film}.mp4"
+POSTER = "results/gallery/films/{size}/{film}.webp"
+MEASURES = "results/gallery/films/{size}/{film}.js"
+GALLERY = "results/gallery/index.html"
+COMPARISON_PAGE = "results/gallery/{comparison}.html"
+
+RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW, COMPOSITE, MEASURES)  # all that show a film
 
 DEMO_FILM = "results/demo/films/{film}"
 
@@ -75,7 +82,8 @@ class Configuration(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """A file that a configuration makes. kind: video, stills or comparison; films and models: whose it shows."""
+    """A file that a configuration makes. kind: video, stills, comparison or gallery; film and models: whose it shows,
+    of the gallery none in particular."""
 
     kind: str
     path: str
@@ -85,7 +93,8 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons; and the gallery of the
+    videos."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -94,6 +103,7 @@ def catalogue(config: Configuration) -> list[Result]:
             Result("comparison", COMPARISON.format(comparison=name), name, comparison.film, comparison.models)
             for name, comparison in config.comparisons.items()
         ),
+        *([Result("gallery", GALLERY, "gallery", "", ())] if pairs else []),
     ]
 
 

@@ -17,6 +17,7 @@ from refilm.config import slurm
 from refilm.core.times import format_time
 
 _KINDS = {  # what is looked at first stands first
+    "gallery": layout.GALLERY,
     "videos": layout.VIDEO,
     "comparisons": layout.COMPARISON,
     "contact sheets": layout.STILLS,

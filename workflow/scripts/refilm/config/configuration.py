@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -103,6 +104,21 @@ class Config:
         """The comparison's keys. Raises RefilmError with the nearest known name."""
         _check_name("comparison", name, self.comparisons)
         return self.comparisons[name]
+
+    @cached_property
+    def gallery(self) -> dict[tuple[str, str], list[str]]:
+        """What the gallery shows: the models of the listed reconstructions, by film and frame size."""
+        shown: dict[tuple[str, str], list[str]] = {}
+        for film, model in map(layout.split_pair, self.reconstructions):
+            shown.setdefault((film, self.recipe(model).frame_size), []).append(model)
+        return shown
+
+    def shown_models(self, film: str, size: str) -> list[str]:
+        """The models whose reconstructions of a film, of one frame size, are shown together. Raises RefilmError for none."""
+        self.film(film)
+        if (film, size) not in self.gallery:
+            raise RefilmError(f"film '{film}' has no reconstruction of {size}: add {film}_by_MODEL to reconstructions")
+        return self.gallery[film, size]
 
     def film_title(self, name: str) -> str:
         """The film's title in pictures; its name where it has none."""

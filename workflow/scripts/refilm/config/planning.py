@@ -16,7 +16,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -183,11 +183,9 @@ class Planner:
 
     @exit_on_error
     def frames(self, wildcards: Wildcards) -> str:
-        """The frames of a film, at the size of the model that encodes it or of those that are compared."""
+        """The frames of a film, at the size of the model that encodes it or of those that are shown beside it."""
         film = self._film_of(wildcards)
-        if hasattr(wildcards, "comparison"):
-            return self._frames(film, self.config.comparison(wildcards.comparison).models[0])
-        return self._frames(film, wildcards.model)
+        return self._frames(film, self._models_of(wildcards)[0])
 
     @untracked
     @exit_on_error
@@ -310,9 +308,8 @@ class Planner:
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
-        """What decides the latents of a comparison."""
-        comparison = self.config.comparison(wildcards.comparison)
-        return [self._encoded(comparison.film, model) for model in comparison.models]
+        """What decides the latents of all that is shown beside a film."""
+        return [self._encoded(self._film_of(wildcards), model) for model in self._models_of(wildcards)]
 
     # --- what is shown
 
@@ -328,14 +325,19 @@ class Planner:
 
     @exit_on_error
     def compared_latents(self, wildcards: Wildcards) -> list[str]:
-        """The latents of a comparison's film, by each of its models."""
-        comparison = self.config.comparison(wildcards.comparison)
-        return [self._latents(comparison.film, model) for model in comparison.models]
+        """The latents of a film, by each of the models that are shown beside it."""
+        return [self._latents(self._film_of(wildcards), model) for model in self._models_of(wildcards)]
 
     @exit_on_error
     def compared_models(self, wildcards: Wildcards) -> list[str]:
-        """The models of a comparison, in the same order."""
-        return [self._encoder(model) for model in self.config.comparison(wildcards.comparison).models]
+        """These models, in the same order."""
+        return [self._encoder(model) for model in self._models_of(wildcards)]
+
+    @exit_on_error
+    def compared_metrics(self, wildcards: Wildcards) -> list[str]:
+        """The measures of the film by each of them, in the same order."""
+        film = self._film_of(wildcards)
+        return [layout.METRICS.format(film=film, model=model) for model in self._models_of(wildcards)]
 
     @exit_on_error
     def comparison_options(self, wildcards: Wildcards) -> list[str]:
@@ -344,6 +346,25 @@ class Planner:
         by = [f"--by={self.config.model_title(model)}" for model in comparison.models]
         shown = _given(start=comparison.start, end=comparison.end, layout=comparison.layout, height=comparison.height)
         return [f"--title={self.config.film_title(comparison.film)}", *by, *_options(shown)]
+
+    @exit_on_error
+    def compared_names(self, wildcards: Wildcards) -> list[str]:
+        """The names of the models that are shown beside a film."""
+        return list(self._models_of(wildcards))
+
+    @exit_on_error
+    def gallery_files(self, _wildcards: Wildcards) -> list[str]:
+        """What the gallery shows: of each film and frame size a video, a still and the measures."""
+        patterns = layout.COMPOSITE, layout.POSTER, layout.MEASURES
+        return [pattern.format(film=film, size=size) for film, size in self.config.gallery for pattern in patterns]
+
+    @exit_on_error
+    def gallery_entries(self, _wildcards: Wildcards) -> str:
+        """What the gallery shows, as JSON: the titles of films and of models, and (film, size, models) of each entry."""
+        shown = [(film, size, models) for (film, size), models in self.config.gallery.items()]
+        films = {film: self.config.film_title(film) for film, _size, _models in shown}
+        titles = {model: self.config.model_title(model) for *_, models in shown for model in models}
+        return json.dumps({"films": films, "models": titles, "shown": shown})
 
     def targets(self) -> list[str]:
         """All files that the configuration lists."""
@@ -410,6 +431,14 @@ class Planner:
             return self.config.comparison(wildcards.comparison).film
         return wildcards.film
 
+    def _models_of(self, wildcards: Wildcards) -> Sequence[str]:
+        """The models of a job: those of a comparison, those that the gallery shows of a film, or the one that is named."""
+        if hasattr(wildcards, "comparison"):
+            return self.config.comparison(wildcards.comparison).models
+        if hasattr(wildcards, "size"):
+            return self.config.shown_models(wildcards.film, wildcards.size)
+        return [wildcards.model]
+
     def _kept(self, result: str) -> list[Path]:
         """The files of a result that cannot be made again, since their film was deleted."""
         deleted = {film for film in self.config.films if not self._is_available(film)}
@@ -419,14 +448,15 @@ class Planner:
         names = layout.wildcards(result, file)
         comparison = self.config.comparisons.get(names.get("comparison", ""))
         film = comparison.film if comparison else names.get("film", "")
-        model = comparison.models[0] if comparison else names.get("model", "")
+        shown = self.config.gallery.get((film, names.get("size", "")), [""])
+        model = comparison.models[0] if comparison else names.get("model", shown[0])
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
         if layout.split_step(model)[0] not in self.config.models:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
             return False
-        needs_sound = result in (layout.VIDEO, layout.COMPARISON) and self.config.has_sound(film)
+        needs_sound = result in (layout.VIDEO, layout.COMPARISON, layout.COMPOSITE) and self.config.has_sound(film)
         needs_frames = result != layout.VIDEO and not Path(self._frames_file(film, model)).exists()
         return needs_sound or needs_frames
 

@@ -142,6 +142,8 @@ class JobResources:
     def _models(self, wildcards: Wildcards) -> tuple[str, ...]:
         if hasattr(wildcards, "comparison"):
             return tuple(self._config.comparison(wildcards.comparison).models)
+        if hasattr(wildcards, "size"):
+            return tuple(self._config.shown_models(wildcards.film, wildcards.size))
         return (wildcards.model,)
 
 

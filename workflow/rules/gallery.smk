@@ -1,0 +1,119 @@
+"""The screening room: original and reconstructions in step, on a page that opens without a server.
+
+Input       frames, latents, models and metrics of what config/config.yaml lists under reconstructions; the films' sound
+Output      results/gallery/index.html: all of them
+            results/gallery/films/{size}/{film}.mp4, .webp, .js: what it shows of a film
+            results/gallery/{comparison}.html: one comparison as one file, to be sent
+Steps       decode the latents of all models into the tiles of one video; take a still of it; gather the measures; write the page
+"""
+
+
+rule render_composite:
+    input:
+        frames=planner.frames,
+        latents=planner.compared_latents,
+        models=planner.compared_models,
+        source=planner.sound_source,
+    output:
+        video=layout.COMPOSITE,
+    log:
+        layout.log("render_composite", "{size}/{film}"),
+    benchmark:
+        layout.benchmark("render_composite", "{size}/{film}")
+    wildcard_constraints:
+        size=planner.to_make(layout.COMPOSITE),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: threads_on_gpu
+    resources:
+        gpu=1,
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.compare_runtime,
+        disk_mb=needs.compare_disk_mb,
+    params:
+        made_of=planner.compared,
+        audio=planner.audio,
+        device=planner.device,
+    message:
+        "{wildcards.film}: original and reconstructions as the tiles of one video"
+    shell:
+        step(
+            "render_composite"
+            " --frames={input.frames:q}"
+            " --latents {input.latents:q}"
+            " --models {input.models:q}"
+            " --source={input.source:q}"
+            " --audio={params.audio:q}"
+            " --video={output.video:q}"
+            " --device={params.device:q}"
+        )
+
+
+rule render_poster:
+    input:
+        video=layout.COMPOSITE,
+    output:
+        poster=layout.POSTER,
+    log:
+        layout.log("render_poster", "{size}/{film}"),
+    wildcard_constraints:
+        size=SIZE,
+    conda:
+        "../../envs/refilm.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    message:
+        "{wildcards.film}: a still for the gallery"
+    shell:
+        step("render_poster" " --video={input.video:q}" " --poster={output.poster:q}")
+
+
+rule gather_measures:
+    input:
+        frames=planner.frames,
+        metrics=planner.compared_metrics,
+    output:
+        measures=layout.MEASURES,
+    log:
+        layout.log("gather_measures", "{size}/{film}"),
+    wildcard_constraints:
+        size=planner.to_make(layout.MEASURES),
+    conda:
+        "../../envs/refilm.yaml"
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    params:
+        made_of=planner.compared,
+        models=planner.compared_names,
+    message:
+        "{wildcards.film}: measures and shots for the gallery"
+    shell:
+        step(
+            "gather_measures"
+            " --frames={input.frames:q}"
+            " --metrics {input.metrics:q}"
+            " --models {params.models:q}"
+            " --measures={output.measures:q}"
+        )
+
+
+rule render_gallery:
+    input:
+        shown=planner.gallery_files,
+    output:
+        page=layout.GALLERY,
+    log:
+        layout.log("render_gallery", "index"),
+    conda:
+        "../../envs/refilm.yaml"
+    resources:
+        mem_mb=1000,
+        runtime="1h",
+    params:
+        entries=planner.gallery_entries,
+    message:
+        "the gallery"
+    shell:
+        step("render_gallery" " --entries={params.entries:q}" " --page={output.page:q}")

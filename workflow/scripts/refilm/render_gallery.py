@@ -1,0 +1,40 @@
+"""The gallery: one page with all films and reconstructions, that opens without a server.
+
+python -m refilm.render_gallery --page results/gallery/index.html
+    --entries '{"films": {"bikes": "Bikes"}, "models": {"bikes": "Bikes"}, "shown": [["bikes", "256x144", ["bikes"]]]}'
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from refilm import layout
+from refilm.core.command_line import command_parser, run_command
+from refilm.core.files import atomic_write
+from refilm.rendering.gallery import Entry, read_description, render_index
+
+
+def main(args: argparse.Namespace) -> None:
+    page, given = Path(args.page), json.loads(args.entries)
+    entries = [_entry(page.parent, film, size, models, given) for film, size, models in given["shown"]]
+    with atomic_write(page) as partial:
+        partial.write_text(render_index(entries), encoding="utf-8")
+    print(f"{page}: {sum(len(entry.models) for entry in entries):,} reconstructions of {len(given['films']):,} films")
+
+
+def _entry(folder: Path, film: str, size: str, models: list[str], given: dict[str, dict[str, str]]) -> Entry:
+    poster, measures = (
+        os.path.relpath(pattern.format(film=film, size=size), Path(layout.GALLERY).parent)
+        for pattern in (layout.POSTER, layout.MEASURES)
+    )
+    described = read_description(folder / measures)
+    titles = {model: given["models"][model] for model in models}
+    return Entry(f"{size}/{film}", given["films"][film], titles, poster, described)
+
+
+if __name__ == "__main__":
+    parser = command_parser(__doc__.splitlines()[0])
+    parser.add_argument("--entries", required=True, help="what is shown, as JSON")
+    parser.add_argument("--page", required=True, help="the HTML file to write")
+    run_command(main, parser)
