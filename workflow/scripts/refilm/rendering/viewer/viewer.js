@@ -314,6 +314,7 @@ const refilm = (() => {
     }));
     const ink = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
     plot?.destroy();
+    plot = null;
     plot = new uPlot(
       {
         width: $("plot").clientWidth || 300,
@@ -323,13 +324,14 @@ const refilm = (() => {
         cursor: { y: false, points: { show: false } },
         axes: [{ ...ink, values: (_plot, ticks) => ticks.map((n) => clock(n).slice(0, -4)) }, { ...ink, size: 48 }],
         series: [{ label: "Frame" }, ...series],
-        hooks: { drawClear: [drawBands], ready: [listen], setScale: [() => plot && placeHead(goal)] },
+        hooks: { drawClear: [drawBands], setScale: [() => placeHead(goal)] },
       },
       [Array.from({ length: film.frames }, (_value, n) => n), ...curves.map((tile) => data[name][tile])],
       $("plot"),
     );
     plot.root.setAttribute("role", "img");
     plot.root.setAttribute("aria-label", `${$("measure").selectedOptions[0].text} over time; the table of shots has it in numbers`);
+    listen(plot);
     placeHead(goal);
   }
 

@@ -1,0 +1,119 @@
+"""A gallery whose films show the numbers of their frames, and what is seen of it in a browser."""
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page
+
+from refilm.frames.metadata import FrameMetadata
+from refilm.frames.store import write_frames_from
+from refilm.media.sound import film_sound
+from refilm.rendering.composite import Composite
+from tests.conftest import command
+from tests.helpers import done
+from tests.numbered_films import number_of, picture, write_beeps
+
+FPS, SECONDS = Fraction(25), 20
+FRAMES = int(FPS * SECONDS)
+SIZE = (96, 64)
+SHOTS = (0, 125, 250, 375)
+MODELS = ("one", "two", "three")
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}</title>"
+
+
+def make_gallery(folder: Path) -> Path:
+    """The page of a gallery of a film `numbered` by three models, whose every tile shows the number of the frame, and of one
+    with a hostile title. Model `two` is best in the third shot and worst in the second."""
+    films = folder / "results" / "gallery" / "films" / "96x64"
+    films.mkdir(parents=True)
+    write_film(films / "numbered.mp4", write_beeps(folder / "beeps.wav", SECONDS))
+    frames = folder / "numbered.h5"
+    write_frames_from(frames, *SIZE, FrameMetadata(FPS), [np.stack([picture(n, *SIZE) for n in range(FRAMES)])])
+    metrics = [write_metrics(folder / f"{model}.csv", number) for number, model in enumerate(MODELS)]
+    measured = ("--metrics", *metrics, "--models", *MODELS, f"--measures={films / 'numbered.js'}")
+    done(command("gather_measures", f"--frames={frames}", *measured))
+    set_shots(films / "numbered.js")
+    done(command("render_poster", f"--video={films / 'numbered.mp4'}", f"--poster={films / 'numbered.webp'}"))
+    for suffix in (".mp4", ".webp"):
+        shutil.copy(films / f"numbered{suffix}", films / f"hostile{suffix}")
+    (films / "hostile.js").write_text((films / "numbered.js").read_text().replace("96x64/numbered", "96x64/hostile"))
+    entries = {
+        "films": {"numbered": "Numbers", "hostile": HOSTILE},
+        "models": {model: f"Model {model}" for model in MODELS[:2]} | {"three": HOSTILE},
+        "shown": [["numbered", "96x64", MODELS], ["hostile", "96x64", MODELS]],
+    }
+    page = folder / "results" / "gallery" / "index.html"
+    done(command("render_gallery", f"--entries={json.dumps(entries)}", f"--page={page}"))
+    return page
+
+
+def write_film(path: Path, sound: Path) -> None:
+    """A composite of four tiles, each with the number of the frame."""
+    tile = [np.stack([picture(n, *SIZE)]) for n in range(FRAMES)]
+    composite = Composite(1 + len(MODELS), *SIZE)
+    composite.write(path, [tile] * composite.count, FRAMES, FPS, 18, film_sound(sound, Fraction(0)), "")
+
+
+def write_metrics(path: Path, number: int) -> Path:
+    """Metrics in the columns of measure_film, constant in each shot."""
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, ["frame", "ssim", "psnr", "colour_error", "film_motion", "recon_motion"])
+        table.writeheader()
+        for n in range(FRAMES):
+            ssim = [0.5, 0.2, 0.9, 0.4][n // 125] - number / 100
+            motion = [2, 4, 1, 8][n // 125] if n else ""
+            row = {"frame": n, "ssim": ssim, "psnr": 20 * ssim, "colour_error": 5, "film_motion": motion}
+            table.writerow(row | {"recon_motion": motion})
+    return path
+
+
+def set_shots(script: Path) -> None:
+    """Four shots of five seconds: the pictures of the numbers have no cuts."""
+    text = script.read_text()
+    first, _, rest = text.partition('"shots":[')
+    script.write_text(f'{first}"shots":[{",".join(map(str, SHOTS))}]{rest.partition("]")[2]}')
+
+
+@dataclass
+class Watched:
+    """What a page does that it must not: messages on the console, errors, dialogs, and requests beside its own files."""
+
+    said: list[str]
+    requests: list[str]
+
+    def assert_clean(self, folder: Path) -> None:
+        assert self.said == []
+        own = (folder.as_uri(), "data:", "blob:")
+        assert [url for url in self.requests if not url.startswith(own)] == []
+
+
+def wait_for_picture(page: Page) -> None:
+    """Wait until the video is there and the frame that is wanted is presented."""
+    page.wait_for_function("document.getElementById('video').readyState >= 2 && !document.getElementById('video').seeking")
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the last seek is over and drawn."""
+    page.wait_for_function(
+        """rate => { const [video, scrub] = ["video", "scrub"].map((id) => document.getElementById(id));
+        return !video.seeking && Math.abs(video.currentTime - (Number(scrub.value) + 0.5) / rate) < 1e-3 }""",
+        arg=float(FPS),
+    )
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def seen(page: Page) -> list[int]:
+    """The numbers that the panes show, as the screen has them: a canvas of a file:// video cannot be read."""
+    boxes = page.locator("#panes canvas").evaluate_all(
+        "all => all.map((one) => { const box = one.getBoundingClientRect(); return [box.x, box.y, box.width, box.height] })"
+    )
+    screen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    return [number_of(screen[round(y) : round(y + height), round(x) : round(x + width)]) for x, y, width, height in boxes]
