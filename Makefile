@@ -6,7 +6,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo models watch test test-unit test-slurm test-faults lint generate fuzz bench clean-demo
+.PHONY: help demo models watch test test-unit test-slurm test-browser test-faults lint generate fuzz bench clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ models: .venv/run ## list the trained models that are kept; REMOVE='NAME …' de
 watch: .venv/run ## show every job that runs, with its progress and ETA
 	@python -m refilm.watch
 
-test: .venv/dev ## run all tests but those of test-slurm
+test: .venv/dev ## run all tests but those of test-slurm and test-browser
 	python -m pytest -q -n auto --maxprocesses 4 --dist loadfile tests/unit tests/integration tests/workflow
 
 test-unit: .venv/dev ## run only the unit tests, in less than a minute
@@ -36,6 +36,10 @@ test-unit: .venv/dev ## run only the unit tests, in less than a minute
 test-slurm: .venv/dev ## run profiles/slurm on a Slurm cluster that it starts here; as root, in about 8 minutes
 	@python -c 'import sys; from tests.slurm.cluster import missing; sys.exit(missing(accounting=True))'
 	python -m pytest -q tests/slurm
+
+test-browser: .venv/dev ## open the gallery in Debian's Chromium, and look at what it shows
+	@command -v chromium > /dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
+	python -m pytest -q tests/browser
 
 lint: .venv/dev ## check style, spelling, types and the order of imports
 	ruff check .

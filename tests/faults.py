@@ -38,6 +38,7 @@ CONFIG = {
     "films": {"one": {"source": "films/one.mp4"}},
     "models": {"one": {"films": ["one"]}},
     "training": {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 24},
+    "reconstructions": ["one_by_one"],
     "comparisons": {"clip": {"film": "one", "models": ["one"]}},
     "device": "cpu",
 }
@@ -49,6 +50,10 @@ TARGETS = {  # the result of each rule
     "render_stills": "results/stills/one_by_one.png",
     "measure_film": "results/metrics/one_by_one.csv",
     "render_comparison": "results/comparisons/clip.mp4",
+    "render_composite": "results/gallery/films/64x48/one.mp4",
+    "render_poster": "results/gallery/films/64x48/one.webp",
+    "gather_measures": "results/gallery/films/64x48/one.js",
+    "render_gallery": "results/gallery/index.html",
     "preview_crop": "results/stills/one_crop.png",
     "render_training": "results/models/one/training.mp4",
     "render_samples": "results/samples/one.png",

@@ -23,6 +23,7 @@ from tests.numbered_films import number_of, picture, write_beeps
 FPS, SECONDS = Fraction(25), 20
 FRAMES = int(FPS * SECONDS)
 SIZE = (96, 64)
+TILE_BIT = 9  # of the two bits of the number of a tile; the first is in the left half of a picture, the second in the right
 SHOTS = (0, 125, 250, 375)
 MODELS = ("one", "two", "three")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}</title>"
@@ -55,10 +56,11 @@ def make_gallery(folder: Path) -> Path:
 
 
 def write_film(path: Path, sound: Path) -> None:
-    """A composite of four tiles, each with the number of the frame."""
-    tile = [np.stack([picture(n, *SIZE)]) for n in range(FRAMES)]
+    """A composite of four tiles, each with the number of the frame, and above it in its bits that of the tile."""
     composite = Composite(1 + len(MODELS), *SIZE)
-    composite.write(path, [tile] * composite.count, FRAMES, FPS, 18, film_sound(sound, Fraction(0)), "")
+    numbers = [[n | tile << TILE_BIT for n in range(FRAMES)] for tile in range(composite.count)]
+    pictures = [[picture(number, *SIZE)[None] for number in tile] for tile in numbers]
+    composite.write(path, pictures, FRAMES, FPS, 18, film_sound(sound, Fraction(0)), "")
 
 
 def write_metrics(path: Path, number: int) -> Path:
@@ -111,7 +113,25 @@ def settle(page: Page) -> None:
 
 
 def seen(page: Page) -> list[int]:
-    """The numbers that the panes show, as the screen has them: a canvas of a file:// video cannot be read."""
+    """The frames that the panes show."""
+    return [number % (1 << TILE_BIT) for number in _numbers(page)]
+
+
+def tiles(page: Page) -> list[int]:
+    """The tiles that the panes show."""
+    return [number >> TILE_BIT for number in _numbers(page)]
+
+
+def focused(page: Page) -> str:
+    """Which element has the focus: the tags and positions on the way to it."""
+    return page.evaluate("""() => { let [one, path] = [document.activeElement, ""];
+        for (; one.parentElement; one = one.parentElement) path = [...one.parentElement.children].indexOf(one) + " " + path;
+        return path === "1 " ? "body" : path }""")
+
+
+def _numbers(page: Page) -> list[int]:
+    """The numbers in the panes as the screen has them: a canvas of a file:// video cannot be read."""
+    page.evaluate("scrollTo(0, 0)")
     boxes = page.locator("#panes canvas").evaluate_all(
         "all => all.map((one) => { const box = one.getBoundingClientRect(); return [box.x, box.y, box.width, box.height] })"
     )

@@ -111,7 +111,7 @@ def test_the_extremes_of_a_film_are_one_click_away(open_page, gallery, button, s
 def test_a_click_in_the_curves_and_in_the_table_goes_there(open_page, gallery):
     page = open_page(gallery, FILM)
     box = page.locator(".u-over").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.locator(".u-over").click(position={"x": box["width"] / 2, "y": 20})
     settle(page)
     assert abs(seen(page)[0] - FRAMES / 2) <= 2
     page.click("#shots button >> nth=1")

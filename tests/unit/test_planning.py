@@ -398,6 +398,7 @@ def test_targets_are_what_the_configuration_lists():
         "results/two_by_one.mp4",
         "results/stills/two_by_one.png",
         "results/comparisons/both.mp4",
+        "results/gallery/index.html",
     ]
 
 
@@ -512,6 +513,7 @@ def test_the_catalogue_says_whose_a_result_is():
         ("video", "two", ("one",)),
         ("stills", "two", ("one",)),
         ("comparison", "one", ("one", "plain")),
+        ("gallery", "", ()),
     ]
 
 

@@ -63,7 +63,7 @@ def test_as_many_frames_at_every_stage(made):
 
 def test_what_is_made_is_what_the_layout_says(made):
     assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
-        "comparisons", "frames", "latents", "metrics", "models", "samples", "stills",
+        "comparisons", "frames", "gallery", "latents", "metrics", "models", "samples", "stills",
     }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []

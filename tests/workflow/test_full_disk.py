@@ -21,6 +21,7 @@ CONFIG = {
     "films": {"one": {"source": "films/one.mp4"}},
     "models": {"one": {"films": ["one"]}},
     "training": {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 6},
+    "reconstructions": ["one_by_one"],
     "comparisons": {"clip": {"film": "one", "models": ["one"]}},
     "device": "cpu",
 }
@@ -34,6 +35,10 @@ RESULTS = [
     layout.STILLS,
     layout.METRICS,
     layout.COMPARISON,
+    layout.COMPOSITE,
+    layout.POSTER,
+    layout.MEASURES,
+    layout.GALLERY,
     layout.TRAINING_FILM,
     layout.SAMPLES,
     layout.DRIFT,

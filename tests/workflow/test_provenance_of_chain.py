@@ -26,6 +26,7 @@ RESULTS = {
     "results/two_by_one.mp4": ("two", ["one"], "render_video"),
     "results/one_by_one.mp4": ("one", ["one"], "render_video"),
     "results/stills/two_by_one.png": ("two", ["one"], "render_stills"),
+    "results/gallery/films/64x48/two.mp4": ("two", ["one"], "render_composite"),
     "results/comparisons/side-by-side.mp4": ("two", ["one", "both"], "render_comparison"),
     "results/samples/both.png": (None, ["both"], "render_samples"),
     "results/samples/one.mp4": (None, ["one"], "render_drift"),

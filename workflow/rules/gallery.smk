@@ -51,7 +51,7 @@ rule render_composite:
 
 rule render_poster:
     input:
-        video=layout.COMPOSITE,
+        video=ancient(layout.COMPOSITE),
     output:
         poster=layout.POSTER,
     log:
@@ -63,6 +63,8 @@ rule render_poster:
     resources:
         mem_mb=1000,
         runtime="1h",
+    params:
+        made_of=planner.compared,
     message:
         "{wildcards.film}: a still for the gallery"
     shell:
@@ -112,6 +114,7 @@ rule render_gallery:
         mem_mb=1000,
         runtime="1h",
     params:
+        made_of=planner.gallery_made_of,
         entries=planner.gallery_entries,
     message:
         "the gallery"

@@ -12,6 +12,7 @@ put where.
 @untracked          on those whose value must not make work again when it changes.
 """
 
+import hashlib
 import inspect
 import json
 import re
@@ -335,9 +336,9 @@ class Planner:
 
     @exit_on_error
     def compared_metrics(self, wildcards: Wildcards) -> list[str]:
-        """The measures of the film by each of them, in the same order."""
+        """The measures of the film by each of them, in the same order. What is `compared` says when they are others."""
         film = self._film_of(wildcards)
-        return [layout.METRICS.format(film=film, model=model) for model in self._models_of(wildcards)]
+        return [self._ancient(layout.METRICS.format(film=film, model=model)) for model in self._models_of(wildcards)]
 
     @exit_on_error
     def comparison_options(self, wildcards: Wildcards) -> list[str]:
@@ -356,7 +357,17 @@ class Planner:
     def gallery_files(self, _wildcards: Wildcards) -> list[str]:
         """What the gallery shows: of each film and frame size a video, a still and the measures."""
         patterns = layout.COMPOSITE, layout.POSTER, layout.MEASURES
-        return [pattern.format(film=film, size=size) for film, size in self.config.gallery for pattern in patterns]
+        shown = self.config.gallery
+        return [self._ancient(pattern.format(film=film, size=size)) for film, size in shown for pattern in patterns]
+
+    @exit_on_error
+    def gallery_made_of(self, _wildcards: Wildcards) -> str:
+        """What decides the latents of all that the gallery shows, as a digest."""
+        digest = hashlib.sha256()
+        for (film, _size), models in self.config.gallery.items():
+            for model in models:
+                digest.update(self._encoded(film, model).encode())
+        return digest.hexdigest()
 
     @exit_on_error
     def gallery_entries(self, _wildcards: Wildcards) -> str:
