@@ -41,9 +41,9 @@ def open_page(browser) -> Iterator[Callable[..., Page]]:
     def start(file: Path, hash_: str = "", **options) -> Page:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 1000}} | options))
         page, watched = context.new_page(), Watched([], [])
-        page.on("console", lambda message: watched.said.append(message.text))
-        page.on("pageerror", lambda error: watched.said.append(str(error)))
-        page.on("dialog", lambda dialog: (watched.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("console", lambda message: watched.messages.append(message.text))
+        page.on("pageerror", lambda error: watched.messages.append(str(error)))
+        page.on("dialog", lambda dialog: (watched.messages.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: watched.requests.append(request.url))
         opened.append((context, watched, file.parent))
         page.goto(file.as_uri() + hash_)

@@ -1,5 +1,6 @@
 """A gallery whose films show the numbers of their frames, and what is seen of it in a browser."""
 
+import base64
 import csv
 import io
 import json
@@ -16,6 +17,7 @@ from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.media.sound import film_sound
 from refilm.rendering.composite import Composite
+from refilm.rendering.gallery import Entry, read_description, render_page
 from tests.conftest import command
 from tests.helpers import done
 from tests.numbered_films import number_of, picture, write_beeps
@@ -63,6 +65,19 @@ def write_film(path: Path, sound: Path) -> None:
     composite.write(path, pictures, FRAMES, FPS, 18, film_sound(sound, Fraction(0)), "")
 
 
+def make_page(gallery: Path) -> Path:
+    """The page of one film with its video inside, in a folder of its own."""
+    films = gallery.parent / "films" / "96x64"
+    described = read_description(films / "numbered.js")
+    script = (films / "numbered.js").read_text().replace("96x64/numbered", "sent")
+    entry = Entry("sent", HOSTILE, {model: f"Model {model}" for model in MODELS}, "", described)
+    video = base64.b64encode((films / "numbered.mp4").read_bytes()).decode()
+    page = gallery.parent.parent / "sent" / "sent.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(render_page(entry, script, f"data:video/mp4;base64,{video}"))
+    return page
+
+
 def write_metrics(path: Path, number: int) -> Path:
     """Metrics in the columns of measure_film, constant in each shot."""
     with open(path, "w", newline="") as file:
@@ -87,11 +102,11 @@ def set_shots(script: Path) -> None:
 class Watched:
     """What a page does that it must not: messages on the console, errors, dialogs, and requests beside its own files."""
 
-    said: list[str]
+    messages: list[str]
     requests: list[str]
 
     def assert_clean(self, folder: Path) -> None:
-        assert self.said == []
+        assert self.messages == []
         own = (folder.as_uri(), "data:", "blob:")
         assert [url for url in self.requests if not url.startswith(own)] == []
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.browser.pages import FRAMES, SHOTS, seen, settle, wait_for_picture
+from tests.browser.pages import FRAMES, HOSTILE, SHOTS, make_page, seen, settle, wait_for_picture
 
 FILM = "#film=96x64/numbered"
 
@@ -127,3 +127,17 @@ def test_a_film_opens_from_the_matrix_and_back_leads_to_it(open_page, gallery):
     page.click("#back")
     page.wait_for_selector("#films:visible")
     assert page.evaluate("document.activeElement.closest('td').dataset.model") == "Model two"
+
+
+def test_a_page_to_send_plays_without_any_other_file(open_page, gallery):
+    page = open_page(make_page(gallery))
+    wait_for_picture(page)
+    assert page.inner_text("#title") == HOSTILE
+    page.keyboard.press("n")
+    page.keyboard.press(".")
+    settle(page)
+    assert seen(page) == [SHOTS[1] + 1] * 4
+    page.wait_for_function("location.hash.includes('frame=126')")
+    page.keyboard.press("k")
+    page.wait_for_function("Number(document.getElementById('scrub').value) > 130")
+    assert len(set(seen(page))) == 1

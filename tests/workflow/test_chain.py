@@ -1,5 +1,6 @@
 """The whole chain, really run on a tiny film: frames, model, latents, video, comparison, samples."""
 
+import base64
 import copy
 import json
 import os
@@ -100,6 +101,33 @@ def test_the_video_is_what_the_model_decodes(made):
         assert latents.attributes["model"] == "results/models/one/model.safetensors"
     exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int"
     assert np.abs(decoded(made / "results/one_by_one.mp4", (64, 48), exact) - kept).mean() < 3
+
+
+def test_the_gallery_shows_the_films_beside_what_models_make_of_them(made):
+    """The tiles of the video are the frames of the film and of the reconstruction, at four times their size."""
+    exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,scale=iw/6:ih/6:flags=area"
+    shown = decoded(made / "results/gallery/films/64x48/one.mp4", (160, 64), exact).astype(int)
+    model = load_model(made / "results/models/one/model.safetensors", torch.device("cpu"))
+    with (
+        FrameStore(made / "results/frames/64x48/one.h5") as film,
+        LatentStore(made / "results/latents/one_by_one.h5") as latents,
+    ):
+        tiles = [film[:].astype(int), np.concatenate(list(decode_latents(model, latents))).astype(int)]
+    for tile, left in zip(tiles, (8, 88), strict=True):
+        assert len(shown) == 48 and np.abs(shown[:, 8:56, left : left + 64] - tile).mean() < 4
+    page = (made / "results/gallery/index.html").read_text()
+    assert "Number One" in page and page.count('class="poster"') == 4
+    assert all(Image.open(made / f"results/gallery/films/64x48/{film}.webp").width == 960 for film in ("one", "two"))
+
+
+def test_a_comparison_is_one_file_to_send(copied):
+    page = copied / "results/gallery/side-by-side.html"
+    done = snakemake(copied, "results/gallery/side-by-side.html", config=CONFIG)
+    assert done.returncode == 0, done.stdout + done.stderr
+    video = copied / "inside.mp4"
+    video.write_bytes(base64.b64decode(re.search(r"data:video/mp4;base64,([\w+/=]+)", page.read_text())[1]))
+    assert len(decoded(video, (960, 768))) == 18 and "Audio" in described(video)
+    assert plan(copied, "results/gallery/side-by-side.html", config=CONFIG) == {}
 
 
 def test_the_time_of_a_step_is_recorded(made):

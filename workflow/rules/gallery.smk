@@ -120,3 +120,48 @@ rule render_gallery:
         "the gallery"
     shell:
         step("render_gallery" " --entries={params.entries:q}" " --page={output.page:q}")
+
+
+rule render_page:
+    input:
+        frames=planner.frames,
+        latents=planner.compared_latents,
+        models=planner.compared_models,
+        metrics=planner.compared_metrics,
+        source=planner.sound_source,
+    output:
+        page=layout.COMPARISON_PAGE,
+    log:
+        layout.log("render_page", "{comparison}"),
+    wildcard_constraints:
+        comparison=rf"(?!index\.html$){planner.to_make(layout.COMPARISON_PAGE)}",
+    conda:
+        "../../envs/refilm.yaml"
+    threads: threads_on_gpu
+    resources:
+        gpu=1,
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.compare_runtime,
+        disk_mb=needs.compare_disk_mb,
+    params:
+        made_of=planner.compared,
+        names=planner.compared_names,
+        options=planner.page_options,
+        audio=planner.audio,
+        device=planner.device,
+    message:
+        "{wildcards.comparison}: original and reconstructions as one file to send"
+    shell:
+        step(
+            "render_page"
+            " --frames={input.frames:q}"
+            " --latents {input.latents:q}"
+            " --models {input.models:q}"
+            " --metrics {input.metrics:q}"
+            " --names {params.names:q}"
+            " --source={input.source:q}"
+            " --audio={params.audio:q}"
+            " {params.options:q}"
+            " --page={output.page:q}"
+            " --device={params.device:q}"
+        )

@@ -38,9 +38,20 @@ COMPOSITE = "results/gallery/films/{size}/{film}.mp4"
 POSTER = "results/gallery/films/{size}/{film}.webp"
 MEASURES = "results/gallery/films/{size}/{film}.js"
 GALLERY = "results/gallery/index.html"
-COMPARISON_PAGE = "results/gallery/{comparison}.html"
+COMPARISON_PAGE = "results/gallery/{comparison}.html"  # one file to send
 
-RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW, COMPOSITE, MEASURES)  # all that show a film
+RESULTS = (
+    FRAMES,
+    LATENTS,
+    VIDEO,
+    STILLS,
+    METRICS,
+    COMPARISON,
+    CROP_PREVIEW,
+    COMPOSITE,
+    MEASURES,
+    COMPARISON_PAGE,
+)  # all that show a film
 
 DEMO_FILM = "results/demo/films/{film}"
 

@@ -17,23 +17,18 @@ from refilm.config.keys import ComparisonKeys, FilmKeys, GlobalKeys, VideoKeys, 
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.files import scratch_folder
-from refilm.core.prefetch import prefetch
 from refilm.core.provenance import made_by
 from refilm.core.times import TimeSpan
-from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
 from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import version
 from refilm.media.sound import film_sound
 from refilm.media.tags import read_tags
 from refilm.models.device import choose_device
-from refilm.models.inference import decode_latents
-from refilm.models.model_file import load_model
+from refilm.models.pictures import film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.comparison import Arrangement, Label
 from refilm.rendering.upscale import upscaled_size
-
-_CHUNK = 16  # frames of the original read at once
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,13 +38,7 @@ def main(args: argparse.Namespace) -> None:
     with ExitStack() as stack:
         film = stack.enter_context(FrameStore(args.frames))
         first, end = _frame_range(film, TimeSpan.parse(args.start, args.end), name)
-        pictures, encoded = [film.batches(_CHUNK, first, end)], []
-        for latents_file, model_file in zip(args.latents, args.models, strict=True):
-            latents, model = stack.enter_context(LatentStore(latents_file)), load_model(model_file, device)
-            latents.check_model(model.recipe.latent_dim, model_file)
-            latents.check_film(film, model.recipe.size)
-            encoded.append(latents.attributes)
-            pictures.append(prefetch(decode_latents(model, latents, first, end)))
+        pictures, encoded = film_and_reconstructions(stack, film, args.latents, args.models, device, first, end)
         sound = film_sound(args.source, film.metadata.start_time + first / film.fps, args.audio)
         tile = upscaled_size((film.width, film.height), args.height)
         arrangement = Arrangement(len(pictures), args.layout, *tile)

@@ -11,37 +11,24 @@ from pathlib import Path
 
 from refilm.config.keys import FilmKeys, GlobalKeys, add_option
 from refilm.core.command_line import command_parser, run_command
-from refilm.core.errors import RefilmError
-from refilm.core.prefetch import prefetch
 from refilm.core.provenance import made_by
-from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
 from refilm.media.ffmpeg import version
 from refilm.media.sound import film_sound
 from refilm.media.tags import read_tags
 from refilm.models.device import choose_device
-from refilm.models.inference import decode_latents
-from refilm.models.model_file import load_model
+from refilm.models.pictures import film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.composite import Composite
 
-_CHUNK = 16  # frames of the original read at once
 _CRF = 18  # tiles are shown larger than they are, and a page is scrubbed: quality between that of videos and a small file
 
 
 def main(args: argparse.Namespace) -> None:
-    if len(args.latents) != len(args.models):
-        raise RefilmError("--latents and --models: give as many of each, in the same order")
-    device = choose_device(args.device)
     with ExitStack() as stack:
         film = stack.enter_context(FrameStore(args.frames))
-        pictures, encoded = [film.batches(_CHUNK)], []
-        for latents_file, model_file in zip(args.latents, args.models, strict=True):
-            latents, model = stack.enter_context(LatentStore(latents_file)), load_model(model_file, device)
-            latents.check_model(model.recipe.latent_dim, model_file)
-            latents.check_film(film, model.recipe.size)
-            encoded.append(latents.attributes)
-            pictures.append(prefetch(decode_latents(model, latents)))
+        device = choose_device(args.device)
+        pictures, encoded = film_and_reconstructions(stack, film, args.latents, args.models, device)
         composite = Composite(len(pictures), film.width, film.height)
         written_by = made_by("render_composite", "torch", ffmpeg=version())
         composite.write(

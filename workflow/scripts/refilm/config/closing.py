@@ -18,6 +18,7 @@ from refilm.core.times import format_time
 
 _KINDS = {  # what is looked at first stands first
     "gallery": layout.GALLERY,
+    "comparisons as one file": layout.COMPARISON_PAGE,
     "videos": layout.VIDEO,
     "comparisons": layout.COMPARISON,
     "contact sheets": layout.STILLS,
@@ -72,7 +73,9 @@ def describe_results(files: Iterable[str], seconds: float) -> list[str]:
 
 
 def _kind(file: str) -> str:
-    return next((kind for kind, pattern in _KINDS.items() if layout.wildcards(pattern, Path(file))), _OTHER)
+    return next(
+        (kind for kind, pattern in _KINDS.items() if file == pattern or layout.wildcards(pattern, Path(file))), _OTHER
+    )
 
 
 def _some(files: list[str]) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from refilm import layout
 from refilm.config.configuration import Config
-from refilm.config.keys import SLUG, VideoKeys, defaults
+from refilm.config.keys import SLUG, ComparisonKeys, VideoKeys, defaults
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
 from refilm.config.shared_training import fetch_training
@@ -344,9 +344,14 @@ class Planner:
     def comparison_options(self, wildcards: Wildcards) -> list[str]:
         """What a comparison shows: titles, the part of the film, the layout."""
         comparison = self.config.comparison(wildcards.comparison)
-        by = [f"--by={self.config.model_title(model)}" for model in comparison.models]
         shown = _given(start=comparison.start, end=comparison.end, layout=comparison.layout, height=comparison.height)
-        return [f"--title={self.config.film_title(comparison.film)}", *by, *_options(shown)]
+        return [*self._titles(comparison), *_options(shown)]
+
+    @exit_on_error
+    def page_options(self, wildcards: Wildcards) -> list[str]:
+        """What the page of a comparison shows: titles, the part of the film."""
+        comparison = self.config.comparison(wildcards.comparison)
+        return [*self._titles(comparison), *_options(_given(start=comparison.start, end=comparison.end))]
 
     @exit_on_error
     def compared_names(self, wildcards: Wildcards) -> list[str]:
@@ -442,6 +447,10 @@ class Planner:
             return self.config.comparison(wildcards.comparison).film
         return wildcards.film
 
+    def _titles(self, comparison: ComparisonKeys) -> list[str]:
+        by = [f"--by={self.config.model_title(model)}" for model in comparison.models]
+        return [f"--title={self.config.film_title(comparison.film)}", *by]
+
     def _models_of(self, wildcards: Wildcards) -> Sequence[str]:
         """The models of a job: those of a comparison, those that the gallery shows of a film, or the one that is named."""
         if hasattr(wildcards, "comparison"):
@@ -467,7 +476,8 @@ class Planner:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
             return False
-        needs_sound = result in (layout.VIDEO, layout.COMPARISON, layout.COMPOSITE) and self.config.has_sound(film)
+        with_sound = layout.VIDEO, layout.COMPARISON, layout.COMPOSITE, layout.COMPARISON_PAGE
+        needs_sound = result in with_sound and self.config.has_sound(film)
         needs_frames = result != layout.VIDEO and not Path(self._frames_file(film, model)).exists()
         return needs_sound or needs_frames
 

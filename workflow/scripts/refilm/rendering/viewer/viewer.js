@@ -164,11 +164,12 @@ const refilm = (() => {
       const box = make("div");
       box.className = "picture";
       box.append(canvas);
+      figure.append(box);
       if (pair && view === "wipe") {
-        box.append(wipeSlider());
-        box.style.setProperty("--wipe", `${wipe}%`);
+        figure.append(wipeSlider());
+        figure.style.setProperty("--wipe", `${wipe}%`);
       }
-      figure.append(box, make("figcaption", title));
+      figure.append(make("figcaption", title));
       return figure;
     });
     $("panes").replaceChildren(...figures);
@@ -207,8 +208,8 @@ const refilm = (() => {
     const count = panes.children.length;
     const full = document.fullscreenElement === $("screen");
     const width = panes.clientWidth;
-    const height = (full ? window.innerHeight - $("bar").offsetHeight : window.innerHeight * 0.72) - 16;
-    const caption = full ? 0 : 28;
+    const height = (full ? window.innerHeight : window.innerHeight * 0.72) - 16;
+    const caption = (full ? 0 : 28) + (view === "wipe" ? 44 : 0);
     let best = 0;
     for (let columns = 1; columns <= count; columns++) {
       const rows = Math.ceil(count / columns);
@@ -540,6 +541,7 @@ const refilm = (() => {
   });
 
   function playing() {
+    $("screen").classList.toggle("paused", video.paused);
     $("play").textContent = video.paused ? "▶" : "❚❚";
     $("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
     if (video.paused && film) go(goal); // exactly the frame that is named
