@@ -73,9 +73,8 @@ def describe_results(files: Iterable[str], seconds: float) -> list[str]:
 
 
 def _kind(file: str) -> str:
-    return next(
-        (kind for kind, pattern in _KINDS.items() if file == pattern or layout.wildcards(pattern, Path(file))), _OTHER
-    )
+    of = (kind for kind, pattern in _KINDS.items() if file == pattern or layout.wildcards(pattern, Path(file)))
+    return next(of, _OTHER)
 
 
 def _some(files: list[str]) -> str:
