@@ -11,14 +11,18 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
+import pytest
+import torch
 from PIL import Image
 
 from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
 from refilm.models.inference import decode_latents
-from tests.conftest import ROOT, decoded, described, make_film
+from refilm.models.model_file import load_model
+from tests.conftest import ROOT, decoded, described, heard, make_film
 from tests.workflow.test_plan import plan, refusal, snakemake
 from tests.workflow.test_report import pages, report
 
@@ -50,7 +54,62 @@ def write_films(folder: Path) -> None:
 
 def test_as_many_frames_at_every_stage(made):
     for film, count in (("one", 48), ("two", 25)):
-        frames, encoded = made / "results/frames/64x48/one.h5", made / "results/latents/one_by_one.h5"
+        with FrameStore(made / f"results/frames/64x48/{film}.h5") as frames:
+            assert len(frames) == count
+        with h5py.File(made / f"results/latents/{film}_by_one.h5") as latents:
+            assert latents["latents"].shape == (count, 16) and np.isfinite(latents["latents"][:]).all()
+        assert len(decoded(made / f"results/{film}_by_one.mp4", (64, 48))) == count
+    assert "23.98 fps" in described(made / "results/one_by_one.mp4")
+    assert len(heard(made / "results/one_by_one.mp4")) / 8000 == pytest.approx(48 * 1001 / 24000, abs=0.05)
+
+
+def test_what_is_made_is_what_the_layout_says(made):
+    assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
+        "comparisons", "frames", "gallery", "latents", "metrics", "models", "samples", "stills",
+    }  # fmt: skip
+    leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
+    assert [file for file in leftovers if ".snakemake" not in file.parts] == []
+
+
+def test_beside_the_model_is_how_it_came_to_be(made):
+    folder = made / "results/models/one"
+    assert {file.name for file in folder.iterdir()} == {
+        "model.safetensors", "training.csv", "training.png", "training.mp4", "previews", "recipe.json", "state", "trained",
+    }  # fmt: skip
+    assert json.loads((folder / "recipe.json").read_text())["base_channels"] == 8
+    rows = pd.read_csv(folder / "training.csv")
+    assert rows["step"].iloc[-1] == 6 and {"psnr", "kl_bits", "d_real", "frames_per_s"} <= set(rows.columns)
+    assert Image.open(folder / "previews/step-000000006.png").width > 4 * 64
+
+
+def test_pictures_and_clips(made):
+    assert Image.open(made / "results/stills/two_by_one.png").width > 4 * 64
+    assert len(pd.read_csv(made / "results/metrics/two_by_one.csv")) == 25
+    assert Image.open(made / "results/samples/both.png").width > 4 * 64
+    assert "h264" in described(made / "results/samples/one.mp4")
+    streams = described(made / "results/comparisons/side-by-side.mp4")
+    assert "1920x1080" in described(made / "results/models/one/training.mp4")
+    assert (
+        "Audio" in streams and "25 fps" in streams and "00:00:00.7" in streams
+    )  # from 0.25 s (frame 7) to the end: 18 frames
+
+
+def test_the_video_is_what_the_model_decodes(made):
+    """The frames of the video are those of the networks, not of something else of the same size."""
+    model = load_model(made / "results/models/one/model.safetensors", torch.device("cpu"))
+    with LatentStore(made / "results/latents/one_by_one.h5") as latents:
+        kept = np.concatenate(list(decode_latents(model, latents))).astype(int)
+        assert latents.attributes["model"] == "results/models/one/model.safetensors"
+    exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int"
+    assert np.abs(decoded(made / "results/one_by_one.mp4", (64, 48), exact) - kept).mean() < 3
+
+
+def test_the_gallery_shows_the_films_beside_what_models_make_of_them(made):
+    """The tiles of the video are the frames of the film and of the reconstruction, at six times their size."""
+    exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,scale=iw/6:ih/6:flags=area"
+    shown = decoded(made / "results/gallery/films/64x48/one.mp4", (160, 64), exact).astype(int)
+    model = load_model(made / "results/models/one/model.safetensors", torch.device("cpu"))
+    frames, encoded = made / "results/frames/64x48/one.h5", made / "results/latents/one_by_one.h5"
     with FrameStore(frames) as film, LatentStore(encoded) as latents:
         tiles = [film[:].astype(int), np.concatenate(list(decode_latents(model, latents))).astype(int)]
     for tile, left in zip(tiles, (8, 88), strict=True):
