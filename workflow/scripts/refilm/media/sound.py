@@ -56,8 +56,7 @@ class Track:
     @property
     def channel(self) -> str:
         """The label of its only channel, which is FC for mono; '' where it has several."""
-        label = self.layout.removeprefix("1 channels (").removesuffix(")")
-        return label if label in _CHANNELS else "FC" if self.layout == "mono" else ""
+        return "FC" if self.layout == "mono" else self.layout if self.layout in _CHANNELS else ""
 
     def rank(self) -> tuple[bool, bool, bool]:
         """Greater for a track that a player prefers: one that can be decoded, the default one, not a commentary."""
@@ -68,13 +67,13 @@ class Track:
 
 @dataclass(frozen=True)
 class Programme:
-    """What is heard: one track, or several of one channel each, whose labels are `channels`."""
+    """What is heard: one track, or some of one channel each, which are joined as `channels`."""
 
     tracks: tuple[Track, ...]
     channels: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        if not self.channels:
+        if len(self.tracks) == 1:
             return f"soundtrack {self.tracks[0]}"
         return f"soundtracks {' + '.join(map(str, self.tracks))} as {' + '.join(self.channels)}"
 
@@ -153,7 +152,7 @@ def _matches(track: Track, wanted: str) -> bool:
 def _joined(film: FilmFile, tracks: Sequence[Track]) -> Programme:
     """The tracks as one programme, by their labels, or by their order where they have none."""
     if len(tracks) == 1:
-        return Programme(tuple(tracks))
+        return Programme(tuple(tracks), ("FC",) if tracks[0].channel not in ("", "FC") else ())  # one side is heard on both
     labels = tuple(track.channel for track in tracks)
     if not {"FL", "FR"} <= set(labels) or len(set(labels)) < len(labels):
         labels = _LAYOUTS.get(len(labels), ()) if all(labels) else ()
@@ -186,10 +185,13 @@ def _programmes(film: FilmFile, tracks: list[Track]) -> list[Programme]:
 
 
 def _end(film: FilmFile, tracks: Sequence[Track]) -> Fraction | None:
-    """Seconds on the file's clock at which the last packet of the tracks ends; None if that is not near the file's end."""
+    """Seconds on the file's clock at which the last packet of the tracks ends; None if none is near the end of the file."""
     source = film.input(copyts=None, sseof=-_TAIL_SECONDS)
     output = ffmpeg.output(*(source[str(track.stream)] for track in tracks), "pipe:1", c="copy", format="framecrc")
-    text = run_ffmpeg(command_line(output, "-v", "error"), film.path)[0]
+    try:
+        text = run_ffmpeg(command_line(output, "-v", "error"), film.path)[0]
+    except RefilmError:  # of a damaged film
+        return None
     packets = ffmpeg_log.framecrc_packets(text.encode().splitlines())
     return max((packet.tick * (packet.time + packet.duration) for packet in packets), default=None)
 
@@ -248,8 +250,6 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
         tracks = [_one_channel(track, seconds) for track in tracks]
         places = "|".join(f"{number}.0-{channel}" for number, channel in enumerate(programme.channels))
         tracks = [ffmpeg.filter_(tracks, "join", inputs=len(tracks), channel_layout=programme.layout, map=places)]
-    elif programme.layout != "mono" and programme.tracks[0].channel:
-        tracks = [tracks[0].filter_("pan", "mono|c0=c0")]  # one side alone is heard on both
     mixed = tracks[0].filter_("aresample", SAMPLE_RATE, **_downmix_options(programme))
     mixed = mixed.filter_("apad", pad_len=1)  # where the sound has ended before, since nothing at all is not a NUT file
     command = command_line(ffmpeg.output(mixed, "pipe:1", format="nut", acodec="pcm_f32le"), "-v", "error")
@@ -282,9 +282,8 @@ def _downmix_options(programme: Programme) -> dict[str, str | float]:
     layout = programme.layout
     two_pairs = layout.startswith(("7.", "9.", "octagonal", "hexadecagonal", "22.")) and "wide" not in layout
     two_pairs = two_pairs or {"BL", "SL"} <= set(programme.channels)
-    mono = programme.tracks[0].channel and not programme.channels
     return {
-        "ochl": "mono" if mono else "stereo",  # a browser plays mono at its full level on both sides
+        "ochl": "mono" if layout in ("mono", "FC") else "stereo",  # a browser plays mono at its full level on both sides
         "clev": _CENTRE,
         "slev": _SURROUND_OF_TWO_PAIRS if two_pairs else _SURROUND,
         "lfe_mix_level": 0,
@@ -297,7 +296,7 @@ def synchronise_audio(sound: Sound, pipe: int, seconds: Fraction) -> FilterableS
     """The ffmpeg-python stream of the sound from its `sound_pipe`: gaps and a late start are silence, and it lasts as long
     as the video, `seconds`."""
     end = f"{float(seconds):.6f}"
-    ceiling = 1 if sound.programme.layout in ("mono", "stereo", "FL+FR") else _LIMITER_CEILING
+    ceiling = 1 if sound.programme.layout in ("mono", "FC", "stereo", "FL+FR") else _LIMITER_CEILING
     return (
         ffmpeg.input(f"pipe:{pipe}", format="nut", copyts=None, protocol_whitelist="pipe")
         .audio.filter_("aresample", **_SYNCHRONOUS)
