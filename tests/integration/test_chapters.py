@@ -57,8 +57,8 @@ def test_chapters_are_cut_and_moved_with_the_film(tmp_path, grey_model, begins, 
     video = through(film, tmp_path, grey_model, "--start=1", "--end=4")
     assert chapters(video) == [(0, 1, "one #1"), (1, 3, "two")] and seconds(video) == 3
     shown = described(video)
-    assert "title           : Rain; =2" in shown and "comment " in told and "(eng): Audio" in told
-    assert "nobody" not in shown and "Stereo" not in told
+    assert "title           : Rain; =2" in shown and "comment " in shown and "(eng): Audio" in shown
+    assert "nobody" not in shown and "Stereo" not in shown
 
 
 def test_a_film_used_whole_keeps_all_chapters_and_ends_with_its_picture(tmp_path, grey_model):
