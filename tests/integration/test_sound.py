@@ -156,6 +156,7 @@ def masters(tmp_path_factory):
     film("two.mxf"), film("two.mov"), film("two.mkv"), film("four.mxf", tracks=4)
     film("languages.mov", "-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng")
     film("short.mov", "-filter:a:1", "atrim=end=1")
+    film("left.mov", "-filter:a:0", "pan=FL|c0=c0")
     film("5.1.mov", *(word for n, label in labels for word in (f"-filter:a:{n}", f"pan={label}|c0=c0")), tracks=6)
     return folder
 
@@ -174,6 +175,7 @@ def masters(tmp_path_factory):
         ("languages.mov", "auto", (300,), "soundtrack 1 (ger, mono)"),
         ("languages.mov", "en", (600,), "soundtrack 2 (eng, mono)"),
         ("short.mov", "auto", (300,), "soundtrack 1 (mono)"),
+        ("left.mov", "auto", (300,), "soundtrack 1 (FL)"),
         ("5.1.mov", "2+1", (600, 300), "soundtracks 2 (FR) + 1 (FL) as FR + FL"),
         ("5.1.mov", "2", (600,), "soundtrack 2 (FR)"),
     ],
@@ -200,7 +202,7 @@ def test_six_labelled_tracks_are_surround(tmp_path, masters):
     [
         ("four.mxf", "1+2+3", "cannot be joined"),
         ("5.1.mov", "1+7", "there is no soundtrack 1+7"),
-        ("two.mov", "1+1", "no sound"),
+        ("two.mov", "1+1", "cannot be joined"),
     ],
 )
 def test_tracks_that_make_no_programme_are_one_line(masters, name, audio, words):
