@@ -179,9 +179,10 @@ def is_declared_progressive(description: str) -> bool:
 
 
 def channel_layout(description: str) -> str:
-    """The channel layout in the description of an audio stream: 'stereo', '5.1(side)'; '' if it is unknown."""
+    """The channel layout in the description of an audio stream: 'stereo', '5.1(side)', 'FL' of one channel with that label;
+    '' if it is unknown."""
     match = _CHANNEL_LAYOUT.search(description)
-    return match[1].strip() if match else ""
+    return re.sub(r"1 channels \((\w+)\)", r"\1", match[1].strip()) if match else ""
 
 
 def is_default(description: str) -> bool:
