@@ -108,8 +108,8 @@ def ten_hours_forward(folder):
 def sound_of_an_unknown_codec(folder):
     film = film_with_beeps(folder / "sound.mp4", 120, 24, *H264, "-c:a", "aac")
     content = film.read_bytes()
-    assert content.count(b"mp4a") == 1
-    film.write_bytes(content.replace(b"mp4a", b"zzzz"))
+    assert content.count(b"mp4a") == content.count(b"esds") == 1  # both name the codec
+    film.write_bytes(content.replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
     return film
 
 
@@ -258,7 +258,7 @@ def check_unknown_sound(film, folder, model):
         assert re.search("audio.*none", refused(tried))
     else:
         lines = (tried.stdout + tried.stderr).splitlines()
-        assert len([line for line in lines if re.search("silent|soundtrack", line)]) == 1
+        assert len([line for line in lines if "silent" in line]) == 1
     done(extracted(film, folder, "--audio=none"))
     assert_frames(folder, range(120), 24)
     latents, video, decoding = folder / "latents.h5", folder / "video.mp4", (f"--model={model}", "--device=cpu")
