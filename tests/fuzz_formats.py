@@ -268,7 +268,7 @@ def _first(film: Film) -> int:
 def beeps_expected(film: Film) -> list[float]:
     """Seconds at which each beep begins in the result; negative, or after its end, where it is not heard from the start.
 
-    AVI has no times: a frame is shown when the decoder gives it out, with B-frames one frame after it was shown before.
+    AVI has no times: a frame is shown when the decoder gives it out. With B-frames that is one frame late.
     """
     late = 1 if film.container == "avi" and film.b_frames else 0
     begin = float((_first(film) + late) / film.rate)
