@@ -248,7 +248,7 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
             _check_intact(plan, timeline, decoder, shown)
         if len(kept) and kept[0] <= shown[0] and shown[-1] <= kept[-1]:
             break
-        # The header's rate is not the film's, or the frame that is shown at the start began before it: now the times are known.
+        # The header's rate is not the film's, or the frame that is shown at the start began before it: now times are known.
         start, end = float(seconds[shown[0]]) - 0.1 / rate, float(seconds[shown[-1]]) + 0.1 / rate
         into.seek(base)
         into.truncate()
@@ -313,7 +313,7 @@ def _last_packet_end(film: FilmFile) -> Fraction:
 
 
 def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown: np.ndarray) -> None:
-    """Raises RefilmError if ffmpeg had to conceal errors in frames that are taken. A recording may begin and end with a few."""
+    """Raises RefilmError if ffmpeg had to conceal errors in frames that are taken. A recording may begin or end with some."""
     scale = 1 + plan.each_field
     first, last = int(shown[0]) // scale, int(shown[-1]) // scale
     # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before.
