@@ -313,7 +313,7 @@ def _last_packet_end(film: FilmFile) -> Fraction:
 
 
 def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown: np.ndarray) -> None:
-    """Raises RefilmError if ffmpeg had to conceal errors in frames that are taken. A recording may begin or end with some."""
+    """Raises RefilmError if ffmpeg concealed errors in frames that are taken. A recording may begin or end with a few."""
     scale = 1 + plan.each_field
     first, last = int(shown[0]) // scale, int(shown[-1]) // scale
     # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before.
