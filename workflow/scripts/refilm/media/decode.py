@@ -217,13 +217,15 @@ class _Decoder:
 
     def _consume(self, line: str) -> bool:
         """Note what a line of ffmpeg says. True if it need not be kept."""
-        if frame := ffmpeg_log.decoded_frame(line):
-            self.decoded.add(*frame)
-        elif tick := ffmpeg_log.time_base(line):
-            self.decoded.tick = tick
-        elif ffmpeg_log.is_broken_frame(line):
+        if ffmpeg_log.is_information(line):
+            if frame := ffmpeg_log.decoded_frame(line):
+                self.decoded.add(*frame)
+            elif not self.decoded and (tick := ffmpeg_log.time_base(line)):
+                self.decoded.tick = tick
+            return True
+        if ffmpeg_log.is_broken_frame(line):
             self.broken.append(len(self.decoded))
-        return ffmpeg_log.is_information(line)
+        return False
 
 
 def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> DecodedPart:
