@@ -128,7 +128,7 @@ def plan_decode(
     scale = scale_filters(video.colour, video.sample_aspect, box, *size, fit)
     plan = DecodePlan(video, span or TimeSpan(), *size, each_field, box, tuple(shape), tuple(scale))
     declared = video.film.declared_duration
-    if declared and plan.span.start and plan.span.start > declared.seconds + 1:  # said before all of the film is decoded
+    if declared and plan.span.start and plan.span.start > declared.seconds + 1:  # before all of the film is decoded
         _frame_range(plan, video.film.nominal_rate, round(declared.seconds * video.film.nominal_rate))
     return plan
 

@@ -44,7 +44,10 @@ _SECONDARY_ERROR = re.compile(
     r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
     r"|too many threads|At least one output file|Guessed Channel Layout"
 )
-_BROKEN_FRAME = re.compile(r"corrupt decoded frame|Error submitting packet to decoder|Decoding error")
+# Decoders of formats without references between frames do not mark a broken one, but print an error.
+_BROKEN_FRAME = re.compile(
+    r"corrupt decoded frame|Error submitting packet to decoder|Decoding error|\] error count: \d|CRC mismatch"
+)
 _CUT_OFF = re.compile(r"partial file|File ended prematurely")
 
 

@@ -19,7 +19,9 @@ _MAX_UNORDERED = 24  # frames whose time is not after the one before: with more 
 _MAX_HOLD_SECONDS = 600  # that one frame is shown: after more the file's clock has jumped ahead
 
 # Rates that films have. A measured rate within a tick of the file's clock of one of these is that one.
-_STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)] + [Fraction(n) for n in range(1, 241)]
+_STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60, 120)] + [
+    Fraction(n) for n in range(1, 241)
+]
 
 
 class DecodedTimes:
@@ -212,7 +214,9 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
 
     def preference(fps: Fraction) -> tuple[bool, bool, bool, bool, float]:
         error = float(deviations(fps).max())
-        wrong = error > tick and (gap is None or 2 * abs(1 / fps - gap) > tick)
+        # Between the times that a file has, ffmpeg adds up rounded durations: then the header's rate is a hundredth off.
+        rounding = max(tick, 1 / (100 * fps)) if fps == header_rate else tick
+        wrong = error > rounding and (gap is None or 2 * abs(1 / fps - gap) > tick)
         return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
 
     rate = min([*near, measured], key=preference)
