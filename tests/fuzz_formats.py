@@ -56,10 +56,9 @@ _CODECS: dict[str, tuple[str, ...]] = {
     "ffv1": ("-c:v", "ffv1"),
     "prores": ("-c:v", "prores_ks", "-profile:v", "0"),
     "dnxhd": ("-c:v", "dnxhd", "-profile:v", "dnxhr_lb", "-pix_fmt", "yuv422p"),
-    "gif": (
-        "-c:v",
-        "gif",
-    ),
+    "wmv2": ("-c:v", "wmv2", "-q:v", "4"),
+    "theora": ("-c:v", "libtheora", "-b:v", "1M", "-pix_fmt", "yuv420p"),
+    "gif": ("-c:v", "gif"),
     "apng": ("-c:v", "apng"),
     "webp": ("-c:v", "libwebp_anim"),
     "y4m": ("-pix_fmt", "yuv420p"),
@@ -125,6 +124,11 @@ _CONTAINERS = {
         ("h264", "mpeg4", "ffv1"), sounds=("pcm_s16le", "aac"), layouts=_LAYOUTS, offsets=(0, 0.7), variable=True,
         delays=_DELAYS,
     ),
+    "m2ts": Container(("h264", "mpeg2"), sounds=("ac3",), layouts=_LAYOUTS, offsets=(0, 10 * _HOUR), delays=_DELAYS),
+    "vob": Container(("mpeg2",), sounds=("ac3", "mp2"), layouts=_LAYOUTS, offsets=(0, _HOUR), delays=_DELAYS),
+    "wmv": Container(("wmv2",), sounds=("wmav2",), layouts=("none", "left", "stereo"), delays=(0, 0.237)),
+    "ogv": Container(("theora",), sounds=("libvorbis",), layouts=("none", "left", "stereo")),
+    "ivf": Container(("vp9",)),
     "gif": Container(("gif",), rates=_CENTISECOND_RATES, variable=True),
     "apng": Container(("apng",), variable=True),
     "webp": Container(("webp",), variable=True),
@@ -227,7 +231,7 @@ def make(film: Film, folder: Path) -> Path:
         options += ["-vf", _JITTER.format(rate=film.rate), "-enc_time_base", "1/90000", "-fps_mode", "passthrough"]
     if film.sound:
         options += ["-c:a", film.sound]
-    if film.sound in ("libvorbis", "libopus", "mp2", "aac", "ac3"):
+    if film.sound in ("libvorbis", "libopus", "mp2", "aac", "ac3", "wmav2"):
         options += ["-b:a", "384k" if film.layout == "5.1" else "128k"]
     path = folder / f"film.{film.container}"
     _write(film, path, *options, *_offset(film.offset))
