@@ -208,7 +208,7 @@ def choose(seed: int, number: int) -> Film:
         start,
         end,
         rng.choice([0, 10]) if name == "ts" and end is None and rng.random() < 0.3 else None,
-        container.variable and not variable and codec in _JITTERED and rng.random() < 0.2,
+        container.variable and not variable and offset >= 0 and codec in _JITTERED and rng.random() < 0.2,
     )
 
 
