@@ -50,7 +50,7 @@ lint: .venv/dev ## check style, spelling, types and the order of imports
 generate: .venv/dev ## write the schema and the tables of config/README.md from config/keys.py
 	python -m refilm.config.generate
 
-fuzz: .venv/dev ## extract mutated films and films of every format, each to its own frames or one line (COUNT=2000 SEED=1)
+fuzz: .venv/dev ## extract mutated films and films of every format, each to its own frames or one line (COUNT=2000 FORMATS=500 SEED=1)
 	python -m tests.fuzz $(or $(COUNT),2000) $(or $(SEED),1)
 	python -m tests.fuzz_formats $(or $(FORMATS),500) $(or $(SEED),1)
 

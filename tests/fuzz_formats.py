@@ -19,6 +19,8 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
+import numpy as np
+
 from refilm.core.errors import RefilmError
 from tests.fuzz import Outcome, extract, fuzz_with, report
 from tests.numbered_films import (
@@ -36,7 +38,7 @@ from tests.numbered_films import (
 )
 
 SYNC_SECONDS = 0.02
-_LEVEL_TOLERANCE = 0.06  # lossy sound codecs change the level of a short tone by a few percent
+_LEVEL_TOLERANCE = 0.08  # lossy sound codecs change the level of a short tone by a few percent
 
 _NTSC = (Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001))
 _RATES = (Fraction(25, 2), *_NTSC, *map(Fraction, (10, 12, 15, 24, 25, 30, 48, 50, 60)))
@@ -56,10 +58,9 @@ _CODECS: dict[str, tuple[str, ...]] = {
     "ffv1": ("-c:v", "ffv1"),
     "prores": ("-c:v", "prores_ks", "-profile:v", "0"),
     "dnxhd": ("-c:v", "dnxhd", "-profile:v", "dnxhr_lb", "-pix_fmt", "yuv422p"),
-    "gif": (
-        "-c:v",
-        "gif",
-    ),
+    "wmv2": ("-c:v", "wmv2", "-q:v", "4"),
+    "theora": ("-c:v", "libtheora", "-b:v", "1M", "-pix_fmt", "yuv420p"),
+    "gif": ("-c:v", "gif"),
     "apng": ("-c:v", "apng"),
     "webp": ("-c:v", "libwebp_anim"),
     "y4m": ("-pix_fmt", "yuv420p"),
@@ -125,6 +126,11 @@ _CONTAINERS = {
         ("h264", "mpeg4", "ffv1"), sounds=("pcm_s16le", "aac"), layouts=_LAYOUTS, offsets=(0, 0.7), variable=True,
         delays=_DELAYS,
     ),
+    "m2ts": Container(("h264", "mpeg2"), sounds=("ac3",), layouts=_LAYOUTS, offsets=(0, 10 * _HOUR), delays=_DELAYS),
+    "vob": Container(("mpeg2",), sounds=("ac3", "mp2"), layouts=_LAYOUTS, offsets=(0, _HOUR), delays=_DELAYS),
+    "wmv": Container(("wmv2",), sounds=("wmav2",), layouts=("none", "left", "stereo"), delays=(0, 0.237)),
+    "ogv": Container(("theora",), sounds=("libvorbis",), layouts=("none", "left", "stereo")),
+    "ivf": Container(("vp9",)),
     "gif": Container(("gif",), rates=_CENTISECOND_RATES, variable=True),
     "apng": Container(("apng",), variable=True),
     "webp": Container(("webp",), variable=True),
@@ -204,7 +210,7 @@ def choose(seed: int, number: int) -> Film:
         start,
         end,
         rng.choice([0, 10]) if name == "ts" and end is None and rng.random() < 0.3 else None,
-        container.variable and not variable and codec in _JITTERED and rng.random() < 0.2,
+        container.variable and not variable and offset >= 0 and codec in _JITTERED and rng.random() < 0.2,
     )
 
 
@@ -227,7 +233,7 @@ def make(film: Film, folder: Path) -> Path:
         options += ["-vf", _JITTER.format(rate=film.rate), "-enc_time_base", "1/90000", "-fps_mode", "passthrough"]
     if film.sound:
         options += ["-c:a", film.sound]
-    if film.sound in ("libvorbis", "libopus", "mp2", "aac", "ac3"):
+    if film.sound in ("libvorbis", "libopus", "mp2", "aac", "ac3", "wmav2"):
         options += ["-b:a", "384k" if film.layout == "5.1" else "128k"]
     path = folder / f"film.{film.container}"
     _write(film, path, *options, *_offset(film.offset))
@@ -323,10 +329,12 @@ def _compare_sound(film: Film, video: Path, seconds: Fraction) -> str:
         return f"sound of {samples.shape[1] / 48000:.3f} s, not {float(seconds):.3f} s"
     one_side = film.layout == "left" or (film.layout == "two mono" and film.container not in ("mov", "mxf"))
     right = {"left": (LEVEL, LEVEL if one_side else 0), "right": (0, 0 if one_side else LEVEL)}
-    for beep in found:
-        tones = tones_in(samples, beep)
-        if any(abs(tones[side][k] - right[side][k]) > _LEVEL_TOLERANCE for side in right for k in (0, 1)):
-            return f"levels {tones} in the beep at {beep:.3f} s, not {right}"
+    tones = [tones_in(samples, beep) for beep in found]
+    for side, levels in right.items():
+        # The median, since ffmpeg's AAC encoder makes a single beep 2 dB louder now and then.
+        measured = np.median([tone[side] for tone in tones], axis=0) if tones else levels
+        if np.abs(np.subtract(measured, levels)).max() > _LEVEL_TOLERANCE:
+            return f"tone of the {side} at levels {measured}, not {levels}"
     return ""
 
 
