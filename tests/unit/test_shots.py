@@ -67,6 +67,33 @@ def test_a_fade_through_black_is_one_cut_in_the_black(tmp_path):
     assert first == 0 and 60 <= second <= 71
 
 
+def test_a_cut_that_ends_a_rapid_movement_is_found(tmp_path):
+    """The camera turns faster and faster, and the shot after it is still."""
+    ways = np.concatenate([np.zeros(40, int), 20 * np.arange(1, 8) ** 2 // 2])
+    wide = np.kron(RANDOM.normal(128, 60, (8, 80, 3)), np.ones((12, 24, 1)))
+    turning = np.stack([wide[:, way : way + 128] for way in ways]).clip(0, 255).astype(np.uint8)
+    still = shot(40, speed=0)
+    assert starts(tmp_path, np.concatenate([turning, still])) == [0, 47]
+    assert starts(tmp_path, np.concatenate([still, turning[::-1]])) == [0, 40]
+
+
+def test_a_frame_of_both_shots_makes_no_second_cut(tmp_path):
+    first, second = shot(50, speed=0), shot(50, speed=0)
+    blended = ((first[-1:].astype(int) + second[:1]) // 2).astype(np.uint8)
+    for between in (blended, shot(1)):
+        assert starts(tmp_path, np.concatenate([first, between, second])) in ([0, 50], [0, 51])
+
+
+def test_an_iris_into_black_is_one_cut(tmp_path):
+    """The last frame is a spot of the picture; out of the black after it the next shot fades in."""
+    closing = shot(60)
+    rows, columns = np.mgrid[:96, :128]
+    closing[-1][np.hypot(rows - 48, columns - 64) > 8] = 0
+    black = np.zeros((8, 96, 128, 3), np.uint8)
+    cuts = starts(tmp_path, np.concatenate([closing, black, faded(shot(60), 14, 0)]))
+    assert len(cuts) == 2 and 59 <= cuts[1] <= 68
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_the_shortest_films_are_one_shot(tmp_path, count):
     assert starts(tmp_path, shot(count)) == [0]

@@ -24,6 +24,7 @@ _AROUND = 8  # frames on each side whose median change is the usual one: two thi
 _GRAIN_CONTRAST = 8.0  # grey levels, added to a frame's contrast: it keeps grain in near-black frames from being a change
 _MIN_CHANGE = 0.3  # mean difference of block colours at a cut, in standard deviations of a frame; unrelated frames: about 1
 _MIN_PROMINENCE = 1.2  # change times its ratio to the largest of the frames around it; see above
+_MIN_STEP = 12.0  # change over the largest on one side of it, where that on the other side may be as large; see above
 _MIN_RATIO = 2.0  # of the change to the usual one
 _TINY = 0.02  # added to the change that another is divided by: two frames of a still shot differ by less
 _EVEN = 6.0  # grey levels: in an even frame no block is further from the mean
@@ -36,7 +37,7 @@ def find_shots(store: FrameStore) -> list[range]:
     """
     changes, even = _measure(store)
     cuts = np.flatnonzero(_is_cut(changes)).tolist()
-    cuts += [middle for first, end, middle in _runs(even) if not any(first <= cut <= end for cut in cuts)]
+    cuts += [middle for first, end, middle in _runs(even) if not any(first - _NEAR < cut <= end for cut in cuts)]
     borders = [0, *sorted(cuts), len(store)]
     return [range(first, end) for first, end in itertools.pairwise(borders)]
 
@@ -80,13 +81,15 @@ def _is_cut(changes: np.ndarray) -> np.ndarray:
             change[: count - after] = np.minimum(change[: count - after], changes[lag - 1, after:])
     change[0] = 0
     padded = np.pad(change, _NEAR)
-    beside = np.max([padded[k : k + count] for k in range(2 * _NEAR + 1) if k != _NEAR], axis=0)
+    before = np.max([padded[k : k + count] for k in range(_NEAR)], axis=0)
+    after = np.max([padded[k : k + count] for k in range(_NEAR + 1, 2 * _NEAR + 1)], axis=0)
     steps = changes[0].copy()
     steps[0] = 0
     usual = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(steps, _AROUND, "symmetric"), 2 * _AROUND + 1), axis=1)
-    cut: np.ndarray = change > _MIN_CHANGE
-    cut &= change * change > _MIN_PROMINENCE * (beside + _TINY)
-    cut &= change > _MIN_RATIO * (usual + _TINY)
+    prominent = change * change > _MIN_PROMINENCE * (np.maximum(before, after) + _TINY)
+    prominent |= change > _MIN_STEP * (np.minimum(before, after) + _TINY)
+    cut: np.ndarray = prominent & (change > _MIN_CHANGE) & (change > _MIN_RATIO * (usual + _TINY))
+    cut &= (change > before) & (change >= after)  # of equal changes around a stray frame, the first
     return cut
 
 
