@@ -10,9 +10,9 @@ new shot, from 0. `gradual` are dissolves, fades and irises, first and last fram
 hand before it, and the iris that closes and stays around a head are none of either.
 
 The method is that of PySceneDetect's own benchmark, which is TRECVID's: a detection within a gradual transition belongs to
-that, and the first one there finds it. Any other belongs to the nearest cut within a tolerance, each cut to one detection. The
-published tolerance is 0 frames. All detectors have their defaults; PySceneDetect's see the film file, refilm its frames of
-256x144.
+that, and the first one there finds it. Any other belongs to the nearest cut within a tolerance, each cut to one detection.
+The published tolerance is 0 frames. All detectors have their defaults; PySceneDetect's see the film file, refilm its frames
+of 256x144.
 """
 
 import json

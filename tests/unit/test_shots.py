@@ -1,15 +1,18 @@
 """Shots: where a film cuts, what only looks like a cut, and what is held out."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from refilm.frames.metadata import FrameMetadata
-from refilm.frames.shots import find_shots
+from refilm.frames.shots import chapters_of_shots, find_shots
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.training.sampler import hold_out_shots
-from tests.conftest import command
+from tests.conftest import ROOT, command
+from tests.helpers import done
 
 RANDOM = np.random.default_rng(7)
 
@@ -103,14 +106,52 @@ def test_a_black_film_is_one_shot(tmp_path):
     assert starts(tmp_path, np.zeros((70, 96, 128, 3), np.uint8)) == [0]
 
 
-def test_the_cuts_of_a_real_film(tmp_path, real_films):
+REEL = "reel_live_action_pd_ccby.mp4"
+
+
+@pytest.mark.parametrize(
+    ("film", "cuts"),
+    [
+        ("cosmos_laundromat_clip_sdr_640x268.mp4", [20, 143, 208, 259, 318, 644, 761, 913, 1188]),
+        (REEL, json.loads((ROOT / "benchmarks/shots.json").read_text())[REEL]["cuts"]),
+    ],
+)
+def test_the_cuts_of_a_real_film(tmp_path, real_films, film, cuts):
     """As read off its frames by eye."""
-    source = real_films / "cosmos_laundromat_clip_sdr_640x268.mp4"
-    done = command("extract_frames", f"--source={source}", f"--frames={tmp_path / 'f.h5'}", "--size=256x144")
-    assert done.returncode == 0, done.stderr
+    done(command("extract_frames", f"--source={real_films / film}", f"--frames={tmp_path / 'f.h5'}", "--size=256x144"))
     with FrameStore(tmp_path / "f.h5") as store:
-        found = [one.start for one in find_shots(store)]
-    assert found == [0, 20, 143, 208, 259, 318, 644, 761, 913, 1188]
+        assert [one.start for one in find_shots(store)] == [0, *cuts]
+
+
+def test_the_list_of_shots_has_their_times_brightness_and_motion(tmp_path):
+    dark, flicker = (np.repeat(shot(1).clip(20, level), count, axis=0) for level, count in ((120, 40), (240, 25)))
+    flicker[1::2] += 5
+    film, frames, table = np.concatenate([dark, flicker]), tmp_path / "f.h5", tmp_path / "shots.csv"
+    write_frames_from(frames, 128, 96, FrameMetadata(Fraction(24000, 1001)), [film])
+    assert "2 shots of 1.04 to 1.67 s" in done(command("list_shots", f"--frames={frames}", f"--shots={table}"))
+    rows = pd.read_csv(table)
+    assert rows["shot"].tolist() == [1, 2] and rows["first_frame"].tolist() == [0, 40]
+    assert rows["frames"].tolist() == [40, 25] and rows["motion"].tolist() == [0, 5]
+    assert rows["start"].tolist() == pytest.approx([0, 40 * 1001 / 24000], abs=1e-4)
+    assert rows["end"].tolist() == pytest.approx([40 * 1001 / 24000, 65 * 1001 / 24000], abs=1e-4)
+    assert rows["length"].tolist() == pytest.approx([40 * 1001 / 24000, 25 * 1001 / 24000], abs=1e-4)
+    levels = [one.mean(axis=(0, 1, 2)) @ [0.2126, 0.7152, 0.0722] for one in (dark, flicker)]
+    assert rows["luma"].tolist() == pytest.approx(levels, abs=1e-3)
+
+
+def test_a_film_of_one_frame_has_no_motion(tmp_path):
+    write_frames_from(tmp_path / "f.h5", 128, 96, FrameMetadata(Fraction(24)), [shot(1)])
+    done(command("list_shots", f"--frames={tmp_path / 'f.h5'}", f"--shots={tmp_path / 's.csv'}"))
+    (row,) = pd.read_csv(tmp_path / "s.csv").to_dict("records")
+    assert row["frames"] == 1 and np.isnan(row["motion"])
+
+
+def test_the_chapters_of_shots_meet_and_end_with_the_film():
+    assert chapters_of_shots(film_of(30, 1, 19), Fraction(30000, 1001)) == [
+        (Fraction(0), Fraction(1001, 1000), "Shot 1"),
+        (Fraction(1001, 1000), Fraction(31 * 1001, 30000), "Shot 2"),
+        (Fraction(31 * 1001, 30000), Fraction(50 * 1001, 30000), "Shot 3"),
+    ]
 
 
 def film_of(*lengths: int) -> list[range]:
