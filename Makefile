@@ -62,7 +62,8 @@ bench: .venv/dev ## measure the figures of benchmarks/README.md (FILM=path for y
 
 clean-demo: ## delete the results of the demo
 	rm -rf results/demo results/*/demo-*.mp4 results/models/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.* \
-		results/samples/bikes.* results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png
+		results/samples/bikes.* results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png \
+		results/shots/{bikes,bunny,whitney}.csv
 
 # A stamp stands for a finished installation, so an interrupted one is repeated.
 .venv/run: pyproject.toml constraints.txt

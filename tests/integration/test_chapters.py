@@ -84,3 +84,19 @@ def test_none_in_a_comparison_and_none_where_none_are_wanted(tmp_path, grey_mode
     for result, length in ((clip, 3), (video, 6)):
         assert chapters(result) == [] and seconds(result) == length
         assert "Data:" not in described(result) and "title           : Rain; =2" in described(result)
+
+
+def test_each_shot_can_be_a_chapter(tmp_path, grey_model):
+    """Three pictures that have nothing in common, of one and a half, one and two seconds."""
+    pictures = ("testsrc2", "mandelbrot", "smptebars")
+    sources = [
+        f"{name}=size=64x48:rate=24,trim=duration={length}" for name, length in zip(pictures, (1.5, 1, 2), strict=True)
+    ]
+    graph = "".join(f"{source},format=yuv420p,setsar=1[{n}];" for n, source in enumerate(sources))
+    film, table = tmp_path / "film.mp4", tmp_path / "shots.csv"
+    ffmpeg("-filter_complex", f"{graph}[0][1][2]concat=n=3[v]", "-map", "[v]", film)
+    video = through(film, tmp_path, grey_model)
+    done(command("list_shots", f"--frames={tmp_path / 'frames.h5'}", f"--shots={table}"))
+    words = (f"--latents={tmp_path / 'latents.h5'}", f"--model={grey_model}", f"--video={video}", "--device=cpu")
+    done(command("render_video", *words, "--chapters=shots", f"--shots={table}"))
+    assert chapters(video) == [(0, 1.5, "Shot 1"), (1.5, 2.5, "Shot 2"), (2.5, 4.5, "Shot 3")]

@@ -388,8 +388,8 @@ class VideoKeys:
     chapters: str = key(
         "film",
         "chapter marks of a reconstruction: `film` takes those of the film, moved and cut with its `start` and `end`, where "
-        "the film file is opened for its sound; `none` has none",
-        choices=("film", "none"),
+        "the film file is opened for its sound; `shots` makes one of each shot; `none` has none",
+        choices=("film", "shots", "none"),
     )
 
 
