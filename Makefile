@@ -50,8 +50,9 @@ lint: .venv/dev ## check style, spelling, types and the order of imports
 generate: .venv/dev ## write the schema and the tables of config/README.md from config/keys.py
 	python -m refilm.config.generate
 
-fuzz: .venv/dev ## extract mutated films, each to whole frames or one line of error (COUNT=2000 SEED=1)
+fuzz: .venv/dev ## extract mutated films and films of every format, each to its own frames or one line (COUNT=2000 FORMATS=500 SEED=1)
 	python -m tests.fuzz $(or $(COUNT),2000) $(or $(SEED),1)
+	python -m tests.fuzz_formats $(or $(FORMATS),500) $(or $(SEED),1)
 
 test-faults: .venv/dev ## kill runs at random moments, and compare what the same command then makes (COUNT=100 SEED=1)
 	python -m tests.faults $(or $(COUNT),100) $(or $(SEED),1)
@@ -61,7 +62,8 @@ bench: .venv/dev ## measure the figures of benchmarks/README.md (FILM=path for y
 
 clean-demo: ## delete the results of the demo
 	rm -rf results/demo results/*/demo-*.mp4 results/models/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.* \
-		results/samples/bikes.* results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png
+		results/samples/bikes.* results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png \
+		results/shots/{bikes,bunny,whitney}.csv
 
 # A stamp stands for a finished installation, so an interrupted one is repeated.
 .venv/run: pyproject.toml constraints.txt

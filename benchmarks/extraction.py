@@ -37,7 +37,7 @@ def main(film: str, rounds: int = 5) -> float:
     print(f"extraction: {min(a for a, _ in pairs):.2f} s, bare {min(b for _, b in pairs):.2f} s (least of {rounds})")
     print(
         f"extraction: ratio {ratio:.2f} (median of {rounds} pairs), goal at most 1.1; "
-        f"{plan.frames} frames of {Path(film).name}"
+        f"{plan.estimated_frames} frames of {Path(film).name}"
     )
     return ratio
 

@@ -146,7 +146,17 @@ def real_films() -> Path:
 @pytest.fixture(scope="session")
 def hard_cases(real_films) -> Path:
     """The folder of difficult films beside that of the real ones. Skips the test if there is none."""
-    folder = real_films.parent / "hardcases"
+    return _beside(real_films, "hardcases")
+
+
+@pytest.fixture(scope="session")
+def field_cases(real_films) -> Path:
+    """The folder of numbered films of kinds that users reported, beside the real ones. Skips the test if there is none."""
+    return _beside(real_films, "fieldcases")
+
+
+def _beside(films: Path, name: str) -> Path:
+    folder = films.parent / name
     if not folder.is_dir():
         pytest.skip(f"{folder} does not exist")
     return folder

@@ -50,6 +50,7 @@ TARGETS = {  # the result of each rule
     "measure_film": "results/metrics/one_by_one.csv",
     "render_comparison": "results/comparisons/clip.mp4",
     "preview_crop": "results/stills/one_crop.png",
+    "list_shots": "results/shots/one.csv",
     "render_training": "results/models/one/training.mp4",
     "render_samples": "results/samples/one.png",
     "render_drift": "results/samples/one.mp4",

@@ -550,3 +550,17 @@ def test_a_step_of_a_model_is_named_where_it_reconstructs_and_nowhere_else():
 def test_a_film_that_is_shown_must_be_known():
     with pytest.raises(RefilmError, match=r"models\.bikes\.preview_films: unknown film 'bike'; did you mean 'bikes'\?"):
         config(training={"preview_films": ["bike"]})
+
+
+def test_texts_of_the_command_line_are_read_by_the_types_of_their_keys():
+    """As Snakemake hands on `--config tensorboard=true "training={'steps': 8, ...}" "films={'2001': {...}}"`."""
+    films = {"2001": {"source": "films/2001.mkv", "title": "2001", "start": "90", "audio": "2"}}
+    training = {"steps": "8", "learning_rate": "0.001", "keep": ["4", "6"], "gamma": "auto", "base_channels": "16"}
+    models = {"one": {"films": ["2001"], "epochs": "null"}}
+    read = Config({"films": films, "models": models, "training": training, "tensorboard": "true", "compile": "false"})
+    assert read.settings.tensorboard is True and read.settings.compile is False
+    recipe, film = read.recipe("one"), read.films["2001"]
+    assert (recipe.steps, recipe.learning_rate, recipe.base_channels) == (8, 0.001, 16) and read.kept_steps("one") == [4, 6]
+    assert (film.title, film.start, film.audio) == ("2001", "90", "2")
+    with pytest.raises(RefilmError, match=r"training.steps: invalid value 'eight'"):
+        Config({"training": {"steps": "eight"}})

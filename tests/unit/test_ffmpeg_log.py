@@ -154,20 +154,29 @@ def test_field_counts_that_idet_prints(recording):
     assert ffmpeg_log.field_counts(recording("frames_tff")) is None
 
 
-def test_packets_that_framecrc_prints(recording):
-    """Of 48 frames, with a key frame every 12, those from 1.2 s on: the edit list skips what lies before, back to 1.0 s."""
-    packets = list(ffmpeg_log.framecrc_packets(recording("packets").encode().splitlines()))
-    shown = sorted(packet.time for packet in packets if not packet.discard)
-    assert {packet.tick for packet in packets} == {Fraction(1, 24000)} and {packet.duration for packet in packets} == {1001}
-    assert shown == [1001 * n for n in range(shown[0] // 1001, shown[0] // 1001 + len(shown))] and len(shown) == 19
-    assert len(packets) == 24 and [n for n, packet in enumerate(packets) if packet.key] == [0, 12]
-    assert all(packet.time < shown[0] for packet in packets if packet.discard)
+def test_times_of_decoded_frames(recording):
+    """Of the filter showinfo: its ticks, and of each of six frames time and duration, which version 5 does not print."""
+    lines = recording("frames_tff").splitlines()
+    assert {ffmpeg_log.time_base(line) for line in lines} == {None, Fraction(1, 24)}
+    frames = [frame for line in lines if (frame := ffmpeg_log.decoded_frame(line))]
+    assert [time for time, _ in frames] == list(range(6)) and {duration for _, duration in frames} in ({1}, {0})
+
+
+def test_a_frame_without_a_time():
+    line = "[Parsed_showinfo_0 @ 0x1] [info] n:   3 pts:  NOPTS pts_time:NOPTS   duration:      0 duration_time:0 fmt:gray"
+    assert ffmpeg_log.decoded_frame(line) == (ffmpeg_log.NO_TIME, 0)
+
+
+def test_end_of_the_last_packet(recording):
+    """A film of 2 s at 24000/1001 whose first 1.2 s an edit list skips: frames and a tick of rounding remain."""
+    end = ffmpeg_log.framecrc_end(recording("packets").encode().splitlines())
+    assert abs(end - Fraction(8, 10)) < Fraction(1, 20)
 
 
 def test_broken_frames(recording):
     """Every frame of this film stands alone, and three were damaged."""
-    assert ffmpeg_log.broken_frame_count(recording("broken_frames")) == 3
-    assert ffmpeg_log.broken_frame_count(recording("frames_tff")) == 0
+    assert sum(map(ffmpeg_log.is_broken_frame, recording("broken_frames").splitlines())) == 3
+    assert not any(map(ffmpeg_log.is_broken_frame, recording("frames_tff").splitlines()))
 
 
 @pytest.mark.parametrize("name", ["cut_off_mp4", "cut_off_mkv"])

@@ -19,7 +19,7 @@ from refilm.frames.latents import LatentStore, write_latents
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.encode import encode_video
-from refilm.media.tags import read_comment
+from refilm.media.tags import read_tags
 from refilm.models.tensor_file import save_tensors
 from refilm.sources import film_identity
 from refilm.sources.film_identity import difference, remembered_sha256
@@ -109,9 +109,9 @@ def test_without_a_repository_or_git_there_is_no_commit_and_no_error(package, tm
 def test_a_video_keeps_a_text_of_any_length_and_its_frames(tmp_path):
     frames, path = np.zeros((3, 48, 64, 3), np.uint8), tmp_path / "video.mp4"
     encode_video(path, [frames], 3, (64, 48), Fraction(24), 30, None, "video", provenance=LONG)
-    assert len(LONG) > 1 << 18 and comment_of(path) == LONG and read_comment(path) == LONG
+    assert len(LONG) > 1 << 18 and comment_of(path) == LONG and read_tags(path).comment == LONG
     encode_video(path, [frames], 3, (64, 48), Fraction(24), 30, None, "video")
-    assert b"\xa9cmt" not in path.read_bytes() and read_comment(path) == ""
+    assert b"\xa9cmt" not in path.read_bytes() and read_tags(path).comment == ""
 
 
 def test_frames_and_latents_keep_a_text_and_no_time(tmp_path):

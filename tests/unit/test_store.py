@@ -31,6 +31,7 @@ def test_any_hdf5_library_reads_it(stored):
         assert file["frames"].chunks is None and file["frames"].compression is None
         assert file["frames"].id.get_offset() == FRAMES_OFFSET
         assert np.array_equal(file["frames"][:], FRAMES)
+        assert np.allclose(file["times"][:], 1 / 3 + np.arange(37) * 1001 / 24000, atol=1e-12)
         assert dict(file.attrs) == ATTRIBUTES | {"schema": 1}
 
 
@@ -65,14 +66,14 @@ def test_the_smallest_films(tmp_path, count):
 def test_a_film_cut_off_is_an_error_and_never_a_repeated_frame(stored):
     whole = stored.read_bytes()
     with FrameStore(stored) as film:
-        stored.write_bytes(whole[:-100])
+        stored.write_bytes(whole[: FRAMES_OFFSET + FRAMES.nbytes - 100])
         with pytest.raises(RefilmError, match="ends inside frame 36"):
             film[36]
 
 
 def test_a_wrong_count_leaves_no_file(tmp_path):
     with pytest.raises(RefilmError, match="bytes were written"):
-        write_frames(tmp_path / "film.h5", 64, 48, METADATA, lambda file: file.write(FRAMES[0].data) and 2)
+        write_frames(tmp_path / "film.h5", 64, 48, lambda file: file.write(FRAMES[0].data) and (METADATA, np.zeros(2)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,7 +85,7 @@ def test_a_full_disk_leaves_what_was_there(stored):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(RefilmError, match=r"film.h5: no space left .* it has .* are free"):
-        write_frames(stored, 64, 48, METADATA, fill_the_disk)
+        write_frames(stored, 64, 48, fill_the_disk)
     assert stored.read_bytes() == before and len(list(stored.parent.iterdir())) == 1
 
 

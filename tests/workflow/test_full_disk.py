@@ -33,6 +33,7 @@ RESULTS = [
     layout.VIDEO,
     layout.STILLS,
     layout.METRICS,
+    layout.SHOTS,
     layout.COMPARISON,
     layout.TRAINING_FILM,
     layout.SAMPLES,

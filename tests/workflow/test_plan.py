@@ -77,6 +77,10 @@ def test_the_preview_of_the_crop_needs_only_the_film(folder):
     assert plan(folder, "results/stills/koyaanisqatsi_crop.png") == {"preview_crop": 1}
 
 
+def test_the_shots_of_a_film_need_no_model(folder):
+    assert plan(folder, "results/shots/koyaanisqatsi.csv") == {"extract_frames": 1, "list_shots": 1}
+
+
 def test_with_no_target_the_whole_work_is_made(folder):
     jobs = plan(folder)
     assert jobs == {
@@ -110,6 +114,7 @@ def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
         ("results/frames/256x144/x.h5", "unknown film 'x'; there are: apple-1984, bladerunner"),
         ("results/stills/koyaanisqatsi_by_x.png", "unknown model 'x'"),
         ("results/metrics/x_by_bladerunner.csv", "unknown film 'x'"),
+        ("results/shots/koyanisqatsi.csv", "unknown film 'koyanisqatsi'; did you mean 'koyaanisqatsi'?"),
         ("results/samples/x.png", "unknown model 'x'"),
         ("results/samples/bladeruner.mp4", "unknown model 'bladeruner'; did you mean 'bladerunner'?"),
         ("results/frames/250x144/bladerunner.h5", "250x144 is not a valid frame size"),
@@ -123,6 +128,13 @@ def test_a_fault_in_the_configuration_is_one_line(folder):
     config = copy.deepcopy(SHIPPED)
     config["training"]["epoch"] = 3
     assert refusal(folder, config=config) == "refilm: config: training.epoch: unknown key; did you mean 'epochs'?"
+
+
+def test_values_of_the_command_line_have_the_types_of_their_keys(folder):
+    """Snakemake hands on some of them as texts."""
+    given = ("--config", "training={'steps': 8, 'frame_size': 64x48}", "tensorboard=true", "video={'crf': 20}")
+    assert plan(folder, "results/models/bladerunner/model.safetensors", *given)["train_model"] == 1
+    assert "training.steps: invalid value 'eight'" in refusal(folder, "--config", "training={'steps': eight}")
 
 
 def test_a_duplicate_section_is_refused_before_half_of_it_is_lost(folder):

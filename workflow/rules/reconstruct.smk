@@ -53,6 +53,7 @@ rule render_video:
         latents=planner.latents,
         model=planner.model,
         source=planner.sound_source,
+        shots=planner.shots_of_chapters,
     output:
         video=layout.VIDEO,
     log:
@@ -70,12 +71,13 @@ rule render_video:
         runtime=needs.render_runtime,
         disk_mb=needs.render_disk_mb,
     params:
-        made_of=planner.encoded,
+        made_of=planner.rendered,
         audio=planner.audio,
         crf=planner.config.video.crf,
+        chapters=planner.chapters,
         device=planner.device,
     message:
-        "{wildcards.film} by {wildcards.model}: latents to video, with the film's sound"
+        "{wildcards.film} by {wildcards.model}: latents to video, with the film's sound and chapters"
     shell:
         step(
             "render_video"
@@ -85,5 +87,7 @@ rule render_video:
             " --audio={params.audio:q}"
             " --video={output.video:q}"
             " --crf={params.crf}"
+            " --chapters={params.chapters}"
+            " --shots={input.shots:q}"
             " --device={params.device:q}"
         )

@@ -7,8 +7,11 @@ import argparse
 import dataclasses
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from refilm import layout
 from refilm.config.keys import FilmKeys, GlobalKeys, add_option
@@ -20,11 +23,11 @@ from refilm.core.provenance import Record, film_record, made_by, provenance_text
 from refilm.core.times import TimeSpan
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames
-from refilm.media.decode import DecodePlan, decode_frames, plan_decode
+from refilm.media.decode import DecodedPart, DecodePlan, decode_frames, plan_decode
 from refilm.media.ffmpeg import version
 from refilm.media.film_file import FilmFile
 from refilm.media.probe import probe_video
-from refilm.media.sound import choose_track
+from refilm.media.sound import check_decodable, choose_sound
 from refilm.sources.film_identity import address_of, check_sha256, remembered_sha256
 
 _PIXEL_OPTIONS = ("start", "end", "crop", "fit", "deinterlace", "damaged")
@@ -35,17 +38,23 @@ def main(args: argparse.Namespace) -> None:
     index = layout.film_index(layout.FRAMES, args.frames)
     if args.sha256:
         check_sha256(args.source, args.sha256, index)
-    choose_track(film, args.audio)  # a soundtrack that is not available is reported now, not after the training
+    sound = choose_sound(film, args.audio)
+    if sound:
+        check_decodable(sound)  # what is wrong with the sound is reported now, not after the training
     plan = plan_film(film, args, name)
-    check_space(args.frames, plan.frames * plan.width * plan.height * 3)
-    record = describe_film(name, plan, args, index, made_by("extract_frames", "h5py", ffmpeg=version()))
+    check_space(args.frames, (plan.estimated_frames or 0) * plan.width * plan.height * 3)
+    rates: list[Fraction] = []
 
-    def decode(into: BinaryIO) -> int:
-        return decode_frames(plan, into, f"extract {name}", args.threads, args.hwaccel)
+    def produce(into: BinaryIO) -> tuple[FrameMetadata, np.ndarray]:
+        part = decode_frames(plan, into, f"extract {name}", args.threads, args.hwaccel)
+        written_by = made_by("extract_frames", "h5py", ffmpeg=version())
+        record = describe_film(name, plan, args, index, written_by, fps=str(part.fps))
+        rates.append(part.fps)
+        return _metadata(plan, part, args, record), part.times
 
-    count = write_frames(args.frames, plan.width, plan.height, _metadata(plan, args, record), decode)
+    count = write_frames(args.frames, plan.width, plan.height, produce)
     picture = f"picture {plan.crop} of {plan.video.width}x{plan.video.height}"
-    print(f"{args.frames}: {count} frames at {plan.fps} frames/s, {picture}")
+    print(f"{args.frames}: {count} frames at {rates[0]} frames/s, {picture}, {sound or 'silent'}")
 
 
 def plan_film(film: FilmFile, args: argparse.Namespace, name: str) -> DecodePlan:
@@ -58,8 +67,10 @@ def plan_film(film: FilmFile, args: argparse.Namespace, name: str) -> DecodePlan
         raise RefilmError(f"film '{name}' ({film.path}): {error}") from error
 
 
-def describe_film(name: str, plan: DecodePlan, args: argparse.Namespace, index: Path | None, written_by: Record) -> Record:
-    """The provenance of frames. Reads the film once, unless the index has its SHA-256."""
+def describe_film(
+    name: str, plan: DecodePlan, args: argparse.Namespace, index: Path | None, written_by: Record, **known: str
+) -> Record:
+    """The provenance of frames, of which more is `known`. Reads the film once, unless the index has its SHA-256."""
     sha256 = remembered_sha256(args.source, index)
     address = address_of(args.source, sha256)
     return film_record(
@@ -70,24 +81,24 @@ def describe_film(name: str, plan: DecodePlan, args: argparse.Namespace, index: 
         sha256=sha256,
         bytes=Path(args.source).stat().st_size,
         size=args.size,
-        fps=str(plan.fps),
+        **known,
         crop=str(plan.crop),
         filter=plan.filters,
         settings={key: getattr(args, key) for key in _PIXEL_OPTIONS},
     )
 
 
-def _metadata(plan: DecodePlan, args: argparse.Namespace, record: Record) -> FrameMetadata:
+def _metadata(plan: DecodePlan, part: DecodedPart, args: argparse.Namespace, record: Record) -> FrameMetadata:
     details = {
         **dataclasses.asdict(plan.video.colour),
         "field_order": plan.video.field_order,
-        "constant_rate": plan.video.constant,
+        "constant_rate": part.constant,
         "settings": json.dumps(record["settings"]),
         "ffmpeg": version(),
     }
     provenance = provenance_text(record["made_by"], record)
     return FrameMetadata(
-        plan.fps, plan.start_time, args.source, str(plan.crop), plan.filters, details, args.made_of, provenance
+        part.fps, part.start_time, args.source, str(plan.crop), plan.filters, details, args.made_of, provenance
     )
 
 

@@ -29,11 +29,12 @@ STILLS = f"results/stills/{PAIR}.png"
 METRICS = f"results/metrics/{PAIR}.csv"
 COMPARISON = "results/comparisons/{comparison}.mp4"
 CROP_PREVIEW = "results/stills/{film}_crop.png"
+SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
-RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW)  # all that show a film
+RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW, SHOTS)  # all that show a film
 
 DEMO_FILM = "results/demo/films/{film}"
 

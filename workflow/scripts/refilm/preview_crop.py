@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
     size = display_size(video.width, video.height, video.sample_aspect)
     frames, times = sample_frames(plan, args.count, size)
     drawn = draw_boxes(frames, (video.width, video.height), box, plan.crop)
-    labels = [format_time(plan.first / plan.fps + time) for time in times]
+    labels = [format_time(time) for time in times]
     caption = describe_crop(plan, box, args)
     columns = COLUMNS if size[0] >= size[1] else 2 * COLUMNS
     provenance = _provenance(plan, args)

@@ -25,6 +25,7 @@ from refilm.frames.store import FrameStore
 from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import version
 from refilm.media.sound import film_sound
+from refilm.media.tags import read_tags
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_latents
 from refilm.models.model_file import load_model
@@ -66,6 +67,7 @@ def main(args: argparse.Namespace) -> None:
             f"compare {name}",
             arrangement.filter(drawn),
             text_of_decoded(written_by, film.attributes, encoded, args.models),
+            title=read_tags(args.source).title if args.source else "",
         )
     print(f"{args.clip}: {end - first} frames, {len(pictures)} pictures of {tile[0]}x{tile[1]}")
 

@@ -51,7 +51,7 @@ class Config:
     def __init__(self, raw: Mapping[str, Any], auto_channels: Callable[[str, Recipe, str], int] | None = None):
         """auto_channels: what `base_channels: auto` is, from a model, its recipe and the key `device`; without it that is
         the full network. Raises RefilmError, in one line, for the first thing that is wrong."""
-        values = _normalise_yaml(copy.deepcopy(dict(raw)))
+        values = _read_texts(_normalise_yaml(copy.deepcopy(dict(raw))))
         _check_schema(values)
         self._training = _only(TrainingKeys, values.get("training", {}))
         self.frame_size: str = {**defaults(TrainingKeys), **self._training}["frame_size"]
@@ -340,6 +340,20 @@ def _check_images(film: FilmKeys, place: str) -> None:
     for key in (*_LATER_PIXEL_KEYS, "sha256"):
         if getattr(film, key) != usual[key]:
             raise RefilmError(f"{place}.{key}: only for film files, and {film.source} are images: remove {key}")
+
+
+def _read_texts(value: Any, place: tuple[str, ...] = ()) -> Any:
+    """The configuration with the numbers and truth values that Snakemake hands on as texts: from the command line, as in
+    `--config tensorboard=true "training={'steps': 8}"`. Of keys that take text it is a text."""
+    if isinstance(value, dict):
+        return {key: _read_texts(entry, (*place, str(key))) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_read_texts(entry, place) for entry in value]
+    key = key_at(place) if isinstance(value, str) else None
+    if key is None or key.pattern or value in key.choices or (str in key.types and not key.choices):
+        return value
+    read = yaml.load(value, _Loader)
+    return read if isinstance(read, bool | int | float | None) else value
 
 
 def _normalise_yaml(values: dict[str, Any]) -> dict[str, Any]:

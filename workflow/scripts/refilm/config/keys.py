@@ -133,8 +133,9 @@ class FilmKeys:
     audio: str | int = key(
         "auto",
         "soundtrack of the results: `auto` is the one that a player would choose; a language, such as `eng` or `en` "
-        '(Norwegian `"no"` in quotes); the number of a soundtrack, from 1; or `none`',
-        pattern="^(auto|none|[0-9]+|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*)$",
+        '(Norwegian `"no"` in quotes); the number of a soundtrack, from 1; the numbers of several of one channel each, such '
+        "as `1+2` for left and right; or `none`",
+        pattern="^(auto|none|[0-9]+([+][0-9]+)*|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*)$",
         minimum=1,
     )
     fps: str | float | None = key(
@@ -383,6 +384,12 @@ class VideoKeys:
         "quality of the H.264 video, from 0 (lossless) to 51. 14 cannot be told from the frames by eye",
         minimum=0,
         maximum=51,
+    )
+    chapters: str = key(
+        "film",
+        "chapter marks of a reconstruction: `film` takes those of the film, moved and cut with its `start` and `end`, where "
+        "the film file is opened for its sound; `shots` makes one of each shot; `none` has none",
+        choices=("film", "shots", "none"),
     )
 
 

@@ -29,10 +29,21 @@ def is_disk_full(error: BaseException) -> bool:
     return by_number or os.strerror(errno.ENOSPC) in str(error)
 
 
+def is_lock_refused(error: BaseException) -> bool:
+    """Whether an exception, of HDF5 or of the system, says that a file system does not support locks."""
+    unsupported = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)[: 3 if "unable to lock file" in str(error) else 1]
+    return isinstance(error, OSError) and error.errno in unsupported
+
+
 def explain(error: Exception) -> str:
     """One line of text for any exception."""
     if isinstance(error, RefilmError):
         return "\\n".join(str(error).splitlines())  # a file name may hold a line break
+    if is_lock_refused(error):
+        return (
+            f"the file system has no locks ({' '.join(str(error).split())}): set HDF5_USE_FILE_LOCKING=FALSE, or put "
+            "results/ on another file system"
+        )
     if is_disk_full(error):
         place = getattr(error, "filename", None) or "a file"
         return f"no space left on the disk while writing {place}: make room and run the same command again"

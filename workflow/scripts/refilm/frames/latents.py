@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from refilm.core.errors import RefilmError
+from refilm.core.errors import RefilmError, is_lock_refused
 from refilm.core.files import atomic_write
 from refilm.core.made_of import block_size, write_made_of
 from refilm.core.provenance import film_of
@@ -37,7 +37,7 @@ def write_latents(
     """
     path, written = Path(path), 0
     with atomic_write(path) as partial:
-        with h5py.File(partial, "w", userblock_size=block_size(made_of)) as file:
+        with h5py.File(partial, "w", userblock_size=block_size(made_of), locking=False) as file:
             dataset = file.create_dataset("latents", (count, dim), "f4")
             file.attrs.update(attributes)
             for batch in batches:
@@ -60,10 +60,10 @@ class LatentStore:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         try:
-            self._file = h5py.File(path, "r")
-        except FileNotFoundError:
-            raise
+            self._file = h5py.File(path, "r", locking=False)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) or is_lock_refused(error):
+                raise
             raise RefilmError(f"{path}: not a latents file (not HDF5, or incomplete): make it with encode_film") from error
         try:
             self._open()

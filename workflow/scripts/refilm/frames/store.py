@@ -1,7 +1,8 @@
-"""One film as one HDF5 file: `/frames` uint8 (N, H, W, 3) RGB, contiguous and uncompressed, at a fixed offset.
+"""One film as one HDF5 file: `/frames` uint8 (N, H, W, 3) RGB, contiguous and uncompressed, at a fixed offset, and behind
+it `/times` float64 (N,), the seconds of each frame on the clock of the film file.
 
 The raw frames begin at `FRAMES_OFFSET`, so a film is written without knowing how many frames it has: the frames are
-streamed to that offset, and the header is written over the gap before them once they are counted. Readers take frames
+streamed to that offset, and header and times are written around them once they are counted. Readers take frames
 by offset (`preadv` after `posix_fadvise`): h5py's fancy indexing gives 120 frames/s where this gives 50,000.
 """
 
@@ -13,7 +14,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from refilm.core.errors import RefilmError
+from refilm.core.errors import RefilmError, is_lock_refused
 from refilm.core.files import atomic_write, scratch_file
 from refilm.core.made_of import FRAMES_OFFSET, PROVENANCE_OFFSET, TEXT_OFFSET, write_made_of
 from refilm.frames.metadata import Attribute, FrameMetadata
@@ -22,9 +23,10 @@ SCHEMA = 1
 
 
 def write_frames(
-    path: Path | str, width: int, height: int, metadata: FrameMetadata, produce: Callable[[BinaryIO], int]
+    path: Path | str, width: int, height: int, produce: Callable[[BinaryIO], tuple[FrameMetadata, np.ndarray]]
 ) -> int:
-    """Write a frames file; `produce(file)` writes the frames into the binary file that it is given and returns their number.
+    """Write a frames file; `produce(file)` writes the frames into the binary file that it is given, and returns what is to
+    be known of them and the seconds of each, float64 (n,).
 
     width, height: pixels. The file appears under its name only when it is complete, counted and synced to disk. Returns
     the number of frames.
@@ -32,61 +34,73 @@ def write_frames(
     path = Path(path)
     with atomic_write(path) as partial, open(partial, "wb+") as file:
         file.seek(FRAMES_OFFSET)
-        count = produce(file)
+        metadata, times = produce(file)
         file.flush()
-        expected = FRAMES_OFFSET + count * height * width * 3
+        expected = FRAMES_OFFSET + len(times) * height * width * 3
         found = os.fstat(file.fileno()).st_size
         if found != expected:
-            raise RefilmError(f"{path}: {found} bytes were written, but {count} frames are {expected} bytes")
+            raise RefilmError(f"{path}: {found} bytes were written, but {len(times)} frames are {expected} bytes")
+        header, end = _surroundings(path, times, height, width, metadata.to_attributes() | {"schema": SCHEMA})
         file.seek(0)
-        file.write(_header(path, count, height, width, metadata.to_attributes() | {"schema": SCHEMA}))
+        file.write(header)
+        file.seek(expected)
+        file.write(end)
         file.flush()
         write_made_of(partial, metadata.made_of, TEXT_OFFSET)
         write_made_of(partial, metadata.provenance, PROVENANCE_OFFSET)
-    return count
+    return len(times)
 
 
-def _header(path: Path, count: int, height: int, width: int, attributes: dict[str, Attribute]) -> bytes:
-    """The first FRAMES_OFFSET bytes of an HDF5 file with such a dataset, taken from a sparse file."""
+def _surroundings(
+    path: Path, times: np.ndarray, height: int, width: int, attributes: dict[str, Attribute]
+) -> tuple[bytes, bytes]:
+    """The FRAMES_OFFSET bytes before the frames in such an HDF5 file, and all after them, taken from a sparse file."""
+    count = len(times)
     with scratch_file(path.with_name(f".{path.stem}.part{os.getpid()}-header.h5")) as scratch:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_layout(h5py.h5d.CONTIGUOUS)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         plan.set_obj_track_times(False)  # the same frames make the same file
-        with h5py.File(scratch, "w") as file:
+        with h5py.File(scratch, "w", locking=False) as file:
             file.attrs.update(attributes)
             space = h5py.h5s.create_simple((count, height, width, 3))
             h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U8LE, space, dcpl=plan)
+            h5py.h5d.create(file.id, b"times", h5py.h5t.IEEE_F64LE, h5py.h5s.create_simple((count,)), dcpl=plan)
         # The first write allocates the dataset. In a file that is opened again nothing else is left to be aligned.
         access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
         access.set_alignment(1, FRAMES_OFFSET)
+        access.set_file_locking(False, True)
         with h5py.File(h5py.h5f.open(os.fsencode(scratch), h5py.h5f.ACC_RDWR, fapl=access)) as file:
             file["frames"][0, 0, 0, 0] = 0
             offset = file["frames"].id.get_offset()
-        size = scratch.stat().st_size
-        if offset != FRAMES_OFFSET or size != FRAMES_OFFSET + count * height * width * 3:
+        end = FRAMES_OFFSET + count * height * width * 3
+        if offset != FRAMES_OFFSET or scratch.stat().st_size != end:
             raise RefilmError(
-                f"{path}: this HDF5 library places frames at offset {offset} of {size} bytes, expected {FRAMES_OFFSET}: "
-                "install the h5py of constraints.txt"
+                f"{path}: this HDF5 library places frames at offset {offset} of {scratch.stat().st_size} bytes, expected "
+                f"{FRAMES_OFFSET}: install the h5py of constraints.txt"
             )
-        with open(scratch, "rb") as header:
-            return header.read(FRAMES_OFFSET)
+        with h5py.File(scratch, "r+", locking=False) as file:
+            file["times"][:] = times
+        with open(scratch, "rb") as written:
+            header = written.read(FRAMES_OFFSET)
+            written.seek(end)
+            return header, written.read()
 
 
 def write_frames_from(
     path: Path | str, width: int, height: int, metadata: FrameMetadata, batches: Iterable[np.ndarray]
 ) -> int:
-    """Write a frames file from batches, uint8 (n, H, W, 3) each. Returns the number of frames."""
+    """Write a frames file from batches, uint8 (n, H, W, 3) each, at a constant rate. Returns the number of frames."""
 
-    def produce(file: BinaryIO) -> int:
+    def produce(file: BinaryIO) -> tuple[FrameMetadata, np.ndarray]:
         count = 0
         for batch in batches:
             file.write(np.ascontiguousarray(batch).data)
             count += len(batch)
-        return count
+        return metadata, float(metadata.start_time) + np.arange(count) / float(metadata.fps)
 
-    return write_frames(path, width, height, metadata, produce)
+    return write_frames(path, width, height, produce)
 
 
 class FrameStore:
@@ -99,15 +113,15 @@ class FrameStore:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         try:
-            with h5py.File(path, "r") as file:
+            with h5py.File(path, "r", locking=False) as file:
                 dataset = file["frames"]
                 self.attributes = {name: _plain(value) for name, value in file.attrs.items()}
                 shape, offset = dataset.shape, dataset.id.get_offset()
                 valid = dataset.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3 and offset is not None
             self.metadata = FrameMetadata.from_attributes(self.attributes)
-        except FileNotFoundError:
-            raise
         except (OSError, KeyError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) or is_lock_refused(error):
+                raise
             raise RefilmError(f"{path}: not a frames file ({error}): delete it and run the same command again") from error
         if not valid or self.attributes.get("schema") != SCHEMA:
             raise RefilmError(f"{path}: not a frames file of this version: delete it and run the same command again")

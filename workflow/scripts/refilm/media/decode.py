@@ -6,11 +6,12 @@ ffmpeg writes its frames straight into the file that keeps them: no frame passes
 import os
 import sys
 import tempfile
+from array import array
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import ffmpeg
 import numpy as np
@@ -18,49 +19,86 @@ import numpy as np
 from refilm.core.errors import RefilmError
 from refilm.core.progress import progress_bar
 from refilm.core.sampling import midpoints
-from refilm.core.times import TimeSpan
+from refilm.core.times import TimeSpan, first_frame
+from refilm.media import ffmpeg_log
 from refilm.media.bars import Box, crop_to_aspect, parse_crop_box
-from refilm.media.damage import damage_message
-from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, run_ffmpeg, run_ffmpeg_into
-from refilm.media.ffmpeg_log import broken_frame_count, summarise_stderr
+from refilm.media.damage import damage_message, is_truncated
+from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, run_ffmpeg_into
+from refilm.media.ffmpeg_log import summarise_stderr
 from refilm.media.film_file import FilmFile
 from refilm.media.filters import deinterlace_filters, scale_filters, unify_size_filters
 from refilm.media.probe import VideoStream
+from refilm.media.timeline import DecodedTimes, Timeline, make_timeline
 
-_SEEK_SECONDS = (
-    10  # how far before its first frame a part of a film is decoded: longer than the usual distance of key frames
-)
+_SECONDS_BEHIND = 1.0  # that are decoded after the end of a part, so that its rate is known
+_QUEUED_FRAMES = 8  # that ffmpeg has decoded, and not yet printed: the length of its queue
 _POLL_SECONDS = 0.25  # how often the growing file is measured
-_MAX_INCOMPLETE_FRAMES = 2  # so many may be incomplete at the ends of a recording
+_MAX_INCOMPLETE_FRAMES = 2  # so many may be incomplete at each end of a recording
 _THREADS_PER_CORE = 3  # ffmpeg's default leaves cores idle while the scaler works: three are 4 % faster on two cores
 _MAX_THREADS = 16  # ffmpeg advises against more
 
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """Which frames of a film are taken and how each becomes width x height: all that decides the frames' pixels.
+    """Which part of a film is taken and how each frame becomes width x height: all that decides the frames' pixels.
 
-    fps: frames per second, twice the film's where each field becomes a frame; first, frames: index of the first frame taken
-    and how many are expected; crop: the part of the picture that is taken, in the film's pixels.
+    each_field: each field becomes a frame, at twice the film's rate; crop: the part of the picture that is taken, in the
+    film's pixels; shape, scale: the filters before and after the frames of `span` are selected.
     """
 
     video: VideoStream
-    fps: Fraction
+    span: TimeSpan
     width: int
     height: int
-    first: int
-    frames: int
+    each_field: bool
     crop: Box
-    filters: str
+    shape: tuple[str, ...]
+    scale: tuple[str, ...]
 
     @property
     def film(self) -> FilmFile:
         return self.video.film
 
     @property
-    def start_time(self) -> Fraction:
-        """Seconds of the first frame on the film file's own clock, by which the sound is cut."""
-        return self.video.first_time + self.first / self.fps
+    def filters(self) -> str:
+        """All filters that make the pixels."""
+        return ",".join((*self.shape, *self.scale))
+
+    @property
+    def nominal_rate(self) -> Fraction:
+        """Frames per second by the film's header."""
+        return self.film.nominal_rate * (1 + self.each_field)
+
+    @property
+    def estimated_seconds(self) -> tuple[Fraction, Fraction] | None:
+        """(start, end) of the part in the film by its header; None where it does not say how long the film is."""
+        seconds = self.film.estimated_seconds
+        if seconds is None:
+            return None
+        end = seconds if self.span.end is None else min(seconds, self.span.end)
+        return min(self.span.start or Fraction(0), end), end
+
+    @property
+    def estimated_frames(self) -> int | None:
+        """How many frames it will be by the film's header; None where it does not say."""
+        frames, part = self.film.estimated_frames, self.estimated_seconds
+        if frames is None or part is None:
+            return None
+        return min(frames * (1 + self.each_field), round((part[1] - part[0]) * self.nominal_rate))
+
+
+class DecodedPart(NamedTuple):
+    """What is known of the frames of a plan once they are decoded.
+
+    fps: frames per second; constant: the film has that rate throughout; start_time: seconds of the first frame on the film
+    file's own clock, by which the sound is cut; times: of each frame on that clock, float64 (n,) in seconds, as the decoder
+    gives it; a frame that is shown for longer has its time several times.
+    """
+
+    fps: Fraction
+    constant: bool
+    start_time: Fraction
+    times: np.ndarray
 
 
 def plan_decode(
@@ -71,26 +109,28 @@ def plan_decode(
     fit: str = "crop",
     deinterlace: str = "auto",
 ) -> DecodePlan:
-    """Decide which frames and which part of the picture make the frames file.
+    """Decide which part of a film and of its picture makes the frames file.
 
     size: (width, height) of a frame; span: the part of the film, None for all of it; crop: 'auto' (without the black bars),
     'none', or 'W:H:X:Y' in the film's pixels; fit: 'crop' fills the frame and cuts what is over, 'pad' shows all and fills
     with black, 'stretch' distorts it to the frame's shape; deinterlace: 'auto' and 'on' make one frame of two fields,
-    'fields' one of each, 'off' leaves them as they are. Raises RefilmError for a start past the end of the film and a crop
-    that leaves the picture.
+    'fields' one of each, 'off' leaves them as they are. Raises RefilmError for a start that lies after the end by the film's
+    header, and a crop that leaves the picture.
     """
     each_field = deinterlace == "fields"
-    fps, count = video.fps * (1 + each_field), video.frames * (1 + each_field)
-    first, count = (span or TimeSpan()).frame_range(fps, count)
     box = selected_box(video, crop)
     if fit == "crop":
         box = crop_to_aspect(box, video.sample_aspect, *size)
-    filters = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    shape = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    shape = video.colour.before_scaler + shape
     if deinterlace != "off":
-        filters += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field)
-    filters += _select_filters(video, fps, first)
-    filters += scale_filters(video.colour, video.sample_aspect, box, *size, fit)
-    return DecodePlan(video, fps, *size, first, count, box, ",".join(filters))
+        shape += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field)
+    scale = scale_filters(video.colour, video.sample_aspect, box, *size, fit)
+    plan = DecodePlan(video, span or TimeSpan(), *size, each_field, box, tuple(shape), tuple(scale))
+    declared = video.film.declared_duration
+    if declared and plan.span.start and plan.span.start > declared.seconds + 1:  # before all of the film is decoded
+        _frame_range(plan, video.film.nominal_rate, round(declared.seconds * video.film.nominal_rate))
+    return plan
 
 
 def selected_box(video: VideoStream, crop: str) -> Box:
@@ -105,22 +145,13 @@ def selected_box(video: VideoStream, crop: str) -> Box:
     return parse_crop_box(crop, video.width, video.height)
 
 
-def _select_filters(video: VideoStream, fps: Fraction, first: int) -> list[str]:
-    """The filters that make the rate constant and drop what lies before frame `first`, on the file's own clock."""
-    if not video.constant:
-        constant = [f"fps={fps}:start_time={float(video.first_time):.6f}"]
-        return [*constant, f"trim=start_frame={first}"] if first else constant
-    # Half a frame early, so that rounding in the file's clock cannot lose the first frame.
-    early = video.first_time + (first - Fraction(1, 2)) / fps
-    return [f"trim=start={float(early):.6f}"] if first else []
-
-
-def decode_frames(plan: DecodePlan, into: BinaryIO, label: str, threads: int, hwaccel: str = "none") -> int:
+def decode_frames(plan: DecodePlan, into: BinaryIO, label: str, threads: int, hwaccel: str = "none") -> DecodedPart:
     """Decode the planned frames as rgb24 into the file object `into`, from its present position on.
 
     label: of the progress; threads: processor cores to use; hwaccel: 'none', 'auto', or a name that ffmpeg knows: where it
-    does not work, a message says so and the CPU decodes. Returns how many frames there are. Raises RefilmError if ffmpeg
-    fails or stalls, or, unless the film is to be used damaged, if frames are missing or broken.
+    does not work, a message says so and the CPU decodes. Raises RefilmError if ffmpeg fails or stalls, if the file's clock
+    restarts, for a start past the end of the film, and, unless the film is to be used damaged, if frames are missing or
+    broken.
     """
     base = into.tell()
     accelerator = _available_hwaccel() if hwaccel == "auto" else hwaccel
@@ -129,8 +160,8 @@ def decode_frames(plan: DecodePlan, into: BinaryIO, label: str, threads: int, hw
             return _decode(plan, into, label, threads, {"hwaccel": accelerator})
         except RefilmError as error:
             print(f"hwaccel {accelerator}: decoding on the CPU instead: {error}", file=sys.stderr)
-            into.seek(base)
-            into.truncate()
+    into.seek(base)
+    into.truncate()
     return _decode(plan, into, label, threads, {})
 
 
@@ -142,58 +173,170 @@ def _available_hwaccel() -> str | None:
     return next((name for device, name in devices.items() if Path(device).exists()), None)
 
 
-def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options: dict[str, str | None]) -> int:
-    frame_bytes = plan.width * plan.height * 3
-    base = into.tell()
-    output = {"vf": plan.filters, "format": "rawvideo", "pix_fmt": "rgb24", "frames:v": plan.frames}
-    command = _command(plan, min(_MAX_THREADS, _THREADS_PER_CORE * threads), options, output)
-    with FfmpegProcess(command, plan.film.path, stdout=into) as process:
-        _wait_with_progress(process, into, base, plan, label)
-        log = process.finish()
-    count, rest = divmod(max(0, into.seek(0, os.SEEK_END) - base), frame_bytes)
-    if rest or count == 0:
-        reason = summarise_stderr(log) or "no more was written"
-        raise RefilmError(f"{plan.film.path}: ffmpeg stopped inside frame {count}: {reason}")
-    if not plan.video.damaged:
-        _check_frames(plan, count, log)
-    return count
+class _Decoder:
+    """One run of ffmpeg, which writes frames and prints the time of each one that it decodes, whether written or not.
+
+    selected: seconds from the film's first frame at which the written part begins and ends; broken: for each frame that
+    could not be decoded whole, how many frames were decoded before.
+    """
+
+    def __init__(self, plan: DecodePlan, selected: tuple[float | None, float | None]):
+        self._plan, self._selected = plan, selected
+        self.decoded, self.broken, self.log = DecodedTimes(), array("q"), ""
+
+    def run(self, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> int:
+        """Write the frames; returns how many there are."""
+        plan, base = self._plan, into.tell()
+        with FfmpegProcess(self._command(threads, options), plan.film.path, stdout=into, consume=self._consume) as process:
+            _wait_with_progress(process, into, base, plan, label, self.decoded)
+            self.log = process.finish()
+        count, rest = divmod(max(0, into.seek(0, os.SEEK_END) - base), plan.width * plan.height * 3)
+        if rest or not self.decoded:
+            reason = summarise_stderr(self.log) or "no more was written"
+            raise RefilmError(f"{plan.film.path}: ffmpeg stopped inside frame {count}: {reason}")
+        return count
+
+    def _command(self, threads: int, options: dict[str, str]) -> list[str]:
+        plan, (start, end) = self._plan, self._selected
+        given: dict[str, object] = options | {"threads": min(_MAX_THREADS, _THREADS_PER_CORE * threads), "reinit_filter": 0}
+        if plan.video.damaged:
+            given |= {"max_error_rate": 1}
+        select = [f"gte(t-start_t\\,{start:.7f})"] if start else []
+        select += [f"lt(t-start_t\\,{end:.7f})"] if end is not None else []
+        filters = [
+            "showinfo=checksum=0",
+            *([f"trim=duration={end + _SECONDS_BEHIND:.3f}"] if end is not None else []),  # the rest need not be decoded
+            *plan.shape,
+            *(["select=" + "*".join(select)] if select else []),
+            *plan.scale,
+            "setpts=N",  # what is written has no times, but ffmpeg complains of equal ones
+        ]
+        output = {"vf": ",".join(filters), "format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
+        video = plan.film.video(copyts=None, **given)
+        return command_line(ffmpeg.output(video, "pipe:1", **output), "-v", "repeat+level+info")
+
+    def _consume(self, line: str) -> bool:
+        """Note what a line of ffmpeg says. True if it need not be kept."""
+        if ffmpeg_log.is_information(line):
+            if frame := ffmpeg_log.decoded_frame(line):
+                self.decoded.add(*frame)
+            elif not self.decoded and (tick := ffmpeg_log.time_base(line)):
+                self.decoded.tick = tick
+            return True
+        if ffmpeg_log.is_broken_frame(line):
+            self.broken.append(len(self.decoded))
+        return False
 
 
-def _command(plan: DecodePlan, threads: int, options: dict[str, str | None], output: dict[str, object]) -> list[str]:
-    """ffmpeg's command that decodes the planned part of the film to what `output` says, on its stdout."""
-    given = options | {"threads": threads, "reinit_filter": 0}
-    if plan.first and plan.video.constant:
-        # Only to save time: well before the start, since seeking may land late; the filter takes the exact frame.
-        given |= {"noaccurate_seek": None, "seek_timestamp": 1, "ss": f"{float(plan.start_time - _SEEK_SECONDS):.6f}"}
-    if plan.video.damaged:
-        given |= {"max_error_rate": 1}
-    video = plan.film.video(copyts=None, **given)
-    return command_line(ffmpeg.output(video, "pipe:1", fps_mode="passthrough", **output), "-v", "repeat+level+warning")
+def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> DecodedPart:
+    base, rate = into.tell(), float(plan.nominal_rate)
+    # Half a frame early, so that rounding in the file's clock cannot lose the first frame or add one at the end.
+    times = (plan.span.start, plan.span.end)
+    start, end = (None if time is None else (first_frame(time, plan.nominal_rate) - 0.5) / rate for time in times)
+    while True:
+        decoder = _Decoder(plan, (start, end))
+        written = decoder.run(into, label, threads, options)
+        timeline = make_timeline(decoder.decoded, plan.film.nominal_rate, plan.film.path)
+        whole = plan.span.end is None or timeline.frames < plan.span.end * timeline.fps
+        if plan.each_field:
+            timeline = timeline.of_fields()
+        first, count = _frame_range(plan, timeline.fps, timeline.frames)
+        shown = timeline.frames_shown(first, count)
+        seconds = timeline.since_start(decoder.decoded.times)
+        kept = np.flatnonzero((seconds >= (start or -np.inf)) & (seconds < (np.inf if end is None else end)))
+        if not plan.video.damaged:
+            if whole:
+                _check_complete(plan.film, decoder.log, timeline.first_time + timeline.frames / timeline.fps)
+            _check_intact(plan, timeline, decoder, shown)
+        if len(kept) and kept[0] <= shown[0] and shown[-1] <= kept[-1]:
+            break
+        # The header's rate is not the film's, or the frame that is shown at the start began before it: now times are known.
+        start, end = float(seconds[shown[0]]) - 0.1 / rate, float(seconds[shown[-1]]) + 0.1 / rate
+        into.seek(base)
+        into.truncate()
+    if written != len(kept):
+        raise RefilmError(f"{plan.film.path}: ffmpeg wrote {written} frames where {len(kept)} were expected")
+    places = np.maximum(0, np.searchsorted(kept, shown, "right") - 1)  # in the file, of the frames that are shown
+    _rearrange(into, base, plan.width * plan.height * 3, places.tolist())
+    start_time = timeline.first_time + first / timeline.fps
+    return DecodedPart(timeline.fps, timeline.constant, start_time, timeline.seconds[kept[places]])
 
 
-def _check_frames(plan: DecodePlan, count: int, log: str) -> None:
-    """Raises RefilmError if frames are missing, or ffmpeg had to conceal errors in some."""
-    allowed = _MAX_INCOMPLETE_FRAMES if plan.video.open_ended else 0
-    missing = plan.frames - count - (not plan.video.constant)  # the last frame of a variable-rate film may be rounded away
-    broken = broken_frame_count(log)
-    if broken > allowed and plan.first:  # perhaps before the first frame, where decoding started
-        broken = _broken_frames_before(plan, plan.frames) - _broken_frames_before(plan, 0)
-    if count > plan.frames or missing > allowed or broken > allowed:
-        intact = max(0, min(count, plan.frames) - broken)
-        reason = summarise_stderr(log)
-        present = f"of {plan.frames} frames {intact} are intact{f' ({reason})' if reason else ''}"
+def _frame_range(plan: DecodePlan, fps: Fraction, frames: int) -> tuple[int, int]:
+    """(first, count) of the planned frames of a film with so many. Raises RefilmError if there are none."""
+    try:
+        return plan.span.frame_range(fps, frames)
+    except RefilmError as error:
+        raise RefilmError(f"{plan.film.path}: {error}") from error
+
+
+def _rearrange(file: BinaryIO, base: int, size: int, places: list[int]) -> None:
+    """Make frame n of a file the one that is at places[n]; places ascend. Frames have `size` bytes and begin at `base`."""
+
+    def copy(source: int, target: int) -> None:
+        if source != target:
+            os.pwrite(file.fileno(), os.pread(file.fileno(), size, base + source * size), base + target * size)
+
+    used = sorted(set(places))
+    for target, source in enumerate(used):  # first without those that are not shown
+        copy(source, target)
+    ranks = {place: rank for rank, place in enumerate(used)}
+    for target in reversed(range(len(places))):  # then, from the end, each as often as it is shown
+        copy(ranks[places[target]], target)
+    file.seek(base + len(places) * size)
+    file.truncate()
+
+
+def _check_complete(film: FilmFile, log: str, end: Fraction) -> None:
+    """Raises RefilmError if less is there than the header declares. end: of the video, in seconds on the file's clock."""
+    header, truncated = film.declared_duration, is_truncated(film.path, log)
+    if header is None:
+        if truncated:
+            raise RefilmError(damage_message(film.path, "it is cut off"))
+        return
+    start = min(Fraction(0), header.start)  # some headers count from zero of the clock, some from the start of the film
+    # Headers round, and sound may last a little longer. A file that is too short may still hold all frames.
+    tolerance = Fraction(1, 10) if truncated else max(Fraction(1), header.seconds / 50)
+    enough = header.seconds - tolerance
+    if end - start < enough and (truncated or _last_packet_end(film) - start < enough):
+        present = max(0.0, float(end - start))
+        declared = f"of the {float(header.seconds):.1f} s that its header declares {present:.1f} s are there"
+        raise RefilmError(damage_message(film.path, declared))
+
+
+def _last_packet_end(film: FilmFile) -> Fraction:
+    """Seconds on the file's clock at which the last packet of any stream ends: sound may last longer than the video."""
+    source = film.input(copyts=None)
+    streams = [source[f"{kind}?"] for kind in "vas"]
+    output = ffmpeg.output(*streams, "pipe:1", c="copy", format="framecrc")
+    with tempfile.TemporaryFile() as out:
+        run_ffmpeg_into(out, command_line(output), film.path)
+        return ffmpeg_log.framecrc_end(out) or Fraction(0)
+
+
+def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown: np.ndarray) -> None:
+    """Raises RefilmError if ffmpeg concealed errors in frames that are taken. A recording may begin or end with a few."""
+    scale = 1 + plan.each_field
+    first, last = int(shown[0]) // scale, int(shown[-1]) // scale
+    # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before.
+    places = [place for place in decoder.broken if first - _QUEUED_FRAMES <= place <= last]
+    broken = len(places)
+    if plan.video.open_ended:
+        at_start = sum(place < _MAX_INCOMPLETE_FRAMES for place in places)
+        at_end = sum(place >= len(decoder.decoded) - _MAX_INCOMPLETE_FRAMES - _QUEUED_FRAMES for place in places)
+        if at_start + at_end >= broken and max(at_start, at_end) <= _MAX_INCOMPLETE_FRAMES:
+            return
+    if broken:
+        taken = np.unique(shown)
+        reason = summarise_stderr(decoder.log)
+        present = f"of {len(shown)} frames {max(0, len(taken) - broken)} are intact{f' ({reason})' if reason else ''}"
         raise RefilmError(damage_message(plan.film.path, present))
 
 
-def _broken_frames_before(plan: DecodePlan, frame: int) -> int:
-    """How many frames are broken from where decoding starts to frame `frame` of the plan. Decoded by one thread: several do
-    not conceal the same errors every time. ffmpeg prints a line per frame, which shows that it does not stall."""
-    output: dict[str, object] = {"vf": f"trim=end={float(plan.start_time + frame / plan.fps):.6f}", "format": "framecrc"}
-    return broken_frame_count(run_ffmpeg(_command(plan, 1, {}, output), plan.film.path)[1])
-
-
-def _wait_with_progress(process: FfmpegProcess, into: BinaryIO, base: int, plan: DecodePlan, label: str) -> None:
-    """Show how the file grows, until ffmpeg ends; raises RefilmError if it stops growing.
+def _wait_with_progress(
+    process: FfmpegProcess, into: BinaryIO, base: int, plan: DecodePlan, label: str, decoded: DecodedTimes
+) -> None:
+    """Show how the file grows, until ffmpeg ends; raises RefilmError if nothing more is decoded.
 
     Meanwhile what is written is synced to the disk, so that at the end there is little left to wait for.
     """
@@ -202,34 +345,38 @@ def _wait_with_progress(process: FfmpegProcess, into: BinaryIO, base: int, plan:
         return max(0, (os.fstat(into.fileno()).st_size - base) // (plan.width * plan.height * 3))
 
     watchdog, shown = Watchdog(plan.film.path), 0
-    with progress_bar(label, plan.frames, " frames") as bar, ThreadPoolExecutor(1) as disk:
+    with progress_bar(label, plan.estimated_frames, " frames") as bar, ThreadPoolExecutor(1) as disk:
         sync = disk.submit(os.fsync, into.fileno())
         while process.running(wait_seconds=_POLL_SECONDS):
             now = written_frames()
             bar.update(max(0, now - shown))
             shown = max(shown, now)
-            watchdog.check(shown, process.stderr_size(), "frames")
+            watchdog.check(len(decoded), process.stderr_size(), "frames")
             if sync.done():
                 sync.result()  # a disk error is reported once, to the first that asks
                 sync = disk.submit(os.fsync, into.fileno())
         sync.result()
         bar.update(max(0, written_frames() - shown))
+        bar.total = bar.n
 
 
 def sample_frames(plan: DecodePlan, count: int, size: tuple[int, int]) -> tuple[np.ndarray, list[Fraction]]:
     """About `count` uncropped frames, evenly spaced over the planned part: uint8 (n, height, width, 3), and their seconds
-    from its start.
+    from the start of the film.
 
     size: (width, height). Frames of a damaged film that cannot be decoded are left out. Raises RefilmError if none can.
     """
     video = plan.video
-    filters = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    filters = video.colour.before_scaler + unify_size_filters(
+        video.width, video.height, video.sample_aspect, video.variable_size
+    )
     filters += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field=False)
     whole = Box(0, 0, video.width, video.height)
     filters += scale_filters(video.colour, video.sample_aspect, whole, *size, "stretch")
-    times = midpoints(plan.frames / plan.fps, min(count, plan.frames))
+    start, end = plan.estimated_seconds or (Fraction(0), Fraction(0))
+    times = [start + time for time in midpoints(end - start, min(count, plan.estimated_frames or 1))]
     with ThreadPoolExecutor(2) as pool:
-        raw_frames = pool.map(lambda time: _read_frame(plan, plan.first / plan.fps + time, ",".join(filters)), times)
+        raw_frames = pool.map(lambda time: _read_frame(plan, time, ",".join(filters)), times)
         decoded = [(raw, time) for raw, time in zip(raw_frames, times, strict=True) if raw]
     if not decoded:
         raise RefilmError(f"{plan.film.path}: no frame of the video can be decoded")

@@ -1,6 +1,6 @@
 """From raw frames to a video that plays in a browser: H.264, yuv420p, faststart, colour tagged, sound in step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +14,9 @@ from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, check_space, scratch_folder
 from refilm.core.progress import progress_bar
 from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
+from refilm.media.languages import language_code
 from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
-from refilm.media.tags import with_comment, write_comment
+from refilm.media.tags import Chapter, Tags, with_tags, write_tags
 
 # RGB to BT.709 in limited range, with full-resolution chroma and exact rounding on the way, and tags that say so.
 _TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv", "flags": "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"}
@@ -35,14 +36,15 @@ Arrange = Callable[[FilterableStream], FilterableStream]
 
 
 def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, size: tuple[int, int], fps: Fraction, crf: int,
-                 sound: Sound | None, label: str, arrange: Arrange | None = None, provenance: str = "") -> None:  # fmt: skip
-    """Write an MP4 of exactly `count` frames.
+                 sound: Sound | None, label: str, arrange: Arrange | None = None, provenance: str = "",
+                 chapters: Sequence[Chapter] = (), title: str = "") -> None:  # fmt: skip
+    """Write an MP4 of exactly `count` frames, and of nothing but these, the sound and the tags.
 
     frames: uint8 (n, H, W, 3) or (H, W, 3) RGB arrays of `size` (width, height); crf: H.264 quality; sound lasts exactly as
     long as the video, padded with silence or cut; label: of the progress, which is not shown without one; arrange: a
     function of the ffmpeg-python stream of these frames that returns the stream to encode; provenance: text of
-    `refilm.core.provenance`, which becomes the comment of the file. Raises RefilmError if ffmpeg fails or the number of
-    frames is not `count`.
+    `refilm.core.provenance`, which becomes the comment of the file; chapters: in seconds from the first frame. Raises
+    RefilmError if ffmpeg fails or the number of frames is not `count`.
     """
     path = Path(path)
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
@@ -54,12 +56,11 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
         if sound is not None:
             pipes.append(stack.enter_context(sound_pipe(sound, count / fps)))
             streams.append(synchronise_audio(sound, pipes[0], count / fps))
-            options |= _SOUND_OPTIONS
+            options |= _SOUND_OPTIONS | {"metadata:s:a:0": f"language={language_code(sound.tracks[0].language or 'und')}"}
         command = command_line(ffmpeg.output(*streams, f"file:{partial}", **options), "-v", "warning")
-        if provenance:
-            comment = stack.enter_context(scratch_folder()) / "comment.txt"
-            write_comment(comment, provenance)
-            command = with_comment(command, comment)
+        tags = stack.enter_context(scratch_folder()) / "tags.txt"
+        write_tags(tags, Tags(title, provenance, tuple(chapters)))
+        command = with_tags(command, tags)
         with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
             written = _write_frames(process.stdin, frames, count, label)
             process.finish()

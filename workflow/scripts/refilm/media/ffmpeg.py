@@ -12,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -79,8 +80,8 @@ class FfmpegProcess:
     """A running ffmpeg, which is ended in any case when the `with` block is left.
 
     name: for error messages, usually a film's path; stdin: whether it has a pipe to write to; stdout: a file that it writes
-    to; pass_fds: open files that it may use by their numbers. stderr goes to a temporary file, so that no amount of it can
-    block the process.
+    to; pass_fds: open files that it may use by their numbers; consume: called in a thread with each line of stderr, and true
+    for those that need not be kept. The others go to a temporary file, so that no amount of it can block the process.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class FfmpegProcess:
         stdin: bool = False,
         stdout: int | IO[bytes] = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
+        consume: Callable[[str], bool] | None = None,
     ):
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
@@ -97,10 +99,14 @@ class FfmpegProcess:
 
         def start() -> subprocess.Popen[bytes]:
             stdin_pipe = subprocess.PIPE if stdin else subprocess.DEVNULL
-            return subprocess.Popen(command, stdin=stdin_pipe, stdout=stdout, stderr=self._stderr, pass_fds=pass_fds)
+            stderr = subprocess.PIPE if consume else self._stderr
+            return subprocess.Popen(command, stdin=stdin_pipe, stdout=stdout, stderr=stderr, pass_fds=pass_fds)
 
         self._cleanup = contextlib.ExitStack()
         self._process = self._cleanup.enter_context(cleanup_on_signal(start, kill_child))
+        self._reader = threading.Thread(target=self._read_stderr, args=(consume,), daemon=True) if consume else None
+        if self._reader:
+            self._reader.start()
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -114,10 +120,24 @@ class FfmpegProcess:
     def __exit__(self, *_exception: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        self._process.wait()
+        self._wait()
         self._close_stdin()
         self._stderr.close()
         self._cleanup.close()
+
+    def _wait(self) -> int:
+        status = self._process.wait()
+        if self._reader:
+            self._reader.join()
+        return status
+
+    def _read_stderr(self, consume: Callable[[str], bool]) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                if not consume(line.decode(errors="replace")):
+                    self._stderr.write(line)
+                    self._stderr.flush()
 
     def running(self, wait_seconds: float) -> bool:
         """True if it still runs after waiting that long at most."""
@@ -133,7 +153,7 @@ class FfmpegProcess:
         Raises RefilmError with the last messages of stderr if its exit status is not 0, OSError if the disk is full.
         """
         self._close_stdin()
-        status = self._process.wait()
+        status = self._wait()
         log = self.stderr_text()
         if status != 0:
             if is_disk_full(log):

@@ -5,13 +5,12 @@ that a version with another wording fails there, and is supported by a change he
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-NO_TIME = -(2**63)  # AV_NOPTS_VALUE: a packet without a time
-_KEY, _DISCARD = 0x1, 0x4  # AV_PKT_FLAG_KEY; AV_PKT_FLAG_DISCARD: decoded but not shown, as an edit list demands
+NO_TIME = -(2**63)  # AV_NOPTS_VALUE: a frame without a time
 
 # --- what `ffmpeg -i` prints about a file
 
@@ -31,6 +30,8 @@ _UNKNOWN_CODEC = re.compile(r"(none|unknown)\b")
 
 _SHOWINFO = re.compile(r"\bn: *\d+ .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
 _SHOWINFO_COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+_DECODED_FRAME = re.compile(r"\bn: *\d+ pts: *(NOPTS|-?\d+) +pts_time:\S+ +(?:duration: *(\d+))?")
+_TIME_BASE = re.compile(r"config in time_base: (\d+/\d+)")
 _CROPDETECT = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
 _IDET = re.compile(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
 
@@ -43,7 +44,10 @@ _SECONDARY_ERROR = re.compile(
     r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
     r"|too many threads|At least one output file|Guessed Channel Layout"
 )
-_BROKEN_FRAME = re.compile(r"corrupt decoded frame|Error submitting packet to decoder|Decoding error")
+# Decoders of formats without references between frames do not mark a broken one, but print an error.
+_BROKEN_FRAME = re.compile(
+    r"corrupt decoded frame|Error submitting packet to decoder|Decoding error|\] error count: \d|CRC mismatch"
+)
 _CUT_OFF = re.compile(r"partial file|File ended prematurely")
 
 
@@ -94,17 +98,6 @@ class FieldCounts(NamedTuple):
     tff: int
     bff: int
     progressive: int
-
-
-class Packet(NamedTuple):
-    """A packet as the `framecrc` muxer prints it; time (NO_TIME without one) and duration in units of `tick` seconds."""
-
-    stream: int
-    time: int
-    duration: int
-    tick: Fraction
-    key: bool
-    discard: bool
 
 
 def parse_version(text: str) -> str:
@@ -189,9 +182,10 @@ def is_declared_progressive(description: str) -> bool:
 
 
 def channel_layout(description: str) -> str:
-    """The channel layout in the description of an audio stream: 'stereo', '5.1(side)'; '' if it is unknown."""
+    """The channel layout in the description of an audio stream: 'stereo', '5.1(side)', 'FL' of one channel with that label;
+    '' if it is unknown."""
     match = _CHANNEL_LAYOUT.search(description)
-    return match[1].strip() if match else ""
+    return re.sub(r"1 channels \((\w+)\)", r"\1", match[1].strip()) if match else ""
 
 
 def is_default(description: str) -> bool:
@@ -236,24 +230,45 @@ def field_counts(log: str) -> FieldCounts | None:
     return FieldCounts(*map(int, matches[-1])) if matches else None
 
 
-def framecrc_packets(lines: Iterable[bytes]) -> Iterator[Packet]:
-    """The packets in the output of the muxer `framecrc`, in file order."""
-    ticks: dict[int, Fraction] = {}
+def framecrc_end(lines: Iterable[bytes]) -> Fraction | None:
+    """Seconds at which the last packet ends, in the output of the muxer `framecrc`; None if there is no packet."""
+    ticks: dict[bytes, Fraction] = {}
+    ends = []
     for line in lines:
         if line.startswith(b"#tb "):
             stream, tick = line[4:].split(b":")
-            ticks[int(stream)] = Fraction(tick.strip().decode())
+            ticks[stream] = Fraction(tick.strip().decode())
         fields = line.split(b",")
-        if line.startswith(b"#") or len(fields) < 6:
-            continue
-        flags = next((int(field.split(b"=")[1], 16) for field in fields if b"F=" in field), _KEY)
-        number = int(fields[0])
-        yield Packet(number, int(fields[2]), int(fields[3]), ticks[number], bool(flags & _KEY), bool(flags & _DISCARD))
+        if len(fields) >= 6 and not line.startswith(b"#"):
+            ends.append(ticks[fields[0]] * (int(fields[2]) + int(fields[3])))
+    return max(ends, default=None)
 
 
-def broken_frame_count(log: str) -> int:
-    """How many frames the decoder could not decode, or only in part."""
-    return len(_BROKEN_FRAME.findall(log))
+def decoded_frame(line: str) -> tuple[int, int] | None:
+    """(time, duration) of the frame that a line of the filter `showinfo` is about, in ticks; NO_TIME and 0 where unknown.
+
+    None for any other line.
+    """
+    match = _DECODED_FRAME.search(line) if " pts:" in line else None  # half of all lines, which are many, are others
+    if match is None:
+        return None
+    return (NO_TIME if match[1] == "NOPTS" else int(match[1])), int(match[2] or 0)
+
+
+def time_base(line: str) -> Fraction | None:
+    """Seconds of a tick, in the line about its input that the filter `showinfo` prints first. None for any other line."""
+    match = _TIME_BASE.search(line)
+    return Fraction(match[1]) if match else None
+
+
+def is_information(line: str) -> bool:
+    """Whether a line with its level is neither a warning nor an error."""
+    return "[info]" in line[:80]
+
+
+def is_broken_frame(line: str) -> bool:
+    """Whether the line says that the decoder could not decode a frame, or only in part."""
+    return _BROKEN_FRAME.search(line) is not None
 
 
 def is_cut_off(log: str) -> bool:
@@ -277,3 +292,8 @@ def summarise_stderr(log: str, lines: int = 2) -> str:
     nonempty = [message for message in messages if message]
     causes = [message for message in nonempty if not _SECONDARY_ERROR.search(message)]
     return "; ".join((causes or nonempty)[-lines:])
+
+
+def is_quicktime(log: str) -> bool:
+    """Whether an input is a QuickTime file, which ffmpeg's name of the container does not tell from an MP4 file."""
+    return re.search(r"major_brand *: qt\b", log) is not None

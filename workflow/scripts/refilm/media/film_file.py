@@ -1,6 +1,7 @@
 """A film file: what ffmpeg prints about it, read once, and what follows from that."""
 
 import math
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from refilm.media import ffmpeg_log
 from refilm.media.damage import declared_size
 from refilm.media.ffmpeg import dump_streams, film_input
 from refilm.media.ffmpeg_log import HeaderDuration, StreamInfo, summarise_stderr
+from refilm.media.timeline import nominal_rate
 
 # Containers whose header declares how long the film is. For others ffmpeg estimates a duration from sizes and clocks.
 _CONTAINERS_WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
+_LEAST_FRAME_BYTES = 16  # that a frame takes in any file
 _LIBVPX = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -48,6 +51,25 @@ class FilmFile:
     def declared_duration(self) -> HeaderDuration | None:
         """The duration that the header declares; None for containers that have no such header."""
         return ffmpeg_log.header_duration(self.log) if self.container in _CONTAINERS_WITH_DURATION else None
+
+    @cached_property
+    def estimated_seconds(self) -> Fraction | None:
+        """How long the film is by its header, or by what ffmpeg estimates without one; None where it does not know."""
+        duration = ffmpeg_log.header_duration(self.log)
+        return duration.seconds if duration else None
+
+    @cached_property
+    def nominal_rate(self) -> Fraction:
+        """Frames per second as the header says."""
+        return nominal_rate(ffmpeg_log.header_frame_rate(self.video_stream.description))
+
+    @cached_property
+    def estimated_frames(self) -> int | None:
+        """How many frames the film has by its header; None where it does not say how long the film is."""
+        if self.estimated_seconds is None:
+            return None
+        possible = Path(self.path).stat().st_size // _LEAST_FRAME_BYTES  # of a clock that is wrong the size is right
+        return max(1, min(round(self.estimated_seconds * self.nominal_rate), possible))
 
     @cached_property
     def video_stream(self) -> StreamInfo:

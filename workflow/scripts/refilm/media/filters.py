@@ -47,7 +47,7 @@ def scale_filters(colour: Colour, aspect: Fraction, box: Box, width: int, height
     over_black = []
     if colour.alpha:
         over_black = [f"scale={colour.scaler_options}:{_SCALER}", "format=gbrap", "premultiply=inplace=1", "format=gbrp"]
-    kept = f":out_color_matrix={colour.matrix}:out_range=tv" if colour.to_screen else ""
+    kept = f":out_color_matrix={colour.scaler_matrix}:out_range=tv" if colour.to_screen else ""
     chain = [f"crop={box}", *over_black, f"scale={inner_width}:{inner_height}:{_SCALER}:{colour.scaler_options}{kept}"]
     chain += [*colour.to_screen, "format=rgb24"]
     return chain + ([f"pad={width}:{height}:(ow-iw)/2:(oh-ih)/2:black"] if fit == "pad" else [])

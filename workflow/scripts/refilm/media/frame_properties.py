@@ -57,10 +57,10 @@ def analyse_key_frames(film: FilmFile) -> FrameProperties | None:
     return _analyse(film, options, every=1, min_frames=_MIN_KEY_FRAMES)
 
 
-def analyse_frames(film: FilmFile, count: int) -> FrameProperties:
-    """The properties of a film of `count` frames by those that other frames refer to. RefilmError if none can be decoded."""
+def analyse_frames(film: FilmFile) -> FrameProperties:
+    """The properties of a film by the frames that other frames refer to. RefilmError if none can be decoded."""
     fast = {"skip_frame": "noref", "skip_loop_filter": "all"}  # half the time, and blocks do not hide a bar
-    properties = _analyse(film, fast, every=max(1, count // _SAMPLED_FRAMES), min_frames=1)
+    properties = _analyse(film, fast, every=max(1, (film.estimated_frames or 0) // _SAMPLED_FRAMES), min_frames=1)
     if properties is None:
         raise RefilmError(
             f"{film.path}: no frame of the video can be decoded: it is damaged or its codec is not supported by ffmpeg"

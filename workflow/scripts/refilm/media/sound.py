@@ -1,7 +1,7 @@
-"""The sound of a film: which of its soundtracks, and that track as stereo at 48 kHz on the clock of the video."""
+"""The sound of a film: which of its soundtracks, and those as stereo at 48 kHz on the clock of the video."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +12,7 @@ from ffmpeg.nodes import FilterableStream
 
 from refilm.core.errors import RefilmError
 from refilm.media import ffmpeg_log
-from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input
+from refilm.media.ffmpeg import FfmpegProcess, command_line, run_ffmpeg
 from refilm.media.film_file import FilmFile
 from refilm.media.languages import language_code
 
@@ -24,7 +24,14 @@ _CENTRE, _SURROUND = 0.7071, 0.7071
 _SURROUND_OF_TWO_PAIRS = 0.5  # side and back surrounds together are as loud as one pair
 _LIMITER_CEILING = 0.794  # -2 dBFS after a downmix: what AAC adds to the highest peaks still fits
 _EXIT_GRACE_SECONDS = 0.2  # that a decoder may take to end after its last sample
-_GAP_THRESHOLD = 0.02  # seconds by which the clock of the sound jumps at a gap or overlap; less is jitter
+# Gaps are silence, and overlaps are cut; by less than 0.02 s the clock of the sound only jitters.
+_SYNCHRONOUS = {"async": 1, "first_pts": 0, "min_hard_comp": 0.02}
+# Tracks of one channel are joined in this order, which is ffmpeg's own; so many without labels have these layouts.
+_CHANNELS = ("FL", "FR", "FC", "LFE", "BL", "BR", "BC", "SL", "SR")
+_LAYOUTS = {2: ("FL", "FR"), 6: _CHANNELS[:6], 8: (*_CHANNELS[:6], "SL", "SR")}
+_TAIL_SECONDS = 10  # of a file in which the end of its soundtracks is looked for
+_EQUAL_SECONDS = Fraction(1, 10)  # by which the ends of picture and sound, or of two tracks, may differ
+_REMEDY = "set audio to another one, or to none"
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,15 @@ class Track:
         title = self.title and f'"{self.title}"'
         return f"{self.number} ({', '.join(part for part in (self.language, self.layout, title) if part)})"
 
+    @property
+    def channel(self) -> str:
+        """The label of its only channel, which is FC for mono; '' where it has several."""
+        return "FC" if self.layout == "mono" else self.layout if self.layout in _CHANNELS else ""
+
+    def matches(self, wanted: str) -> bool:
+        """Whether it is in the language `wanted`, or any will do."""
+        return wanted == "auto" or language_code(wanted) in map(language_code, filter(None, self.language.split(",")))
+
     def rank(self) -> tuple[bool, bool, bool]:
         """Greater for a track that a player prefers: one that can be decoded, the default one, not a commentary."""
         decodable = not ffmpeg_log.is_codec_unknown(self.description)
@@ -55,23 +71,32 @@ class Track:
 
 @dataclass(frozen=True)
 class Sound:
-    """The sound of a part of a film: one track of it, from `start` seconds on the file's own clock."""
+    """The sound of a film from `start` seconds on the file's own clock: one track, or some of one channel each, which are
+    joined as `channels`."""
 
-    source: str
-    track: Track
+    film: FilmFile
+    tracks: tuple[Track, ...]
+    channels: tuple[str, ...]
     start: Fraction
+
+    def __str__(self) -> str:
+        joined = f" as {' + '.join(self.channels)}" if len(self.tracks) > 1 else ""
+        return f"soundtrack{'s' * bool(joined)} {' + '.join(map(str, self.tracks))}{joined}"
+
+    @property
+    def layout(self) -> str:
+        """The channel layout, as ffmpeg names it."""
+        return "+".join(sorted(self.channels, key=_CHANNELS.index)) or self.tracks[0].layout
+
+    @property
+    def mono(self) -> bool:
+        """Whether it has one channel, which a browser plays at its full level on both sides."""
+        return self.layout in ("mono", "FC")
 
 
 def film_sound(source: Path | str, start: Fraction, wanted: str = "auto") -> Sound | None:
-    """The wanted soundtrack from `start` (seconds on the file's own clock) on, or None for silence.
-
-    source: the film file, or '' where there is none with sound; wanted: 'auto', a language, a number from 1, or 'none'.
-    Raises RefilmError, with the tracks that are available, for one that is not.
-    """
-    if not source:
-        return None
-    track = choose_track(FilmFile(source), wanted)
-    return None if track is None else Sound(str(source), track, start)
+    """As `choose_sound`, of a film file, or None where `source` is ''."""
+    return choose_sound(FilmFile(source), wanted, start) if source else None
 
 
 def soundtracks(film: FilmFile) -> list[Track]:
@@ -87,47 +112,127 @@ def soundtracks(film: FilmFile) -> list[Track]:
     return list(tracks.values())
 
 
-def choose_track(film: FilmFile, wanted: str) -> Track | None:
-    """The wanted soundtrack, or None for silence; among several the one that a player prefers.
+def choose_sound(film: FilmFile, wanted: str, start: Fraction = Fraction(0)) -> Sound | None:
+    """The wanted sound from `start` (seconds on the file's own clock) on, or None for silence; among several soundtracks
+    the one that a player prefers.
 
-    wanted: 'auto', a language, a number from 1, or 'none'. Raises RefilmError for one that is not available.
+    wanted: 'auto', a language, the number of a track from 1, such numbers as '1+2', or 'none'. Raises RefilmError, with the
+    tracks that are available, for one that is not.
     """
     if wanted == "none":
         return None
-    tracks = soundtracks(film)
-    matching = [track for track in tracks if _matches(track, wanted)]
-    if not matching and wanted != "auto":
-        available = f"there are: {', '.join(map(str, tracks))}" if tracks else "the film is silent"
-        name = f"soundtrack {wanted}" if wanted.isdecimal() else f"soundtrack in '{wanted}'"
-        raise RefilmError(
-            f"{film.path}: audio: there is no {name}; {available}: set audio to one of these, to auto or to none"
-        )
-    return max(matching, key=Track.rank, default=None)
-
-
-def _matches(track: Track, wanted: str) -> bool:
+    tracks = {str(track.number): track for track in soundtracks(film)}
+    names = wanted.split("+")
+    numbered = names[0].isdecimal()
+    if numbered and set(names) <= tracks.keys():
+        return _joined(film, [tracks[name] for name in names], start)
+    groups = [] if numbered else [group for group in _groups(film, [*tracks.values()]) if group[0].matches(wanted)]
+    if groups:
+        return _joined(film, max(groups, key=lambda group: group[0].rank()), start)
     if wanted == "auto":
-        return True
-    if wanted.isdecimal():
-        return track.number == int(wanted)
-    return language_code(wanted) in [language_code(language) for language in track.language.split(",") if language]
+        return None
+    available = f"there are: {', '.join(map(str, tracks.values()))}" if tracks else "the film is silent"
+    name = f"soundtrack {wanted}" if numbered else f"soundtrack in '{wanted}'"
+    raise RefilmError(f"{film.path}: audio: there is no {name}; {available}: set audio to one of these, to auto or to none")
+
+
+def _joined(film: FilmFile, tracks: Sequence[Track], start: Fraction) -> Sound:
+    """The sound of these tracks, joined by their labels, or by their order where they have none."""
+    labels = tuple(track.channel for track in tracks)
+    if len(tracks) == 1:
+        return Sound(film, tuple(tracks), ("FC",) if labels[0] not in ("", "FC") else (), start)  # one side is heard on both
+    if len({*labels}) < len(labels) or not {"FL", "FR"} <= {*labels}:
+        labels = _LAYOUTS.get(len(labels), ()) if all(labels) else ()
+    if not labels or len({*tracks}) < len(tracks):
+        raise RefilmError(
+            f"{film.path}: audio: {' + '.join(map(str, tracks))} cannot be joined: name tracks of one channel: two (left + "
+            "right), six or eight (left + right + centre + low frequencies + surrounds)"
+        )
+    return Sound(film, tuple(tracks), labels, start)
+
+
+def _groups(film: FilmFile, tracks: list[Track]) -> list[list[Track]]:
+    """The tracks; those of one channel that belong together are one group: by their labels, or in the containers of masters
+    (MXF, QuickTime) the first two of several without any, where they are equally long."""
+    kinds = {(track.layout, track.language, ffmpeg_log.is_secondary_track(track.description)) for track in tracks}
+    if len(tracks) > 1 and len(kinds) == 1 and tracks[0].layout == "mono":
+        is_master = film.container == "mxf" or ffmpeg_log.is_quicktime(film.log)
+        left, right = (_end(film, [track]) for track in tracks[:2]) if is_master else (None, None)
+        if left and right and abs(left - right) < _EQUAL_SECONDS:
+            return [tracks[:2], *([track] for track in tracks[2:])]
+    groups: list[list[Track]] = []
+    for track in tracks:
+        last = groups[-1] if groups else [track]
+        others = {other.channel for other in last}
+        if "FL" in others and track.channel not in {"", *others} and track.language == last[0].language:
+            last.append(track)
+        else:
+            groups.append([track])
+    whole = [len(group) == 1 or "FR" in {track.channel for track in group} for group in groups]
+    return [
+        part for group, joins in zip(groups, whole, strict=True) for part in ([group] if joins else [[t] for t in group])
+    ]
+
+
+def _end(film: FilmFile, tracks: Sequence[Track]) -> Fraction | None:
+    """Seconds on the file's clock at which the last packet of the tracks ends; None if none is near the end of the file."""
+    source = film.input(copyts=None, sseof=-_TAIL_SECONDS)
+    output = ffmpeg.output(*(source[str(track.stream)] for track in tracks), "pipe:1", c="copy", format="framecrc")
+    try:
+        text, _log = run_ffmpeg(command_line(output, "-v", "error"), film.path)
+    except RefilmError:  # of a damaged film
+        return None
+    return ffmpeg_log.framecrc_end(text.encode().splitlines())
+
+
+def check_decodable(sound: Sound) -> None:
+    """Raises RefilmError if nothing of a soundtrack can be decoded: it decodes the first samples."""
+    for track in sound.tracks:
+        source = sound.film.input(max_error_rate=1)[str(track.stream)]
+        command = command_line(ffmpeg.output(source, "pipe:1", format="framecrc", **{"frames:a": 1}), "-v", "error")
+        try:
+            if ffmpeg_log.is_codec_unknown(track.description):
+                raise RefilmError(f"{sound.film.path}: ffmpeg does not know its codec")
+            decoded, log = run_ffmpeg(command, sound.film.path)
+            if log and ffmpeg_log.framecrc_end(decoded.encode().splitlines()) is None:
+                raise RefilmError(f"{sound.film.path}: {ffmpeg_log.summarise_stderr(log)}")
+        except RefilmError as error:
+            raise RefilmError(f"{error}: soundtrack {track} cannot be decoded: {_REMEDY}") from error
+
+
+def describe_sound(sound: Sound | None, seconds: Fraction) -> str:
+    """Which sound a video of so many seconds has, and what of it is cut or missing at the end."""
+    if sound is None:
+        return "silent"
+    end = _end(sound.film, sound.tracks)
+    longer = 0 if end is None else end - sound.start - seconds
+    if longer > _EQUAL_SECONDS:
+        return f"{sound}, of which the {float(longer):.1f} s after the picture are cut"
+    return str(sound) + (f", silent for the last {float(-longer):.1f} s" if longer < -_EQUAL_SECONDS else "")
 
 
 @contextmanager
 def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
-    """The file descriptor of a pipe that delivers the track as PCM, mixed down, with its own times, in NUT.
+    """The file descriptor of a pipe that delivers the sound as PCM, mixed down, with its times on the clock of the video,
+    whose zero is the first frame, in NUT, which has no times before that.
 
-    Only samples whose time is before `seconds` from the start pass: a false time far ahead, as damage makes it, would delay
-    all that follows it. This first ffmpeg keeps no state: where a broadcast changes from stereo to surround it creates
-    its filters again, and those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe.
-    Raises RefilmError if the sound cannot be decoded.
+    Only samples before `seconds` pass: a false time far ahead, as damage makes it, would delay all that follows it. The
+    filters of this first ffmpeg keep no state: where a broadcast changes from stereo to surround it creates them again, and
+    those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe. Tracks of one channel do
+    not change, and are joined in step. Raises RefilmError if the sound cannot be decoded.
     """
-    track = film_input(sound.source, copyts=None)[str(sound.track.stream)]
-    part = track.filter_("aselect", f"lt(t,{float(sound.start + seconds):.6f})")
-    mixed = part.filter_("aresample", SAMPLE_RATE, **_downmix_options(sound.track.layout))
+    source, start, end = sound.film.input(copyts=None), f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
+    parts = [source[str(track.stream)].filter_("atrim", start=start) for track in sound.tracks]
+    parts = [part.filter_("asetpts", f"PTS-({start})/TB").filter_("aselect", f"lt(t,{end})") for part in parts]
+    if sound.channels:
+        parts = [part.filter_("aresample", SAMPLE_RATE, **_SYNCHRONOUS).filter_("apad", whole_dur=end) for part in parts]
+        places = "|".join(f"{number}.0-{channel}" for number, channel in enumerate(sound.channels))
+        parts = [ffmpeg.filter_(parts, "join", inputs=len(parts), channel_layout=sound.layout, map=places)]
+    mixed = parts[0].filter_("aresample", SAMPLE_RATE, **_downmix_options(sound))
+    mixed = mixed.filter_("apad", pad_len=1)  # where the sound has ended before, since nothing at all is not a NUT file
     command = command_line(ffmpeg.output(mixed, "pipe:1", format="nut", acodec="pcm_f32le"), "-v", "error")
     reading, writing = os.pipe()
-    with open(reading, "rb", 0), FfmpegProcess(command, sound.source, stdout=writing) as decoder:
+    with open(reading, "rb", 0), FfmpegProcess(command, sound.film.path, stdout=writing) as decoder:
         os.close(writing)
         try:
             yield reading
@@ -141,16 +246,16 @@ def _check_decoded(decoder: FfmpegProcess, sound: Sound) -> None:
         decoder.finish()
     except RefilmError as error:
         if not ffmpeg_log.is_pipe_closed(str(error)):  # a reader that needs no more of it closes the pipe
-            raise RefilmError(f"{error}: soundtrack {sound.track}: set audio to another one, or to none") from error
+            raise RefilmError(f"{error}: {sound}: {_REMEDY}") from error
 
 
-def _downmix_options(layout: str) -> dict[str, str | float]:
+def _downmix_options(sound: Sound) -> dict[str, str | float]:
     """Options of `aresample` that mix a channel layout down to stereo, or keep mono."""
-    two_pairs = layout.startswith(("7.", "9.", "octagonal", "hexadecagonal", "22.")) and "wide" not in layout
+    two_pairs = sound.layout.startswith(("7.", "9.", "octagonal", "hexadecagonal", "22.")) and "wide" not in sound.layout
     return {
-        "ochl": "mono" if layout == "mono" else "stereo",  # a browser plays mono at its full level on both sides
+        "ochl": "mono" if sound.mono else "stereo",
         "clev": _CENTRE,
-        "slev": _SURROUND_OF_TWO_PAIRS if two_pairs else _SURROUND,
+        "slev": _SURROUND_OF_TWO_PAIRS if two_pairs or {"BL", "SL"} <= {*sound.channels} else _SURROUND,
         "lfe_mix_level": 0,
         "tsf": "fltp",
         "osf": "flt",
@@ -158,17 +263,13 @@ def _downmix_options(layout: str) -> dict[str, str | float]:
 
 
 def synchronise_audio(sound: Sound, pipe: int, seconds: Fraction) -> FilterableStream:
-    """The ffmpeg-python stream of the sound from its `sound_pipe`, on the clock of the video, whose zero is the first frame.
-
-    Earlier samples are cut, a late start and gaps are silence, and it lasts as long as the video, `seconds`.
-    """
-    start, end = f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
-    ceiling = 1 if sound.track.layout in ("mono", "stereo") else _LIMITER_CEILING
+    """The ffmpeg-python stream of the sound from its `sound_pipe`: gaps and a late start are silence, and it lasts as long
+    as the video, `seconds`."""
+    end = f"{float(seconds):.6f}"
+    ceiling = 1 if sound.mono or sound.layout in ("stereo", "FL+FR") else _LIMITER_CEILING
     return (
         ffmpeg.input(f"pipe:{pipe}", format="nut", copyts=None, protocol_whitelist="pipe")
-        .audio.filter_("atrim", start=start)
-        .filter_("asetpts", f"PTS-{start}/TB")
-        .filter_("aresample", **{"async": 1, "first_pts": 0, "min_hard_comp": _GAP_THRESHOLD})
+        .audio.filter_("aresample", **_SYNCHRONOUS)
         .filter_("alimiter", limit=ceiling, level=0, latency=1)
         .filter_("apad", whole_dur=end)
         .filter_("atrim", end=end)

@@ -1,0 +1,244 @@
+"""When the frames of a film are shown: the decoder's own times, and the constant rate that follows from them."""
+
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from refilm.core.errors import RefilmError
+from refilm.media.ffmpeg_log import NO_TIME
+
+MAX_FPS = 300  # frames per second: no film has more, so that a clock that says more is wrong
+_DEFAULT_FPS = Fraction(25)  # of raw streams, which have neither times nor a rate: ffmpeg's own default for them
+_COMMON_SHARE = Fraction(1, 10)  # of the gaps between frames that must be so short: fewer are jitter of the clock
+_MAX_UNORDERED = 24  # frames whose time is not after the one before: with more the file's clock restarts
+_MAX_HOLD_SECONDS = 600  # that one frame is shown: after more the file's clock has jumped ahead
+
+# Rates that films have. A measured rate within a tick of the file's clock of one of these is that one.
+_STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60, 120)] + [
+    Fraction(n) for n in range(1, 241)
+]
+
+
+class DecodedTimes:
+    """The times of the frames in the order in which the decoder gives them out, noted while it works.
+
+    times, durations: in ticks of `tick` seconds, NO_TIME and 0 where they are unknown.
+    """
+
+    def __init__(self) -> None:
+        self.times, self.durations, self.tick = array("q"), array("q"), Fraction(0)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def add(self, time: int, duration: int) -> None:
+        """Note the time and the duration of the next frame."""
+        self.times.append(time)
+        self.durations.append(duration)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Times of all decoded frames, ascending, and the rate of the film.
+
+    ticks: int64 (n,) on the file's own clock, in units of `tick` seconds; fps: frames per second; constant: every frame
+    lies within half a frame of its place at that rate; last: how many frames at that rate the last one is shown.
+    """
+
+    ticks: np.ndarray
+    tick: Fraction
+    fps: Fraction
+    constant: bool
+    last: int = 1
+
+    @property
+    def first_time(self) -> Fraction:
+        """Seconds of the first frame on the file's own clock."""
+        return int(self.ticks[0]) * self.tick
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Seconds of each frame on the file's own clock, float64 (n,)."""
+        return self.ticks * float(self.tick)
+
+    def since_start(self, times: "array[int]") -> np.ndarray:
+        """Seconds from the first of these times as the decoder gave them to each frame, float64 (n,), as ffmpeg counts."""
+        given = np.array(times, np.int64)
+        if len(given) < len(self.ticks):
+            given = _of_fields(given)
+        return np.where(given == NO_TIME, np.nan, (given - given[0]) * float(self.tick))
+
+    def of_fields(self) -> "Timeline":
+        """The timeline of the fields of these frames: twice as many, the second one half way to the next frame."""
+        return Timeline(_of_fields(self.ticks), self.tick / 2, 2 * self.fps, self.constant, 2 * self.last - 1)
+
+    def frames_shown(self, first: int, count: int) -> np.ndarray:
+        """The indices of the decoded frames that are shown at `count` places from `first` on, int64 (count,)."""
+        shown = np.searchsorted(self.places, np.arange(first, first + count), "right") - 1
+        return np.maximum(0, shown)
+
+    @property
+    def places(self) -> np.ndarray:
+        """The place of each frame at the constant rate, from 0, int64 (n,): the nearest one to its time."""
+        if self.constant:
+            return np.arange(len(self.ticks))
+        step = self.tick * self.fps
+        exact = (self.ticks - self.ticks[0]) * step.numerator  # in units of 1 / denominator
+        places: np.ndarray = (2 * exact + step.denominator) // (2 * step.denominator)
+        return places
+
+    @property
+    def frames(self) -> int:
+        """How many frames the film has at the constant rate."""
+        return int(self.places[-1]) + self.last
+
+
+def _of_fields(ticks: np.ndarray) -> np.ndarray:
+    """Times of two fields of each frame, in half ticks."""
+    if len(ticks) < 2:
+        return np.repeat(2 * ticks, 2)
+    half_steps = np.append(np.diff(ticks), ticks[-1] - ticks[-2])
+    return np.stack([2 * ticks, 2 * ticks + half_steps], 1).ravel()
+
+
+def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Timeline:
+    """The timeline of a film called `name` in messages. Frames without times have the rate of the header.
+
+    Raises RefilmError where the clock restarts, or jumps ahead so far that it says nothing of the film.
+    """
+    tick = decoded.tick
+    times = _ascending(decoded.times, tick, name)
+    if times is None:
+        return Timeline(np.arange(len(decoded)), 1 / header_rate, header_rate, True)
+    fps, constant = frame_rate(times, tick, header_rate)
+    if fps > MAX_FPS:
+        raise RefilmError(
+            f"{name}: its clock says {float(fps):.0f} frames/s, more than any film has: convert it to its true rate"
+        )
+    gaps = np.diff(times)
+    if len(gaps) and gaps.max() * tick > _MAX_HOLD_SECONDS:
+        jump = int(gaps.argmax())
+        after, ahead = float((times[jump] - times[0]) * tick), float(gaps[jump] * tick)
+        raise RefilmError(
+            f"{name}: the file's clock jumps ahead by {ahead:.0f} s after {after:.1f} s, as where recordings were "
+            "joined end to end: give the parts as films of their own, or convert the file to one first"
+        )
+    shown = decoded.durations[-1] * tick  # 0 where it is unknown
+    last = round(shown * fps) if shown <= _MAX_HOLD_SECONDS else 1
+    return Timeline(times, tick, fps, constant and last <= 1, max(1, last))
+
+
+def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | None:
+    """The times in their order; one that is unknown, or not between its neighbours, lies evenly between known ones. None if
+    all are unknown. Raises RefilmError if these are so many that the clock restarts, as where recordings were joined."""
+    known = np.array(times, np.int64)
+    order = np.flatnonzero(known != NO_TIME)
+    if not len(order):
+        return None
+    if (np.diff(known[order]) < 0).any():
+        back = order[int(np.flatnonzero(np.diff(known[order]) < 0)[0])]
+        kept = order[_longest_ascent(known[order].tolist())]
+        if len(order) - len(kept) > _MAX_UNORDERED:
+            raise RefilmError(
+                f"{name}: the file's clock restarts after {float((known[back] - known[order[0]]) * tick):.1f} s, as where "
+                "recordings were joined end to end: give the parts as films of their own, or convert the file to one first"
+            )
+        order = kept
+    if len(order) == len(known):
+        return known
+    step = round(float(np.median(np.diff(known[order])))) if len(order) > 1 else 0
+    filled = np.interp(np.arange(len(known)), order, known[order]).round().astype(np.int64)
+    before, after = np.arange(order[0]), np.arange(order[-1] + 1, len(known))
+    filled[before] -= step * (order[0] - before)
+    filled[after] += step * (after - order[-1])
+    return filled
+
+
+def _longest_ascent(times: list[int]) -> list[int]:
+    """Indices of a longest subsequence that never descends."""
+    ends: list[int] = []  # the least last time of an ascent of each length, and the index of that time
+    indices: list[int] = []
+    before: list[int] = []
+    for index, time in enumerate(times):
+        length = bisect_right(ends, time)
+        before.append(indices[length - 1] if length else -1)
+        ends[length : length + 1], indices[length : length + 1] = [time], [index]
+    chain, index = [], indices[-1]
+    while index >= 0:
+        chain.append(index)
+        index = before[index]
+    return chain[::-1]
+
+
+def nominal_rate(printed: Fraction | None) -> Fraction:
+    """The rate that a header means, which ffmpeg prints rounded to two decimals, or ffmpeg's default without one."""
+    rate = printed or Fraction(0)
+    nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    if abs(nearest - rate) < Fraction(1, 100):
+        return nearest
+    return rate if 0 < rate <= MAX_FPS else _DEFAULT_FPS
+
+
+def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool]:
+    """(fps, constant) of frames shown at `times`, in ticks of `tick` seconds, ascending.
+
+    Constant means that every frame lies within half a frame of its place at that rate, so that the frames can be taken
+    as they are and stay in step with the sound.
+    """
+    times = np.asarray(times, np.int64)
+    duration = int(times[-1] - times[0]) * tick
+    if duration == 0:
+        return header_rate, True
+
+    def deviations(fps: Fraction) -> np.ndarray:
+        """Seconds of each frame from its place."""
+        ideal = np.arange(len(times)) * float(1 / (fps * tick))
+        distances: np.ndarray = np.abs(times - times[0] - ideal) * float(tick)
+        return distances
+
+    def in_step(fps: Fraction) -> bool:
+        away = deviations(fps) * float(fps)
+        # A time that the file gives to two frames also puts its neighbours a frame off.
+        few = 20 * np.count_nonzero(away >= 0.5) < len(times) and (gaps == 0).any()
+        return bool(away.max() < 0.5 or (few and away.max() < 1.1 and away[-1] < 0.5))
+
+    gaps = np.diff(times)
+    gap = int(gaps[0]) * tick if (gaps == gaps[0]).all() else None  # each rounded alone, as in formats that keep durations
+    measured = (len(times) - 1) / duration
+    near = [rate for rate in _STANDARD_RATES if abs(rate - measured) < measured / 100]
+
+    def preference(fps: Fraction) -> tuple[bool, bool, bool, bool, float]:
+        error = float(deviations(fps).max())
+        # Between the times that a file has, ffmpeg adds up rounded durations: then the header's rate is a hundredth off.
+        rounding = max(tick, 1 / (100 * fps)) if fps == header_rate else tick
+        wrong = error > rounding and (gap is None or 2 * abs(1 / fps - gap) > tick)
+        return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
+
+    rate = min([*near, measured], key=preference)
+    for constant in (rate, measured):
+        if in_step(constant):
+            return constant, True
+    return _common_rate(gaps.tolist(), tick, header_rate), False
+
+
+def _common_rate(all_gaps: Iterable[int], tick: Fraction, header_rate: Fraction) -> Fraction:
+    """The rate of a variable-rate film: that of the shortest gap between frames that is common, so that hardly a frame is
+    lost. The rate of the header, or the nearest standard rate, if it lies within the rounding of the file's clock."""
+    gaps = Counter(gap for gap in all_gaps if gap > 0)
+
+    def equal_gaps(gap: int) -> list[int]:
+        rounding = min(1, gap // 8)  # on a coarse clock a tick more is another gap
+        return [other for other in range(gap - rounding, gap + rounding + 1) if other in gaps]
+
+    shares = {gap: sum(gaps[other] for other in equal_gaps(gap)) for gap in gaps}
+    enough = min(Fraction(max(shares.values())), _COMMON_SHARE * sum(gaps.values()))
+    shortest = min(gap for gap, share in shares.items() if share >= enough)
+    common_gap = max(equal_gaps(shortest), key=lambda gap: shares[gap])  # the middle one of neighbouring gaps
+    rate = Fraction(shares[common_gap], sum(gap * gaps[gap] for gap in equal_gaps(common_gap))) / tick
+    nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    return next((known for known in (header_rate, nearest) if abs(known - rate) < rate / 200), rate)
