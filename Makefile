@@ -24,7 +24,7 @@ demo: .venv/run ## train a small network on 18 seconds of film and reconstruct t
 models: .venv/run ## list the trained models that are kept; REMOVE='NAME …' deletes some
 	python -m refilm.list_models $(if $(REMOVE),--remove $(REMOVE))
 
-watch: .venv/run ## show every job that runs, with its progress and ETA
+watch: .venv/run ## show every job that runs, with its progress and ETA, here and on a page
 	@python -m refilm.watch
 
 test: .venv/dev ## run all tests but those of test-slurm and test-browser

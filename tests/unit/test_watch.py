@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,67 @@ def test_the_command_reads_the_files_of_the_working_directory(tmp_path):
     done = command("watch", cwd=tmp_path)
     assert done.returncode == 0 and "123k/1.02M" in done.stdout and "50/200" in done.stdout
     assert "\x1b" not in done.stdout and "left" not in done.stdout
+
+
+# --- the page
+
+
+class Page(HTMLParser):
+    """The texts, the pictures and the curves of a page, as a browser would see them."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [attributes[attribute] for name, attributes in self.tags if name == tag]
+
+
+def page_of(folder: Path, *jobs) -> Page:
+    for number, values in enumerate(jobs):
+        file = folder / "logs" / values["rule"] / f"{number}.progress.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values | {"updated": time.time()}))
+    done = command("watch", "--once", "--page=results/watch.html", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return Page((folder / "results" / "watch.html").read_text())
+
+
+def test_the_page_shows_the_picture_and_the_curves_of_a_training(tmp_path):
+    model = tmp_path / "results" / "models" / "one"
+    (model / "previews").mkdir(parents=True)
+    (model / "previews" / "now.png").touch()
+    rows = ["step,psnr,seen_psnr,held_out_psnr", "20,9,,", *(f"{n},9,{20 + n / 100},20" for n in range(100, 100_100, 100))]
+    (model / "training.csv").write_text("\n".join(rows) + "\n")
+    page = page_of(tmp_path, TRAINING | {"job": "one"}, VIDEO)
+    (picture,) = page.all("img", "src")
+    assert picture.partition("?")[0] == "models/one/previews/now.png"
+    seen, held_out = (
+        [tuple(map(float, point.split(","))) for point in points.split()] for points in page.all("polyline", "points")
+    )
+    assert 250 < len(seen) <= 601 and seen[-1] == (600, 0), "the last value is the highest, at the right"
+    assert {y for _, y in held_out} == {140} and [y for _, y in seen] == sorted((y for _, y in seen), reverse=True)
+    text = " ".join(" ".join(page.texts).split())
+    assert "2 jobs are running" in text and "seen: 1020.0 dB" in text and "another 3.4 h" in text
+
+
+def test_the_page_of_no_job_and_of_a_training_that_has_just_begun(tmp_path):
+    assert "Nothing is running" in page_of(tmp_path).texts
+    page = page_of(tmp_path, STARTING | {"rule": "train_model"})
+    assert page.all("img", "src") == [] and page.all("polyline", "points") == []
+
+
+def test_what_a_job_is_called_and_says_runs_no_script(tmp_path):
+    hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    page = page_of(tmp_path, TRAINING | {"job": hostile}, VIDEO | {"state": "failed", "job": hostile, "message": hostile})
+    assert not {"script", "img"} & {tag for tag, _ in page.tags} and page.texts.count(hostile) == 4
 
 
 # --- what a job writes

@@ -39,6 +39,7 @@ COMPOSITE = "results/gallery/films/{size}/{film}.mp4"
 POSTER = "results/gallery/films/{size}/{film}.webp"
 MEASURES = "results/gallery/films/{size}/{film}.js"
 GALLERY = "results/gallery/index.html"
+WATCH_PAGE = "results/watch.html"  # written by `make watch`
 COMPARISON_PAGE = "results/gallery/{comparison}.html"  # one file to send
 
 RESULTS = (

@@ -3,6 +3,9 @@
     python -m refilm.watch          refreshed on a terminal until Ctrl-C, printed once elsewhere
     python -m refilm.watch --once
 
+On a terminal it renews the page results/watch.html too, with the pictures and curves of trainings, and opens it where there
+is a desktop.
+
 Reads the files that jobs write beside their logs, in logs/ of the working directory: of this machine and of others that
 share it.
 """
@@ -16,6 +19,7 @@ import signal
 import socket
 import sys
 import time
+import webbrowser
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -25,14 +29,16 @@ from tqdm import tqdm
 
 from refilm import layout
 from refilm.core.command_line import command_parser, run_command
+from refilm.core.files import atomic_write
 from refilm.core.job_status import RUNNING
 from refilm.core.times import format_duration
+from refilm.rendering.watch_page import render_watch_page
 
 Job = dict[str, Any]  # the values of refilm.core.job_status
 _SECONDS = 3.0  # between two tables
 _SILENT_SECONDS = 300.0  # a job that wrote nothing for so long is marked: few are at work so long without a number
 _LOST_SECONDS = 3600.0  # one of another machine, whose processes are not seen from here, is taken to have ended
-_NEWEST = 5
+_NEWEST, _NEWEST_ON_PAGE = 5, 20
 _KILLED, _LOST = "killed", "lost"
 _EXPLAINED = {_KILLED: "its process is gone", _LOST: "nothing was heard of it since"}
 _HEADINGS = ("", "done", "", "per s", "ETA", "quality", "written", "where")
@@ -41,15 +47,41 @@ _CLEAR = "\x1b[H\x1b[J"  # to the upper left corner, and erase all below
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.once or not sys.stdout.isatty():
-        print(*table(read_jobs(), time.time(), _columns()), sep="\n")
+    refreshed = sys.stdout.isatty() and not args.once
+    page = Path(args.page or (layout.WATCH_PAGE if refreshed else ""))
+    if not refreshed:
+        _show(page)
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the way to end it, and no error
     with contextlib.suppress(KeyboardInterrupt):
+        _write_page(page, read_jobs(), time.time())
+        if _has_desktop():
+            webbrowser.open(page.resolve().as_uri())
         while True:
             print(_CLEAR, end="")
-            print(*table(read_jobs(), time.time(), _columns()), sep="\n", flush=True)
+            _show(page)
             time.sleep(_SECONDS)
+
+
+def _show(page: Path) -> None:
+    jobs, now = read_jobs(), time.time()
+    print(*table(jobs, now, _columns()), sep="\n", flush=True)
+    if page.name:
+        _write_page(page, jobs, now)
+        print(f"\npage: {page}", flush=True)
+
+
+def _write_page(page: Path, jobs: list[Job], now: float) -> None:
+    running, ended = _sorted(jobs, now)
+    with atomic_write(page) as partial:
+        partial.write_text(render_watch_page(running, ended[:_NEWEST_ON_PAGE], page.parent, now), encoding="utf-8")
+
+
+def _has_desktop() -> bool:
+    """Whether a browser would open where the person is, and not on a server."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    return sys.platform == "darwin" or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def read_jobs() -> list[Job]:
@@ -69,9 +101,7 @@ def _read(path: Path, _changed: int) -> Job:
 
 def table(jobs: Iterable[Job], now: float, columns: int) -> list[str]:
     """The lines to show, none longer than so many columns. now: seconds since 1970."""
-    states = [(_state(job, now), job) for job in jobs]
-    running = sorted((job for state, job in states if state == RUNNING), key=lambda job: (job["rule"], job["job"]))
-    ended = sorted(((state, job) for state, job in states if state != RUNNING), key=lambda pair: -pair[1]["updated"])
+    running, ended = _sorted(jobs, now)
     lines = _running_lines(running, now, columns) if running else ["nothing is running"]
     if pictures := _pictures(running):
         lines += ["", *pictures]
@@ -80,6 +110,14 @@ def table(jobs: Iterable[Job], now: float, columns: int) -> list[str]:
     if ended:
         lines += ["", "ended:", *(_ended_line(state, job, now) for state, job in ended[:_NEWEST])]
     return [_cut(line, columns) for line in lines]
+
+
+def _sorted(jobs: Iterable[Job], now: float) -> tuple[list[Job], list[tuple[str, Job]]]:
+    """(running, ended): the jobs at work by rule and name, and the others with their states, the newest first."""
+    states = [(_state(job, now), job) for job in jobs]
+    running = sorted((job for state, job in states if state == RUNNING), key=lambda job: (job["rule"], job["job"]))
+    ended = sorted(((state, job) for state, job in states if state != RUNNING), key=lambda pair: -pair[1]["updated"])
+    return running, ended
 
 
 def _pictures(jobs: list[Job]) -> list[str]:
@@ -186,4 +224,5 @@ def _columns() -> int:
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--once", action="store_true", help="print one table, on a terminal too")
+    parser.add_argument("--page", default="", help="the HTML file to write; on a terminal it is results/watch.html")
     run_command(main, parser)
