@@ -30,7 +30,7 @@ _UNKNOWN_CODEC = re.compile(r"(none|unknown)\b")
 
 _SHOWINFO = re.compile(r"\bn: *\d+ .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
 _SHOWINFO_COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
-_DECODED_FRAME = re.compile(r"\bn: *\d+ pts: *(NOPTS|-?\d+) +pts_time:\S+ +(?:duration: *(\d+))?")
+_DECODED_FRAME = re.compile(r"n: *\d+ pts: *(NOPTS|-?\d+) +pts_time:\S+ +(?:duration: *(\d+))?")
 _TIME_BASE = re.compile(r"config in time_base: (\d+/\d+)")
 _CROPDETECT = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
 _IDET = re.compile(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
