@@ -167,6 +167,17 @@ def test_a_frame_without_a_time():
     assert ffmpeg_log.decoded_frame(line) == (ffmpeg_log.NO_TIME, 0)
 
 
+def test_a_message_in_the_middle_of_a_line_about_a_frame():
+    """Threads of ffmpeg print into each other's lines."""
+    frame = "[showinfo @ 0x1] [info] n:  18 pts:     18 pts_time:0.75 fmt:yuv420p sar:1/1 s:96x64 i:P iskey:0 type:P "
+    colour = "[showinfo @ 0x1] [info] color_range:tv color_space:unknown color_primaries:unknown color_trc:unknown"
+    assert ffmpeg_log.warning(frame) == ffmpeg_log.warning(colour) == ffmpeg_log.warning("[info] Stream mapping:") == ""
+    for line in (frame, colour, colour[:-21]):
+        assert ffmpeg_log.warning(f"{line}corrupt decoded frame") == "corrupt decoded frame"
+    error = "[mjpeg @ 0x1] [error] error count: 64"
+    assert ffmpeg_log.warning(error) == error and ffmpeg_log.decoded_frame(f"{error}{frame[24:]}") == (18, 0)
+
+
 def test_end_of_the_last_packet(recording):
     """A film of 2 s at 24000/1001 whose first 1.2 s an edit list skips: frames and a tick of rounding remain."""
     end = ffmpeg_log.framecrc_end(recording("packets").encode().splitlines())

@@ -187,7 +187,7 @@ class _Decoder:
     def run(self, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> int:
         """Write the frames; returns how many there are."""
         plan, base = self._plan, into.tell()
-        with FfmpegProcess(self._command(threads, options), plan.film.path, stdout=into, consume=self._consume) as process:
+        with FfmpegProcess(self._command(threads, options), plan.film.path, stdout=into, note=self._note) as process:
             _wait_with_progress(process, into, base, plan, label, self.decoded)
             self.log = process.finish()
         count, rest = divmod(max(0, into.seek(0, os.SEEK_END) - base), plan.width * plan.height * 3)
@@ -215,17 +215,16 @@ class _Decoder:
         video = plan.film.video(copyts=None, **given)
         return command_line(ffmpeg.output(video, "pipe:1", **output), "-v", "repeat+level+info")
 
-    def _consume(self, line: str) -> bool:
-        """Note what a line of ffmpeg says. True if it need not be kept."""
-        if ffmpeg_log.is_information(line):
-            if frame := ffmpeg_log.decoded_frame(line):
-                self.decoded.add(*frame)
-            elif not self.decoded and (tick := ffmpeg_log.time_base(line)):
-                self.decoded.tick = tick
-            return True
-        if ffmpeg_log.is_broken_frame(line):
+    def _note(self, line: str) -> str:
+        """Note what a line of ffmpeg says; returns what is to be kept of it for messages."""
+        if frame := ffmpeg_log.decoded_frame(line):
+            self.decoded.add(*frame)
+        elif not self.decoded and (tick := ffmpeg_log.time_base(line)):
+            self.decoded.tick = tick
+        message = ffmpeg_log.warning(line)
+        if ffmpeg_log.is_broken_frame(message):
             self.broken.append(len(self.decoded))
-        return False
+        return message
 
 
 def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> DecodedPart:
@@ -324,7 +323,8 @@ def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown
     if plan.video.open_ended:
         at_start = sum(place < _MAX_INCOMPLETE_FRAMES for place in places)
         at_end = sum(place >= len(decoder.decoded) - _MAX_INCOMPLETE_FRAMES - _QUEUED_FRAMES for place in places)
-        if at_start + at_end >= broken and max(at_start, at_end) <= _MAX_INCOMPLETE_FRAMES:
+        at_ends = at_start + at_end >= broken and max(at_start, at_end) <= _MAX_INCOMPLETE_FRAMES
+        if at_ends and timeline.constant:  # no frame is missing
             return
     if broken:
         taken = np.unique(shown)

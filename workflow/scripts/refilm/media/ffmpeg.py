@@ -80,8 +80,8 @@ class FfmpegProcess:
     """A running ffmpeg, which is ended in any case when the `with` block is left.
 
     name: for error messages, usually a film's path; stdin: whether it has a pipe to write to; stdout: a file that it writes
-    to; pass_fds: open files that it may use by their numbers; consume: called in a thread with each line of stderr, and true
-    for those that need not be kept. The others go to a temporary file, so that no amount of it can block the process.
+    to; pass_fds: open files that it may use by their numbers; note: called in a thread with each line of stderr, it returns
+    what is kept of it. stderr goes to a temporary file, so that no amount of it can block the process.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class FfmpegProcess:
         stdin: bool = False,
         stdout: int | IO[bytes] = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
-        consume: Callable[[str], bool] | None = None,
+        note: Callable[[str], str] | None = None,
     ):
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
@@ -99,12 +99,12 @@ class FfmpegProcess:
 
         def start() -> subprocess.Popen[bytes]:
             stdin_pipe = subprocess.PIPE if stdin else subprocess.DEVNULL
-            stderr = subprocess.PIPE if consume else self._stderr
+            stderr = subprocess.PIPE if note else self._stderr
             return subprocess.Popen(command, stdin=stdin_pipe, stdout=stdout, stderr=stderr, pass_fds=pass_fds)
 
         self._cleanup = contextlib.ExitStack()
         self._process = self._cleanup.enter_context(cleanup_on_signal(start, kill_child))
-        self._reader = threading.Thread(target=self._read_stderr, args=(consume,), daemon=True) if consume else None
+        self._reader = threading.Thread(target=self._read_stderr, args=(note,), daemon=True) if note else None
         if self._reader:
             self._reader.start()
 
@@ -131,12 +131,12 @@ class FfmpegProcess:
             self._reader.join()
         return status
 
-    def _read_stderr(self, consume: Callable[[str], bool]) -> None:
+    def _read_stderr(self, note: Callable[[str], str]) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as lines:
             for line in lines:
-                if not consume(line.decode(errors="replace")):
-                    self._stderr.write(line)
+                if kept := note(line.decode(errors="replace").rstrip("\n")):
+                    self._stderr.write(f"{kept}\n".encode())
                     self._stderr.flush()
 
     def running(self, wait_seconds: float) -> bool:

@@ -30,7 +30,7 @@ _UNKNOWN_CODEC = re.compile(r"(none|unknown)\b")
 
 _SHOWINFO = re.compile(r"\bn: *\d+ .*? fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
 _SHOWINFO_COLOUR = re.compile(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
-_DECODED_FRAME = re.compile(r"\bn: *\d+ pts: *(NOPTS|-?\d+) +pts_time:\S+ +(?:duration: *(\d+))?")
+_DECODED_FRAME = re.compile(r"n: *\d+ pts: *(NOPTS|-?\d+) +pts_time:\S+ +(?:duration: *(\d+))?")
 _TIME_BASE = re.compile(r"config in time_base: (\d+/\d+)")
 _CROPDETECT = re.compile(r"\bx1:(-?\d+) x2:(-?\d+) y1:(-?\d+) y2:(-?\d+) w:")
 _IDET = re.compile(r"Multi frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
@@ -46,7 +46,7 @@ _SECONDARY_ERROR = re.compile(
 )
 # Decoders of formats without references between frames do not mark a broken one, but print an error.
 _BROKEN_FRAME = re.compile(
-    r"corrupt decoded frame|Error submitting packet to decoder|Decoding error|\] error count: \d|CRC mismatch"
+    r"corrupt decoded frame|Error submitting packet to decoder|Decoding error|error count: \d|error y=\d|CRC mismatch"
 )
 _CUT_OFF = re.compile(r"partial file|File ended prematurely")
 
@@ -261,9 +261,15 @@ def time_base(line: str) -> Fraction | None:
     return Fraction(match[1]) if match else None
 
 
-def is_information(line: str) -> bool:
-    """Whether a line with its level is neither a warning nor an error."""
-    return "[info]" in line[:80]
+def warning(line: str) -> str:
+    """What a line with its level says if it is a warning or an error, else ''.
+
+    A filter does not print its line about a frame at once: the decoder may print in the middle of it that a frame is broken.
+    """
+    if "[info]" not in line[:80]:
+        return line
+    match = _BROKEN_FRAME.search(line)
+    return line[match.start() :] if match else ""
 
 
 def is_broken_frame(line: str) -> bool:
