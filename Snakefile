@@ -5,6 +5,7 @@
 What can be asked for:
     results/{film}_by_{model}.mp4             the film as the model reconstructs it, with its sound
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
+    results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
     results/stills/{film}_by_{model}.png      contact sheet
     results/stills/{film}_crop.png            preview of the crop
     results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
@@ -13,7 +14,7 @@ What can be asked for:
     results/models/{model}/training.mp4       the training as a film
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
-With no target: all that config/config.yaml lists under reconstructions and comparisons.
+With no target: all that config/config.yaml lists under reconstructions, comparisons and exports.
 """
 
 from snakemake.utils import min_version
@@ -32,6 +33,7 @@ include: "workflow/rules/frames.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/demo.smk"
 

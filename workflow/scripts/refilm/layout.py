@@ -1,8 +1,8 @@
 """Where results lie: every path pattern, and the catalogue of what a configuration makes.
 
-The rules, the planner and the commands read it, so a path is written once. {film}, {model} and {comparison} are names
-without an underscore: `{film}_by_{model}` reads one way only. Where a model reconstructs or makes samples, {model} may be
-MODEL@STEP: what it was after so many steps.
+The rules, the planner and the commands read it, so a path is written once. {film}, {model}, {comparison} and {export} are
+names without an underscore: `{film}_by_{model}` reads one way only. Where a model reconstructs or makes samples, {model} may
+be MODEL@STEP: what it was after so many steps.
 """
 
 import re
@@ -28,12 +28,16 @@ VIDEO = f"results/{PAIR}.mp4"
 STILLS = f"results/stills/{PAIR}.png"
 METRICS = f"results/metrics/{PAIR}.csv"
 COMPARISON = "results/comparisons/{comparison}.mp4"
+EXPORT_FILE = "results/exports/{export}.{suffix}"
+EXPORT_FOLDER = "results/exports/{export}"  # of images, or of a file for each screen
+EXPORT_SUFFIXES = {"h264": "mp4", "hevc": "mp4", "prores": "mov", "ffv1": "mkv", "png": ""}  # by codec
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 TRAINING_FILM = "results/models/{model}/training.mp4"
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
-RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, CROP_PREVIEW)  # all that show a film
+# All that show a film.
+RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, EXPORT_FILE, EXPORT_FOLDER, CROP_PREVIEW)
 
 DEMO_FILM = "results/demo/films/{film}"
 
@@ -63,6 +67,22 @@ class Comparison(Protocol):
     def models(self) -> tuple[str, ...]: ...
 
 
+class Export(Protocol):
+    """The keys of an export that say what it shows and where it lies."""
+
+    @property
+    def film(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def codec(self) -> str: ...
+
+    @property
+    def screens(self) -> int: ...
+
+
 class Configuration(Protocol):
     """The part of a configuration that says what is made: `refilm.config.configuration.Config` is one."""
 
@@ -72,10 +92,14 @@ class Configuration(Protocol):
     @property
     def comparisons(self) -> Mapping[str, Comparison]: ...
 
+    @property
+    def exports(self) -> Mapping[str, Export]: ...
+
 
 @dataclass(frozen=True)
 class Result:
-    """A file that a configuration makes. kind: video, stills or comparison; films and models: whose it shows."""
+    """A file or folder that a configuration makes. kind: video, stills, comparison or export; films and models: whose it
+    shows."""
 
     kind: str
     path: str
@@ -85,7 +109,7 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, exports."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -94,7 +118,18 @@ def catalogue(config: Configuration) -> list[Result]:
             Result("comparison", COMPARISON.format(comparison=name), name, comparison.film, comparison.models)
             for name, comparison in config.comparisons.items()
         ),
+        *(
+            Result("export", export_path(name, export), name, export.film, (export.model,))
+            for name, export in config.exports.items()
+        ),
     ]
+
+
+def export_path(name: str, export: Export) -> str:
+    """The file of an export, or its folder."""
+    suffix = EXPORT_SUFFIXES[export.codec]
+    in_folder = not suffix or export.screens > 1
+    return EXPORT_FOLDER.format(export=name) if in_folder else EXPORT_FILE.format(export=name, suffix=suffix)
 
 
 def split_pair(pair: str) -> tuple[str, str]:

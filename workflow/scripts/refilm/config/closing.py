@@ -19,6 +19,8 @@ from refilm.core.times import format_time
 _KINDS = {  # what is looked at first stands first
     "videos": layout.VIDEO,
     "comparisons": layout.COMPARISON,
+    "exports": layout.EXPORT_FILE,
+    "exported folders": layout.EXPORT_FOLDER,
     "contact sheets": layout.STILLS,
     "crop previews": layout.CROP_PREVIEW,
     "trainings as films": layout.TRAINING_FILM,

@@ -17,6 +17,7 @@ from refilm import layout
 from refilm.config.keys import (
     SLUG,
     ComparisonKeys,
+    ExportKeys,
     FilmKeys,
     GlobalKeys,
     ModelKeys,
@@ -34,7 +35,7 @@ from refilm.core.errors import RefilmError, suggest
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
 
-_NAMED = ("films", "models", "comparisons")
+_NAMED = ("films", "models", "comparisons", "exports")
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what decides which pixels of a film a model sees
 _LATER_PIXEL_KEYS = (
     "deinterlace",
@@ -46,7 +47,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several 
 
 
 class Config:
-    """A checked configuration. `films`, `models`, `comparisons`: the keys of each entry by its name."""
+    """A checked configuration. `films`, `models`, `comparisons`, `exports`: the keys of each entry by its name."""
 
     def __init__(self, raw: Mapping[str, Any], auto_channels: Callable[[str, Recipe, str], int] | None = None):
         """auto_channels: what `base_channels: auto` is, from a model, its recipe and the key `device`; without it that is
@@ -62,6 +63,7 @@ class Config:
             name: _recording(values.get("training", {}) | given) for name, given in values.get("models", {}).items()
         }
         self.comparisons = {name: _comparison(given) for name, given in values.get("comparisons", {}).items()}
+        self.exports = {name: ExportKeys(**given) for name, given in values.get("exports", {}).items()}
         self.reconstructions: list[str] = values.get("reconstructions", [])
         self.video = VideoKeys(**values.get("video", {}))
         self.reconstruction = ReconstructionKeys(**values.get("reconstruction", {}))
@@ -96,6 +98,7 @@ class Config:
         pairs = [layout.split_pair(pair)[1] for pair in self.reconstructions]
         initial = [name for other in self.models if (name := self.initial_model(other))]
         named = [*pairs, *initial, *(name for comparison in self.comparisons.values() for name in comparison.models)]
+        named += [export.model for export in self.exports.values()]
         needed = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
         return sorted({*self.recording(model).keep, *needed})
 
@@ -103,6 +106,11 @@ class Config:
         """The comparison's keys. Raises RefilmError with the nearest known name."""
         _check_name("comparison", name, self.comparisons)
         return self.comparisons[name]
+
+    def export(self, name: str) -> ExportKeys:
+        """The export's keys. Raises RefilmError with the nearest known name."""
+        _check_name("export", name, self.exports)
+        return self.exports[name]
 
     def film_title(self, name: str) -> str:
         """The film's title in pictures; its name where it has none."""
@@ -225,6 +233,10 @@ class Config:
                     f"config: comparisons.{name}: its models differ in frame_size {sizes}: choose models of one frame_size"
                 )
 
+        for name, export in self.exports.items():
+            self._check_pair(f"config: exports.{name}", export.film, [export.model])
+            _check_span(export, f"exports.{name}")
+
     def _check_model(self, name: str) -> None:
         own, place = self._of_model[name], f"config: models.{name}"
         for film in self.models[name].films:
@@ -311,7 +323,7 @@ def reject_duplicate_keys(file: Path | str) -> None:
                 unread.append(value)
 
 
-def _check_span(values: FilmKeys | ComparisonKeys, place: str) -> None:
+def _check_span(values: FilmKeys | ComparisonKeys | ExportKeys, place: str) -> None:
     start, end = (
         None if value is None else parse_time(value, f"config: {place}.{key}")
         for key, value in (("start", values.start), ("end", values.end))

@@ -15,6 +15,7 @@ import yaml
 
 from refilm.config.keys import (
     ComparisonKeys,
+    ExportKeys,
     FilmKeys,
     GlobalKeys,
     Key,
@@ -73,6 +74,7 @@ def manual_text(text: str) -> str:
         "recipes": _recipes(),
         "length": _lengths(),
         "comparisons": _table(keys_of(ComparisonKeys).values()),
+        "exports": _table(keys_of(ExportKeys).values()),
         "reconstruction": _table(keys_of(ReconstructionKeys).values()),
         "video": _table(keys_of(VideoKeys).values()),
         "global": _table(keys_of(GlobalKeys).values()),

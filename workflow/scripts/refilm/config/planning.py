@@ -256,7 +256,7 @@ class Planner:
     @exit_on_error
     def model(self, wildcards: Wildcards) -> str:
         """A trained model."""
-        return self._model(wildcards.model)
+        return self._model(self._pair(wildcards)[1])
 
     @exit_on_error
     def latents(self, wildcards: Wildcards) -> str:
@@ -309,12 +309,36 @@ class Planner:
         return self.config.video.chapters
 
     @exit_on_error
+    def exported(self, wildcards: Wildcards) -> str:
+        """What decides the latents of an export."""
+        return self._encoded(*self._pair(wildcards))
+
+    @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
         """What decides the latents of a comparison."""
         comparison = self.config.comparison(wildcards.comparison)
         return [self._encoded(comparison.film, model) for model in comparison.models]
 
     # --- what is shown
+
+    @exit_on_error
+    def exported_latents(self, wildcards: Wildcards) -> str:
+        """The latents of an export. Raises RefilmError where its codec makes another file."""
+        export = self.config.export(wildcards.export)
+        suffix = getattr(wildcards, "suffix", None)
+        asked = (layout.EXPORT_FILE if suffix else layout.EXPORT_FOLDER).format(export=wildcards.export, suffix=suffix)
+        path = layout.export_path(wildcards.export, export)
+        if path != asked:
+            screens = f" for {export.screens} screens" if export.screens > 1 else ""
+            raise RefilmError(f"{asked}: export '{wildcards.export}' is {export.codec}{screens}: ask for {path}")
+        return self._latents(export.film, export.model)
+
+    @exit_on_error
+    def export_options(self, wildcards: Wildcards) -> list[str]:
+        """What an export looks like: the part of the film, size, codec, screens."""
+        export = self.config.export(wildcards.export)
+        shown = {key: getattr(export, key) for key in ("start", "end", "height", "scaler", "codec", "screens")}
+        return _options(_given(**shown)) + (["--loop"] if export.loop else [])
 
     @exit_on_error
     def film_title(self, wildcards: Wildcards) -> str:
@@ -408,7 +432,14 @@ class Planner:
     def _film_of(self, wildcards: Wildcards) -> str:
         if hasattr(wildcards, "comparison"):
             return self.config.comparison(wildcards.comparison).film
-        return wildcards.film
+        return self._pair(wildcards)[0] if hasattr(wildcards, "export") else wildcards.film
+
+    def _pair(self, wildcards: Wildcards) -> tuple[str, str]:
+        """The film and the model of an export, or of a result that is named by them."""
+        if hasattr(wildcards, "export"):
+            export = self.config.export(wildcards.export)
+            return export.film, export.model
+        return wildcards.film, wildcards.model
 
     def _kept(self, result: str) -> list[Path]:
         """The files of a result that cannot be made again, since their film was deleted."""
@@ -418,16 +449,19 @@ class Planner:
     def _is_kept(self, result: str, file: Path, deleted: set[str]) -> bool:
         names = layout.wildcards(result, file)
         comparison = self.config.comparisons.get(names.get("comparison", ""))
-        film = comparison.film if comparison else names.get("film", "")
-        model = comparison.models[0] if comparison else names.get("model", "")
+        export = self.config.exports.get(names.get("export", ""))
+        shown = comparison or export
+        film = shown.film if shown else names.get("film", "")
+        model = comparison.models[0] if comparison else export.model if export else names.get("model", "")
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
         if layout.split_step(model)[0] not in self.config.models:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
             return False
-        needs_sound = result in (layout.VIDEO, layout.COMPARISON) and self.config.has_sound(film)
-        needs_frames = result != layout.VIDEO and not Path(self._frames_file(film, model)).exists()
+        from_latents = (layout.VIDEO, layout.EXPORT_FILE, layout.EXPORT_FOLDER)
+        needs_sound = result in (*from_latents, layout.COMPARISON) and self.config.has_sound(film)
+        needs_frames = result not in from_latents and not Path(self._frames_file(film, model)).exists()
         return needs_sound or needs_frames
 
     def _pixels(self, film: str) -> str:

@@ -37,6 +37,9 @@ _LONGEST_FILM = 4 * 3600  # seconds
 _FPS = 30
 _VIDEO_BYTES = 0.2  # of a pixel, at the default quality: six times what was measured
 _CLIP_BYTES = 30_000  # of a frame of each picture, the same
+_EXPORT_PIXELS = 20e6  # of an export per second: HEVC with two cores
+_EXPORT_BYTES = {"h264": 0.05, "hevc": 0.05, "prores": 0.5, "ffv1": 1.5, "png": 2.0}  # of its pixels
+_ENCODER_BYTES = 200  # of memory, for each pixel of a frame
 _STATES = 3 * 4  # three checkpoints, each of four copies of the weights
 _FLOAT = 4  # bytes
 
@@ -120,6 +123,23 @@ class JobResources:
         recipe = self._config.recipe(self._models(wildcards)[0])
         return _whole(_rows(input.latents[0], recipe) * (1 + len(input.latents)) * _CLIP_BYTES / 1e6)
 
+    def export_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """That of the network, and of the pictures that an encoder holds."""
+        pixels = self._exported_pixels(wildcards)
+        return self.network_mem_mb(wildcards, attempt) + _whole(attempt * pixels * _ENCODER_BYTES / 1e6)
+
+    def export_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the pixels of all frames."""
+        recipe = self._config.recipe(self._models(wildcards)[0])
+        rows = _rows(input.latents, recipe)
+        decoding = _minutes(rows, _RENDER, _work(recipe), attempt)
+        return decoding + _whole(attempt * _MARGIN * rows * self._exported_pixels(wildcards) / _EXPORT_PIXELS / 60)
+
+    def export_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The files."""
+        recipe, codec = self._config.recipe(self._models(wildcards)[0]), self._config.export(wildcards.export).codec
+        return _whole(_rows(input.latents, recipe) * self._exported_pixels(wildcards) * _EXPORT_BYTES[codec] / 1e6)
+
     # --- films
 
     def extract_runtime(self, _wildcards: Wildcards, input: Any, attempt: int) -> int:
@@ -142,7 +162,12 @@ class JobResources:
     def _models(self, wildcards: Wildcards) -> tuple[str, ...]:
         if hasattr(wildcards, "comparison"):
             return tuple(self._config.comparison(wildcards.comparison).models)
-        return (wildcards.model,)
+        return (self._config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model,)
+
+    def _exported_pixels(self, wildcards: Wildcards) -> float:
+        """The pixels of a frame of an export."""
+        width, height = self._config.recipe(self._models(wildcards)[0]).size
+        return self._config.export(wildcards.export).height ** 2 * width / height
 
 
 def weights_mb(recipe: Recipe) -> float:

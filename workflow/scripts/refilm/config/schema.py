@@ -8,6 +8,7 @@ from refilm.config.keys import (
     MODEL_STEP,
     SLUG,
     ComparisonKeys,
+    ExportKeys,
     FilmKeys,
     GlobalKeys,
     Key,
@@ -25,10 +26,11 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "models": (ModelKeys, TrainingKeys, RecordingKeys),
     "training": (TrainingKeys, RecordingKeys),
     "comparisons": (ComparisonKeys,),
+    "exports": (ExportKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
 }
-_BY_NAME = ("films", "models", "comparisons")
+_BY_NAME = ("films", "models", "comparisons", "exports")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", NoneType: "null"}
 
 
@@ -54,6 +56,7 @@ def schema() -> Schema:
                     },
                 },
                 "comparisons": _by_name("comparison clips, by name", _section(*_SECTIONS["comparisons"])),
+                "exports": _by_name("reconstructions for a screen or a wall, by name", _section(*_SECTIONS["exports"])),
                 "video": {"description": "how results are encoded", **_section(*_SECTIONS["video"])},
                 "reconstruction": {"description": "how models reconstruct films", **_section(*_SECTIONS["reconstruction"])},
                 **_section(GlobalKeys)["properties"],

@@ -48,7 +48,7 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
     path = Path(path)
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
     streams = [video.filter_("scale", **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)]
-    options = _VIDEO_OPTIONS | {"crf": crf, "video_track_timescale": _timescale(fps)}
+    options = _VIDEO_OPTIONS | {"crf": crf, "video_track_timescale": timescale(fps)}
     check_space(path, int(count * size[0] * size[1] * _LEAST_BYTES))
     with atomic_write(path) as partial, ExitStack() as stack:
         pipes = []
@@ -61,13 +61,13 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
         write_tags(tags, Tags(title, provenance, tuple(chapters)))
         command = with_tags(command, tags)
         with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
-            written = _write_frames(process.stdin, frames, count, label)
+            written = write_frames(process.stdin, frames, count, label)
             process.finish()
         if written != count:
             raise RefilmError(f"{path}: {written} frames were written of {count}")
 
 
-def _write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, label: str) -> int:
+def write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, label: str) -> int:
     """Write the frames to ffmpeg until it ends; returns how many were written."""
     written = 0
     with progress_bar(label, count, " frames", hidden=not label) as bar:
@@ -82,7 +82,7 @@ def _write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, la
     return written
 
 
-def _timescale(fps: Fraction) -> int:
+def timescale(fps: Fraction) -> int:
     """Ticks per second of the video track, such that a frame lasts a whole number of them."""
     scale = fps.numerator
     while scale < _MIN_TIMESCALE:

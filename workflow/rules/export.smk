@@ -1,0 +1,64 @@
+"""Reconstructions for a screen or a wall: enlarged, in a codec of players, editors or archives.
+
+Input       latents, models, the film's own sound
+Output      results/exports/{export}.mp4, .mov or .mkv; or the folder results/exports/{export} of images, or of a file for
+            each screen
+Steps       decode, enlarge, divide among the screens, encode and add the sound in one pass
+"""
+
+
+rule render_export:
+    input:
+        latents=planner.exported_latents,
+        model=planner.model,
+        source=planner.sound_source,
+    output:
+        export=layout.EXPORT_FILE,
+    log:
+        layout.log("render_export", "{export}.{suffix}"),
+    benchmark:
+        layout.benchmark("render_export", "{export}.{suffix}")
+    wildcard_constraints:
+        export=planner.to_make(layout.EXPORT_FILE),
+        suffix="mp4|mov|mkv",
+    conda:
+        "../../envs/refilm.yaml"
+    threads: threads_on_gpu
+    resources:
+        gpu=1,
+        mem_mb=needs.export_mem_mb,
+        runtime=needs.export_runtime,
+        disk_mb=needs.export_disk_mb,
+    params:
+        made_of=planner.exported,
+        options=planner.export_options,
+        audio=planner.audio,
+        crf=planner.config.video.crf,
+        device=planner.device,
+    message:
+        "{wildcards.export}: latents to a video for a screen"
+    shell:
+        step(
+            "render_export"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --source={input.source:q}"
+            " --audio={params.audio:q}"
+            " --export={output.export:q}"
+            " {params.options:q}"
+            " --crf={params.crf}"
+            " --device={params.device:q}"
+        )
+
+
+use rule render_export as render_export_folder with:
+    output:
+        export=directory(layout.EXPORT_FOLDER),
+    log:
+        layout.log("render_export_folder", "{export}"),
+    benchmark:
+        layout.benchmark("render_export_folder", "{export}")
+    wildcard_constraints:
+        export=planner.to_make(layout.EXPORT_FOLDER),
+    message:
+        "{wildcards.export}: latents to a folder of images, or of a video for each screen"
