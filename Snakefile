@@ -7,6 +7,8 @@ What can be asked for:
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
     results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
     results/stills/{film}_by_{model}.png      contact sheet
+    results/stills/{film}_by_{model}@00-12-30.png  the frame at that time, beside its reconstruction
+    results/clips/{film}_by_{model}@00-12-30_to_00-12-35.gif, .webp  these seconds, the same
     results/stills/{film}_crop.png            preview of the crop
     results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
     results/latents/{film}_by_{model}.h5      the film as N x 200 numbers

@@ -32,6 +32,10 @@ CONFIG = {
     "comparisons": {
         "side-by-side": {"film": "two", "models": ["one", "both"], "layout": "grid", "height": 96, "start": 0.25}
     },
+    "exports": {
+        "wall": {"film": "two", "model": "one", "height": 96, "start": 0.25, "end": 0.75},
+        "strips": {"film": "one", "model": "one", "height": 48, "end": 0.25, "codec": "png", "screens": 2, "loop": True},
+    },
     "device": "cpu",
 }
 TARGETS = (
@@ -63,7 +67,7 @@ def test_as_many_frames_at_every_stage(made):
 
 def test_what_is_made_is_what_the_layout_says(made):
     assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
-        "comparisons", "frames", "latents", "metrics", "models", "samples", "stills",
+        "comparisons", "exports", "frames", "latents", "metrics", "models", "samples", "stills",
     }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []
@@ -100,6 +104,19 @@ def test_the_video_is_what_the_model_decodes(made):
         assert latents.attributes["model"] == "results/models/one/model.safetensors"
     exact = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int"
     assert np.abs(decoded(made / "results/one_by_one.mp4", (64, 48), exact) - kept).mean() < 3
+
+
+def test_exports_are_the_decoded_frames_in_the_files_that_their_codec_needs(made):
+    model = load_model(made / "results/models/one/model.safetensors", torch.device("cpu"))
+    with LatentStore(made / "results/latents/one_by_one.h5") as latents:
+        kept = np.concatenate(list(decode_latents(model, latents, 0, 6)))
+    folder = made / "results/exports/strips"
+    screens = [[Image.open(folder / f"strips-{n}/strips-{n}-{frame:06}.png") for frame in range(1, 7)] for n in (1, 2)]
+    assert (np.concatenate([np.stack(list(map(np.asarray, screen))) for screen in screens], axis=2) == kept).all()
+    assert (folder / "strips.wav").exists() and len(list(folder.glob("strips-1/*.png"))) == 6
+    streams = described(made / "results/exports/wall.mp4")
+    assert "128x96" in streams and "25 fps" in streams and "Audio" in streams
+    assert len(decoded(made / "results/exports/wall.mp4", (128, 96))) == 12  # frames 7 to 18
 
 
 def test_the_time_of_a_step_is_recorded(made):

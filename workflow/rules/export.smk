@@ -33,7 +33,6 @@ rule render_export:
         made_of=planner.exported,
         options=planner.export_options,
         audio=planner.audio,
-        crf=planner.config.video.crf,
         device=planner.device,
     message:
         "{wildcards.export}: latents to a video for a screen"
@@ -46,7 +45,6 @@ rule render_export:
             " --audio={params.audio:q}"
             " --export={output.export:q}"
             " {params.options:q}"
-            " --crf={params.crf}"
             " --device={params.device:q}"
         )
 

@@ -26,18 +26,21 @@ EARLY_MODEL = "results/models/{model}/model@{step}.safetensors"  # the same, of 
 
 VIDEO = f"results/{PAIR}.mp4"
 STILLS = f"results/stills/{PAIR}.png"
+MOMENT = f"results/stills/{PAIR}@{{moment}}.png"  # the frame at HH-MM-SS, or HH-MM-SS.mmm
+CLIP = f"results/clips/{PAIR}@{{start}}_to_{{end}}.{{suffix}}"  # a GIF or WebP of the frames between two such moments
 METRICS = f"results/metrics/{PAIR}.csv"
 COMPARISON = "results/comparisons/{comparison}.mp4"
 EXPORT_FILE = "results/exports/{export}.{suffix}"
 EXPORT_FOLDER = "results/exports/{export}"  # of images, or of a file for each screen
 EXPORT_SUFFIXES = {"h264": "mp4", "hevc": "mp4", "prores": "mov", "ffv1": "mkv", "png": ""}  # by codec
+CRF_CODECS = ("h264", "hevc")  # those whose quality is the key `crf`
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 TRAINING_FILM = "results/models/{model}/training.mp4"
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
 # All that show a film.
-RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, METRICS, COMPARISON, EXPORT_FILE, EXPORT_FOLDER, CROP_PREVIEW)
+RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, MOMENT, CLIP, METRICS, COMPARISON, EXPORT_FILE, EXPORT_FOLDER, CROP_PREVIEW)
 
 DEMO_FILM = "results/demo/films/{film}"
 
@@ -51,6 +54,10 @@ STATE = "state"  # the checkpoints
 LOCK = "lock"  # of state/, held by the process that trains
 TRAINED = "trained"  # every finished training
 TENSORBOARD = "tensorboard"
+
+MOMENT_TIME = r"[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]+)?"
+_VALUES = dict.fromkeys(("moment", "start", "end"), MOMENT_TIME)  # of wildcards that are no names
+_NAME = "[a-z0-9-]+(?:@[0-9]+)?"
 
 _LOG = "logs/{rule}/{job}.log"
 _PROGRESS = f"logs/**/*{job_status.SUFFIX}"  # beside a log: logs/{rule}/{job}.progress.json
@@ -144,6 +151,11 @@ def split_step(model: str) -> tuple[str, int | None]:
     return name, int(step) if step else None
 
 
+def clock_time(moment: str) -> str:
+    """HH:MM:SS of a moment in the name of a file."""
+    return moment.replace("-", ":")
+
+
 def model_file(model: str) -> str:
     """The file of a model, or of what it was after so many steps."""
     name, step = split_step(model)
@@ -158,7 +170,8 @@ def existing(pattern: str) -> Iterator[Path]:
 def wildcards(pattern: str, path: Path) -> dict[str, str]:
     """The values of a pattern's wildcards in a path of it; empty if it is not one."""
     # re.escape also escapes the braces of the wildcards
-    match = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[a-z0-9@-]+)", re.escape(pattern)), str(path))
+    values = re.sub(r"\\{(\w+)\\}", lambda name: f"(?P<{name[1]}>{_VALUES.get(name[1], _NAME)})", re.escape(pattern))
+    match = re.fullmatch(values, str(path))
     return match.groupdict() if match else {}
 
 

@@ -22,6 +22,8 @@ _KINDS = {  # what is looked at first stands first
     "exports": layout.EXPORT_FILE,
     "exported folders": layout.EXPORT_FOLDER,
     "contact sheets": layout.STILLS,
+    "stills": layout.MOMENT,
+    "animations": layout.CLIP,
     "crop previews": layout.CROP_PREVIEW,
     "trainings as films": layout.TRAINING_FILM,
     "sample sheets": layout.SAMPLES,

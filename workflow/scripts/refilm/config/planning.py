@@ -256,7 +256,7 @@ class Planner:
     @exit_on_error
     def model(self, wildcards: Wildcards) -> str:
         """A trained model."""
-        return self._model(self._pair(wildcards)[1])
+        return self._model(self.config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model)
 
     @exit_on_error
     def latents(self, wildcards: Wildcards) -> str:
@@ -311,7 +311,8 @@ class Planner:
     @exit_on_error
     def exported(self, wildcards: Wildcards) -> str:
         """What decides the latents of an export."""
-        return self._encoded(*self._pair(wildcards))
+        export = self.config.export(wildcards.export)
+        return self._encoded(export.film, export.model)
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
@@ -320,6 +321,16 @@ class Planner:
         return [self._encoded(comparison.film, model) for model in comparison.models]
 
     # --- what is shown
+
+    @untracked
+    def moment(self, wildcards: Wildcards) -> str:
+        """The moment of a still, which is in its path."""
+        return layout.clock_time(wildcards.moment)
+
+    @untracked
+    def span(self, wildcards: Wildcards) -> list[str]:
+        """The part of a film that a clip shows, which is in its path."""
+        return [f"--start={layout.clock_time(wildcards.start)}", f"--end={layout.clock_time(wildcards.end)}"]
 
     @exit_on_error
     def exported_latents(self, wildcards: Wildcards) -> str:
@@ -335,10 +346,11 @@ class Planner:
 
     @exit_on_error
     def export_options(self, wildcards: Wildcards) -> list[str]:
-        """What an export looks like: the part of the film, size, codec, screens."""
+        """What an export looks like: the part of the film, size, codec and its quality, screens."""
         export = self.config.export(wildcards.export)
+        crf = self.config.video.crf if export.codec in layout.CRF_CODECS else None
         shown = {key: getattr(export, key) for key in ("start", "end", "height", "scaler", "codec", "screens")}
-        return _options(_given(**shown)) + (["--loop"] if export.loop else [])
+        return _options(_given(crf=crf, **shown)) + (["--loop"] if export.loop else [])
 
     @exit_on_error
     def film_title(self, wildcards: Wildcards) -> str:
@@ -432,14 +444,7 @@ class Planner:
     def _film_of(self, wildcards: Wildcards) -> str:
         if hasattr(wildcards, "comparison"):
             return self.config.comparison(wildcards.comparison).film
-        return self._pair(wildcards)[0] if hasattr(wildcards, "export") else wildcards.film
-
-    def _pair(self, wildcards: Wildcards) -> tuple[str, str]:
-        """The film and the model of an export, or of a result that is named by them."""
-        if hasattr(wildcards, "export"):
-            export = self.config.export(wildcards.export)
-            return export.film, export.model
-        return wildcards.film, wildcards.model
+        return self.config.export(wildcards.export).film if hasattr(wildcards, "export") else wildcards.film
 
     def _kept(self, result: str) -> list[Path]:
         """The files of a result that cannot be made again, since their film was deleted."""

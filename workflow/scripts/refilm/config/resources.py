@@ -40,6 +40,7 @@ _CLIP_BYTES = 30_000  # of a frame of each picture, the same
 _EXPORT_PIXELS = 20e6  # of an export per second: HEVC with two cores
 _EXPORT_BYTES = {"h264": 0.05, "hevc": 0.05, "prores": 0.5, "ffv1": 1.5, "png": 2.0}  # of its pixels
 _ENCODER_BYTES = 200  # of memory, for each pixel of a frame
+_CLIP_MB = 2000  # the pictures of 30 seconds at 30 frames per second, twice
 _STATES = 3 * 4  # three checkpoints, each of four copies of the weights
 _FLOAT = 4  # bytes
 
@@ -139,6 +140,10 @@ class JobResources:
         """The files."""
         recipe, codec = self._config.recipe(self._models(wildcards)[0]), self._config.export(wildcards.export).codec
         return _whole(_rows(input.latents, recipe) * self._exported_pixels(wildcards) * _EXPORT_BYTES[codec] / 1e6)
+
+    def clip_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """That of the network, and of the pictures of a GIF."""
+        return self.network_mem_mb(wildcards, attempt) + attempt * _CLIP_MB
 
     # --- films
 

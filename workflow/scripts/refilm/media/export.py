@@ -15,6 +15,7 @@ from ffmpeg.nodes import FilterableStream, OutputStream
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_folder, atomic_write, check_space, scratch_folder
+from refilm.layout import CRF_CODECS
 from refilm.media.encode import timescale, write_frames
 from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
 from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
@@ -82,7 +83,6 @@ CODECS = {
     ),
     "png": Codec("png", "rgb24", {"c:v": "png", "format": "image2"}, _PCM, 0.1),
 }
-_HAS_CRF = ("h264", "hevc")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def export_frames(
             pipes.append(stack.enter_context(sound_pipe(sound, count / fps)))
             heard = _copies(synchronise_audio(sound, pipes[0], count / fps), "asplit", 1 if images else len(files))
         options: dict[str, object] = {**codec.video, "fps_mode": "passthrough"}
-        options |= {"crf": crf} if picture.codec in _HAS_CRF else {}
+        options |= {"crf": crf} if picture.codec in CRF_CODECS else {}
         options |= {"video_track_timescale": timescale(fps)} if codec.suffix in ("mp4", "mov") else {}
         sound_options = {**codec.sound} | {"ar": SAMPLE_RATE}
         if sound is not None and not images:
