@@ -5,6 +5,7 @@
 What can be asked for:
     results/{film}_by_{model}.mp4             the film as the model reconstructs it, with its sound
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
+    results/posters/{poster}.png, .pdf        thousands of frames on one page
     results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
     results/stills/{film}_by_{model}.png      contact sheet
     results/stills/{film}_by_{model}@00-12-30.png  the frame at that time, beside its reconstruction
@@ -16,7 +17,7 @@ What can be asked for:
     results/models/{model}/training.mp4       the training as a film
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
-With no target: all that config/config.yaml lists under reconstructions, comparisons and exports.
+With no target: all that config/config.yaml lists under reconstructions, comparisons, posters and exports.
 """
 
 from snakemake.utils import min_version

@@ -30,6 +30,8 @@ MOMENT = f"results/stills/{PAIR}@{{moment}}.png"  # the frame at HH-MM-SS, or HH
 CLIP = f"results/clips/{PAIR}@{{start}}_to_{{end}}.{{suffix}}"  # a GIF or WebP of the frames between two such moments
 METRICS = f"results/metrics/{PAIR}.csv"
 COMPARISON = "results/comparisons/{comparison}.mp4"
+POSTER = "results/posters/{poster}.png"
+POSTER_PAGE = "results/posters/{poster}.pdf"
 EXPORT_FILE = "results/exports/{export}.{suffix}"
 EXPORT_FOLDER = "results/exports/{export}"  # of images, or of a file for each screen
 EXPORT_SUFFIXES = {"h264": "mp4", "hevc": "mp4", "prores": "mov", "ffv1": "mkv", "png": ""}  # by codec
@@ -40,7 +42,21 @@ SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
 # All that show a film.
-RESULTS = (FRAMES, LATENTS, VIDEO, STILLS, MOMENT, CLIP, METRICS, COMPARISON, EXPORT_FILE, EXPORT_FOLDER, CROP_PREVIEW)
+RESULTS = (
+    FRAMES,
+    LATENTS,
+    VIDEO,
+    STILLS,
+    MOMENT,
+    CLIP,
+    POSTER,
+    POSTER_PAGE,
+    METRICS,
+    COMPARISON,
+    EXPORT_FILE,
+    EXPORT_FOLDER,
+    CROP_PREVIEW,
+)
 
 DEMO_FILM = "results/demo/films/{film}"
 
@@ -74,14 +90,18 @@ class Comparison(Protocol):
     def models(self) -> tuple[str, ...]: ...
 
 
-class Export(Protocol):
-    """The keys of an export that say what it shows and where it lies."""
+class Poster(Protocol):
+    """The keys of a poster that say what it shows."""
 
     @property
     def film(self) -> str: ...
 
     @property
     def model(self) -> str: ...
+
+
+class Export(Poster, Protocol):
+    """The keys of an export that say what it shows and where it lies."""
 
     @property
     def codec(self) -> str: ...
@@ -100,12 +120,15 @@ class Configuration(Protocol):
     def comparisons(self) -> Mapping[str, Comparison]: ...
 
     @property
+    def posters(self) -> Mapping[str, Poster]: ...
+
+    @property
     def exports(self) -> Mapping[str, Export]: ...
 
 
 @dataclass(frozen=True)
 class Result:
-    """A file or folder that a configuration makes. kind: video, stills, comparison or export; films and models: whose it
+    """A file or folder that a configuration makes. kind: video, stills, comparison, poster or export; film, models: whose it
     shows."""
 
     kind: str
@@ -116,7 +139,7 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, exports."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -124,6 +147,10 @@ def catalogue(config: Configuration) -> list[Result]:
         *(
             Result("comparison", COMPARISON.format(comparison=name), name, comparison.film, comparison.models)
             for name, comparison in config.comparisons.items()
+        ),
+        *(
+            Result("poster", POSTER.format(poster=name), name, poster.film, (poster.model,))
+            for name, poster in config.posters.items()
         ),
         *(
             Result("export", export_path(name, export), name, export.film, (export.model,))

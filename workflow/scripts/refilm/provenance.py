@@ -16,6 +16,7 @@ from pathlib import Path
 
 import h5py
 from PIL import Image, UnidentifiedImageError
+from PIL.PdfParser import PdfFormatError, PdfParser
 
 from refilm import layout
 from refilm.core.command_line import command_parser, run_command
@@ -85,6 +86,13 @@ def _of_picture(file: Path) -> object:
         return None
 
 
+def _of_pdf(file: Path) -> object:
+    try:
+        return PdfParser(file).info[b"Keywords"]
+    except (PdfFormatError, KeyError):
+        return None
+
+
 def _of_video(file: Path) -> object:
     try:
         return read_tags(file).comment
@@ -93,6 +101,7 @@ def _of_video(file: Path) -> object:
 
 
 _READERS = {".h5": _of_hdf5, ".safetensors": text_of_model, ".json": Path.read_text}
+_READERS[".pdf"] = _of_pdf
 _READERS |= dict.fromkeys(_KEYS, _of_picture) | dict.fromkeys((".mp4", ".mov", ".mkv"), _of_video)
 
 

@@ -19,6 +19,8 @@ from refilm.core.times import format_time
 _KINDS = {  # what is looked at first stands first
     "videos": layout.VIDEO,
     "comparisons": layout.COMPARISON,
+    "posters": layout.POSTER,
+    "posters for printing": layout.POSTER_PAGE,
     "exports": layout.EXPORT_FILE,
     "exported folders": layout.EXPORT_FOLDER,
     "contact sheets": layout.STILLS,

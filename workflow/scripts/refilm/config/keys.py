@@ -426,6 +426,23 @@ class ExportKeys:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PosterKeys:
+    """posters: one poster."""
+
+    film: str = required("the film that is shown", pattern=f"^{SLUG}$")
+    model: str = required("the model that reconstructs it; or `MODEL@STEP`", pattern=f"^{MODEL_STEP}$")
+    frames: int = key(
+        2000,
+        "number of frames, evenly spaced over the film. A few more are shown where they fill the page",
+        minimum=1,
+        maximum=200000,
+    )
+    width: float = key(594, "width of the page in mm. 594 by 841 is A1", minimum=20, maximum=5000)
+    height: float = key(841, "height of the page in mm", minimum=20, maximum=5000)
+    dpi: int = key(300, "pixels per inch of the page", minimum=36, maximum=1200)
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoKeys:
     """video: how results are encoded."""
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from refilm import layout
 from refilm.config.configuration import Config
-from refilm.config.keys import SLUG, VideoKeys, defaults
+from refilm.config.keys import SLUG, ExportKeys, PosterKeys, VideoKeys, defaults
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
 from refilm.config.shared_training import fetch_training
@@ -256,7 +256,12 @@ class Planner:
     @exit_on_error
     def model(self, wildcards: Wildcards) -> str:
         """A trained model."""
-        return self._model(self.config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model)
+        return self._model(wildcards.model)
+
+    @exit_on_error
+    def shown_model(self, wildcards: Wildcards) -> str:
+        """The model of an export or a poster."""
+        return self._model(self._shown(wildcards).model)
 
     @exit_on_error
     def latents(self, wildcards: Wildcards) -> str:
@@ -309,10 +314,10 @@ class Planner:
         return self.config.video.chapters
 
     @exit_on_error
-    def exported(self, wildcards: Wildcards) -> str:
-        """What decides the latents of an export."""
-        export = self.config.export(wildcards.export)
-        return self._encoded(export.film, export.model)
+    def shown(self, wildcards: Wildcards) -> str:
+        """What decides the latents of an export or a poster."""
+        shown = self._shown(wildcards)
+        return self._encoded(shown.film, shown.model)
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
@@ -331,6 +336,20 @@ class Planner:
     def span(self, wildcards: Wildcards) -> list[str]:
         """The part of a film that a clip shows, which is in its path."""
         return [f"--start={layout.clock_time(wildcards.start)}", f"--end={layout.clock_time(wildcards.end)}"]
+
+    @exit_on_error
+    def poster_latents(self, wildcards: Wildcards) -> str:
+        """The latents of a poster."""
+        poster = self.config.poster(wildcards.poster)
+        return self._latents(poster.film, poster.model)
+
+    @exit_on_error
+    def poster_options(self, wildcards: Wildcards) -> list[str]:
+        """What a poster shows: titles, the number of frames, the page."""
+        poster = self.config.poster(wildcards.poster)
+        titles = {"title": self.config.film_title(poster.film), "by": self.config.model_title(poster.model)}
+        page = {key: f"{getattr(poster, key):g}" for key in ("width", "height", "dpi", "frames")}
+        return _options(titles | page)
 
     @exit_on_error
     def exported_latents(self, wildcards: Wildcards) -> str:
@@ -446,6 +465,11 @@ class Planner:
             return self.config.comparison(wildcards.comparison).film
         return self.config.export(wildcards.export).film if hasattr(wildcards, "export") else wildcards.film
 
+    def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
+        if hasattr(wildcards, "export"):
+            return self.config.export(wildcards.export)
+        return self.config.poster(wildcards.poster)
+
     def _kept(self, result: str) -> list[Path]:
         """The files of a result that cannot be made again, since their film was deleted."""
         deleted = {film for film in self.config.films if not self._is_available(film)}
@@ -454,19 +478,22 @@ class Planner:
     def _is_kept(self, result: str, file: Path, deleted: set[str]) -> bool:
         names = layout.wildcards(result, file)
         comparison = self.config.comparisons.get(names.get("comparison", ""))
-        export = self.config.exports.get(names.get("export", ""))
-        shown = comparison or export
+        one = self.config.exports.get(names.get("export", "")) or self.config.posters.get(names.get("poster", ""))
+        shown = comparison or one
         film = shown.film if shown else names.get("film", "")
-        model = comparison.models[0] if comparison else export.model if export else names.get("model", "")
+        model = comparison.models[0] if comparison else one.model if one else names.get("model", "")
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
         if layout.split_step(model)[0] not in self.config.models:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
             return False
-        from_latents = (layout.VIDEO, layout.EXPORT_FILE, layout.EXPORT_FOLDER)
-        needs_sound = result in (*from_latents, layout.COMPARISON) and self.config.has_sound(film)
-        needs_frames = result not in from_latents and not Path(self._frames_file(film, model)).exists()
+        sounding = (layout.VIDEO, layout.EXPORT_FILE, layout.EXPORT_FOLDER)
+        needs_sound = result in (*sounding, layout.COMPARISON) and self.config.has_sound(film)
+        needs_frames = (
+            result not in (*sounding, layout.POSTER, layout.POSTER_PAGE)
+            and not Path(self._frames_file(film, model)).exists()
+        )
         return needs_sound or needs_frames
 
     def _pixels(self, film: str) -> str:

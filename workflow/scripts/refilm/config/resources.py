@@ -41,6 +41,7 @@ _EXPORT_PIXELS = 20e6  # of an export per second: HEVC with two cores
 _EXPORT_BYTES = {"h264": 0.05, "hevc": 0.05, "prores": 0.5, "ffv1": 1.5, "png": 2.0}  # of its pixels
 _ENCODER_BYTES = 200  # of memory, for each pixel of a frame
 _CLIP_MB = 2000  # the pictures of 30 seconds at 30 frames per second, twice
+_INCH = 25.4  # mm
 _STATES = 3 * 4  # three checkpoints, each of four copies of the weights
 _FLOAT = 4  # bytes
 
@@ -141,6 +142,15 @@ class JobResources:
         recipe, codec = self._config.recipe(self._models(wildcards)[0]), self._config.export(wildcards.export).codec
         return _whole(_rows(input.latents, recipe) * self._exported_pixels(wildcards) * _EXPORT_BYTES[codec] / 1e6)
 
+    def poster_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """That of the network, and of the page with a copy."""
+        return self.network_mem_mb(wildcards, attempt) + attempt * 2 * self.poster_disk_mb(wildcards)
+
+    def poster_disk_mb(self, wildcards: Wildcards) -> int:
+        """The page, not compressed."""
+        poster = self._config.poster(wildcards.poster)
+        return _whole(3 * poster.width * poster.height * (poster.dpi / _INCH) ** 2 / 1e6)
+
     def clip_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """That of the network, and of the pictures of a GIF."""
         return self.network_mem_mb(wildcards, attempt) + attempt * _CLIP_MB
@@ -167,6 +177,8 @@ class JobResources:
     def _models(self, wildcards: Wildcards) -> tuple[str, ...]:
         if hasattr(wildcards, "comparison"):
             return tuple(self._config.comparison(wildcards.comparison).models)
+        if hasattr(wildcards, "poster"):
+            return (self._config.poster(wildcards.poster).model,)
         return (self._config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model,)
 
     def _exported_pixels(self, wildcards: Wildcards) -> float:

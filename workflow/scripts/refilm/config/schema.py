@@ -13,6 +13,7 @@ from refilm.config.keys import (
     GlobalKeys,
     Key,
     ModelKeys,
+    PosterKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -27,10 +28,11 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "training": (TrainingKeys, RecordingKeys),
     "comparisons": (ComparisonKeys,),
     "exports": (ExportKeys,),
+    "posters": (PosterKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
 }
-_BY_NAME = ("films", "models", "comparisons", "exports")
+_BY_NAME = ("films", "models", "comparisons", "exports", "posters")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", NoneType: "null"}
 
 
@@ -56,6 +58,7 @@ def schema() -> Schema:
                     },
                 },
                 "comparisons": _by_name("comparison clips, by name", _section(*_SECTIONS["comparisons"])),
+                "posters": _by_name("frames of a film on one page, by name", _section(*_SECTIONS["posters"])),
                 "exports": _by_name("reconstructions for a screen or a wall, by name", _section(*_SECTIONS["exports"])),
                 "video": {"description": "how results are encoded", **_section(*_SECTIONS["video"])},
                 "reconstruction": {"description": "how models reconstruct films", **_section(*_SECTIONS["reconstruction"])},
