@@ -1,7 +1,6 @@
 """Exports for a wall: the pixels, colours, sound and number of frames of each codec, on one screen and on several."""
 
 import re
-import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -112,9 +111,8 @@ def test_the_sound_is_as_long_as_the_picture_and_in_step(tmp_path, codec):
     suffix = CODECS[codec].suffix
     path = export(tmp_path / ("wall" if codec == "png" else f"wall.{suffix}"), frames, codec, sound=sound)
     if codec == "png":
-        with wave.open(str(path / "wall.wav")) as file:
-            assert (file.getframerate(), file.getsampwidth()) == (48000, 3)
-            assert file.getnframes() == round(count / FPS * 48000)
+        assert "pcm_s24le" in described(path / "wall.wav") and "48000 Hz" in described(path / "wall.wav")
+        assert len(heard(path / "wall.wav", 48000)) == round(count / FPS * 48000)
         ffmpeg("-r", FPS, "-i", path / "wall-%06d.png", "-i", path / "wall.wav", "-c:v", "ffv1", tmp_path / "joined.mkv")
         path = tmp_path / "joined.mkv"
     elif suffix in ("mov", "mkv"):

@@ -21,7 +21,7 @@ LEVELS = 5 * np.arange(50)  # of grey; the rate is 24
 
 @pytest.fixture(scope="module")
 def greys(tmp_path_factory, grey_model) -> tuple[Path, Path, np.ndarray]:
-    """Files of frames and latents of a film of 50 grey frames, each 5 levels brighter, and what the decoder makes of them."""
+    """Files of frames and latents of a film of 50 grey frames, each 5 levels brighter, and the decoded frames."""
     folder = tmp_path_factory.mktemp("greys")
     frames, latents = grey_film(folder / "greys.h5", LEVELS), folder / "latents.h5"
     done(command("encode_film", f"--frames={frames}", f"--model={grey_model}", f"--latents={latents}", "--device=cpu"))
@@ -138,7 +138,7 @@ def font_folder(tmp_path) -> Path:
     builder.setupGlyphOrder([".notdef", "square", "empty"])
     builder.setupCharacterMap({0x4E71: "square", 0x5F71: "empty"})
     builder.setupGlyf({".notdef": empty.glyph(), "square": square.glyph(), "empty": TTGlyphPen(None).glyph()})
-    builder.setupHorizontalMetrics({name: (1000, 0) for name in (".notdef", "square", "empty")})
+    builder.setupHorizontalMetrics(dict.fromkeys((".notdef", "square", "empty"), (1000, 0)))
     builder.setupHorizontalHeader(ascent=800, descent=-200)
     builder.setupNameTable({"familyName": "Two Signs", "styleName": "Regular"})
     builder.setupOS2()

@@ -36,6 +36,7 @@ CONFIG = {
         "wall": {"film": "two", "model": "one", "height": 96, "start": 0.25, "end": 0.75},
         "strips": {"film": "one", "model": "one", "height": 48, "end": 0.25, "codec": "png", "screens": 2, "loop": True},
     },
+    "posters": {"page": {"film": "two", "model": "one", "frames": 20, "width": 60, "height": 80, "dpi": 100}},
     "device": "cpu",
 }
 TARGETS = (
@@ -44,6 +45,8 @@ TARGETS = (
     "results/samples/both.png",
     "results/samples/one.mp4",
     "results/models/one/training.mp4",
+    "results/stills/two_by_one@00-00-00.5.png",
+    "results/clips/two_by_one@00-00-00_to_00-00-00.5.gif",
 )
 
 
@@ -67,7 +70,7 @@ def test_as_many_frames_at_every_stage(made):
 
 def test_what_is_made_is_what_the_layout_says(made):
     assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
-        "comparisons", "exports", "frames", "latents", "metrics", "models", "samples", "stills",
+        "clips", "comparisons", "exports", "frames", "latents", "metrics", "models", "posters", "samples", "stills",
     }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []
@@ -89,6 +92,10 @@ def test_pictures_and_clips(made):
     assert len(pd.read_csv(made / "results/metrics/two_by_one.csv")) == 25
     assert Image.open(made / "results/samples/both.png").width > 4 * 64
     assert "h264" in described(made / "results/samples/one.mp4")
+    assert Image.open(made / "results/stills/two_by_one@00-00-00.5.png").height > 720
+    assert Image.open(made / "results/clips/two_by_one@00-00-00_to_00-00-00.5.gif").n_frames == 13
+    assert Image.open(made / "results/posters/page.png").size == (236, 315)
+    assert (made / "results/posters/page.pdf").read_bytes().startswith(b"%PDF-")
     streams = described(made / "results/comparisons/side-by-side.mp4")
     assert "1920x1080" in described(made / "results/models/one/training.mp4")
     assert (

@@ -418,8 +418,11 @@ class Planner:
         """Whether a plan of a result that is there succeeds: nothing was deleted or replaced that it would be made of
         again."""
         comparison = self.config.comparisons.get(names.get("comparison", ""))
-        films = [comparison.film] if comparison else [names["film"]] if "film" in names else []
-        models = list(comparison.models) if comparison else [names["model"]] if "model" in names else []
+        poster = self.config.posters.get(names.get("poster", ""))
+        shown = comparison or poster
+        films = [shown.film] if shown else [names["film"]] if "film" in names else []
+        models = [poster.model] if poster else [names["model"]] if "model" in names else []
+        models += comparison.models if comparison else []
         for model in models:
             films += [] if self._is_trained(model) else self.config.model(model).films
         return all(self._is_available(film) and not self._replacement(film) for film in films)

@@ -169,11 +169,12 @@ def _files(folder: Path, name: str, suffix: str, screens: int, images: bool) -> 
     folders = [folder if screens == 1 else folder / each for each in names]
     for each in folders:
         each.mkdir(exist_ok=True)
-    return [each / f"{name}-%0{_DIGITS}d.{suffix}" for each, name in zip(folders, names, strict=True)]
+    patterns = [f"{each.replace('%', '%%')}-%0{_DIGITS}d.{suffix}" for each in names]
+    return [each / pattern for each, pattern in zip(folders, patterns, strict=True)]
 
 
 def _escaped(file: Path, images: bool) -> str:
-    """The name of a file for ffmpeg: in that of images every other % is doubled."""
+    """The name of a file for ffmpeg: in that of images every % that is none of the pattern is doubled."""
     return f"{str(file.parent).replace('%', '%%')}/{file.name}" if images else str(file)
 
 
