@@ -245,7 +245,8 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "order of a model's films": (keys(models__both__films=["two", "one"]), {"render_comparison": 1, "render_samples": 1}),
     "title of a film": (
         keys(films__one__title="Another"),  # it is in the titles of the models, too
-        {"render_stills": 2, "render_comparison": 1, "render_training": 1, "render_samples": 1, "render_poster": 1} | PICTURES,
+        {"render_stills": 2, "render_comparison": 1, "render_training": 1, "render_samples": 1, "render_poster": 1}
+        | PICTURES,
     ),
     "title of another film": (
         keys(films__two__title="Another"),
