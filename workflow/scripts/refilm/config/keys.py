@@ -95,7 +95,9 @@ class FilmKeys:
         "or s3 [address](#addresses) from which the film is fetched. A path under `results/` is made first: a "
         "reconstruction can be reconstructed again"
     )
-    title: str | None = key(None, "title of the film in pictures", unset="the name")
+    title: str | None = key(
+        None, "title of the film in pictures, in any script for which the system has a font", unset="the name"
+    )
     start: str | float | None = key(
         None,
         'first moment that is used: seconds, or `"HH:MM:SS"` in quotes. Exact to the frame',
@@ -342,8 +344,8 @@ class RecordingKeys:
 
     keep: tuple[int, ...] = key(
         (),
-        "a list of steps: the model after so many of them is kept, as `MODEL@STEP`. Those that a reconstruction or a "
-        "comparison names are kept without this key",
+        "a list of steps: the model after so many of them is kept, as `MODEL@STEP`. Those that a reconstruction, a "
+        "comparison, an export or a poster names are kept without this key",
         minimum=1,
     )
     preview_films: tuple[str, ...] = key(

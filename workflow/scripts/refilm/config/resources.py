@@ -37,8 +37,10 @@ _LONGEST_FILM = 4 * 3600  # seconds
 _FPS = 30
 _VIDEO_BYTES = 0.2  # of a pixel, at the default quality: six times what was measured
 _CLIP_BYTES = 30_000  # of a frame of each picture, the same
-_EXPORT_PIXELS = 20e6  # of an export per second: HEVC with two cores
-_EXPORT_BYTES = {"h264": 0.05, "hevc": 0.05, "prores": 0.5, "ffv1": 1.5, "png": 2.0}  # of its pixels
+# Of an export, by codec: pixels per second, four times what was measured with two cores that five other jobs used as well;
+# and bytes of a pixel, two to ten times what was measured.
+_EXPORT_PIXELS = {"h264": 16e6, "hevc": 2e6, "prores": 20e6, "ffv1": 40e6, "png": 8e6}
+_EXPORT_BYTES = {"h264": 0.05, "hevc": 0.03, "prores": 0.5, "ffv1": 1.0, "png": 1.0}
 _ENCODER_BYTES = 200  # of memory, for each pixel of a frame
 _CLIP_MB = 2000  # the pictures of 30 seconds at 30 frames per second, twice
 _INCH = 25.4  # mm
@@ -134,8 +136,9 @@ class JobResources:
         """By the pixels of all frames."""
         recipe = self._config.recipe(self._models(wildcards)[0])
         rows = _rows(input.latents, recipe)
+        rate = _EXPORT_PIXELS[self._config.export(wildcards.export).codec]
         decoding = _minutes(rows, _RENDER, _work(recipe), attempt)
-        return decoding + _whole(attempt * _MARGIN * rows * self._exported_pixels(wildcards) / _EXPORT_PIXELS / 60)
+        return decoding + _whole(attempt * _MARGIN * rows * self._exported_pixels(wildcards) / rate / 60)
 
     def export_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
         """The files."""
