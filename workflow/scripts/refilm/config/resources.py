@@ -41,7 +41,7 @@ _CLIP_BYTES = 30_000  # of a frame of each picture, the same
 # and bytes of a pixel, two to ten times what was measured.
 _EXPORT_PIXELS = {"h264": 16e6, "hevc": 2e6, "prores": 20e6, "ffv1": 40e6, "png": 8e6}
 _EXPORT_BYTES = {"h264": 0.05, "hevc": 0.03, "prores": 0.5, "ffv1": 1.0, "png": 1.0}
-_ENCODER_BYTES = 200  # of memory, for each pixel of a frame
+_ENCODER_BYTES = 300  # of memory, for each pixel of a frame
 _CLIP_MB = 2000  # the pictures of 30 seconds at 30 frames per second, twice
 _INCH = 25.4  # mm
 _STATES = 3 * 4  # three checkpoints, each of four copies of the weights

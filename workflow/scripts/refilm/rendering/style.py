@@ -25,6 +25,7 @@ SERIES = ("#e8a33d", "#5aa9c8", "#c8605a", "#8fb56a", "#a58bc4")  # distinct on 
 # DejaVu Sans comes with matplotlib and has Latin, Greek, Cyrillic, and what simple texts of a few other scripts need.
 _USUAL_FONT = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
 _OTHER_STYLES = ("bold", "black", "heavy", "italic", "oblique", "light", "thin", "condensed", "mono", "serif")
+_PLACEHOLDERS = ("lastresort", "adobeblank")  # fonts that have a glyph for every character, and it says nothing
 _INVISIBLE = ("Cc", "Cf", "Zl", "Zp", "Zs")  # categories of characters that need no glyph
 
 
@@ -108,8 +109,10 @@ def _missing(file: str, characters: str) -> str:
 
 @functools.cache
 def _glyphs(file: str) -> frozenset[int]:
-    """The code points of a font; none of a file that is no such font."""
+    """The code points of a font that has any size; none of another file, nor of a font of placeholders."""
     try:
-        return frozenset(FT2Font(file).get_charmap())
+        face = FT2Font(file)
+        usable = face.scalable and not any(name in file.lower() for name in _PLACEHOLDERS)
+        return frozenset(face.get_charmap() if usable else ())
     except (OSError, RuntimeError):
         return frozenset()
