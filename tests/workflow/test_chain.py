@@ -144,6 +144,8 @@ def test_every_step_has_recorded_its_progress(made):
             ("train_model", "one"): (6, 6, "steps"),
             ("encode_film", "two_by_one"): (25, 25, "frames"),
             ("render_comparison", "side-by-side"): (18, 18, "frames"),
+            ("render_export", "wall.mp4"): (12, 12, "frames"),
+            ("render_export", "strips"): (6, 6, "frames"),
         }.items()
     )
     (training,) = [job for job in jobs if job["rule"] == "train_model" and job["job"] == "one"]

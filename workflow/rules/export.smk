@@ -54,9 +54,9 @@ use rule render_export as render_export_folder with:
     output:
         export=directory(layout.EXPORT_FOLDER),
     log:
-        layout.log("render_export_folder", "{export}"),
+        layout.log("render_export", "{export}"),
     benchmark:
-        layout.benchmark("render_export_folder", "{export}")
+        layout.benchmark("render_export", "{export}")
     wildcard_constraints:
         export=planner.to_make(layout.EXPORT_FOLDER),
     message:
