@@ -8,6 +8,7 @@ What can be asked for:
     results/posters/{poster}.png, .pdf        thousands of frames on one page
     results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
     results/stills/{film}_by_{model}.png      contact sheet
+    results/stills/{film}_by_{model}_shots.png, _best.png, _worst.png  of each shot, of the best or worst ones
     results/stills/{film}_by_{model}@00-12-30.png  the frame at that time, beside its reconstruction
     results/clips/{film}_by_{model}@00-12-30_to_00-12-35.gif, .webp  these seconds, the same
     results/stills/{film}_crop.png            preview of the crop

@@ -1,16 +1,20 @@
 """Stills at a moment, animations of a range, posters, and titles in any script: what is where, of which frame."""
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import Image, ImageSequence
 from PIL.PdfParser import PdfParser
 
+from refilm.frames.metadata import FrameMetadata
+from refilm.frames.store import FrameStore, write_frames_from
 from refilm.rendering.comparison import Arrangement
 from tests.conftest import command, refused
 from tests.helpers import done
@@ -42,6 +46,61 @@ def tile(picture, n: int, height: int = 48) -> np.ndarray:
     pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert pixels.shape[1::-1] == arrangement.size
     return pixels[top + 4 : top + height - 4, left + 4 : left + height * 4 // 3 - 4]
+
+
+# --- sheets of shots
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory, grey_model) -> tuple[str, ...]:
+    """The options of a command for a film of four shots of 12 frames, of which the second is black.
+
+    The metrics are made up: of the shots the third one is best at its frame 30, the first worst at 5, the black one neither.
+    """
+    folder, random = tmp_path_factory.mktemp("shots"), np.random.default_rng(0)
+    patterns = np.kron(random.integers(0, 256, (4, 3, 4, 3)), np.ones((1, 16, 16, 1), int)).astype(np.uint8)
+    patterns[1] = 0
+    frames = patterns.repeat(12, axis=0)
+    write_frames_from(folder / "film.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
+    words = (f"--frames={folder / 'film.h5'}", f"--latents={folder / 'latents.h5'}", f"--model={grey_model}", "--device=cpu")
+    done(command("encode_film", *words[:1], f"--latents={folder / 'latents.h5'}", *words[2:]))
+    ssim, composition = np.full(48, 0.5), np.full(48, 0.5)
+    ssim[[5, 30, 40]], ssim[12:24], composition[12:24] = [0.1, 0.9, 0.6], 1, np.nan
+    pd.DataFrame({"ssim": ssim, "composition": composition}).to_csv(folder / "metrics.csv")
+    return (*words, f"--metrics={folder / 'metrics.csv'}", "--title=T", "--by=M")
+
+
+@pytest.mark.parametrize(
+    ("order", "count", "frames"),
+    [
+        ("shots", 16, [6, 18, 30, 42]),
+        ("shots", 2, [18, 42]),
+        ("best", 16, [30, 40, 0]),
+        ("worst", 16, [5, 24, 36]),
+        ("best", 1, [30]),
+    ],
+)
+def test_a_sheet_of_shots_has_a_frame_of_each_in_the_order_that_is_asked_for(tmp_path, shots, order, count, frames):
+    sheet = tmp_path / "sheet.png"
+    assert f"{len(frames)} frames" in done(
+        command("render_stills", *shots, f"--order={order}", f"--count={count}", f"--sheet={sheet}")
+    )
+    film = Path(shots[0].removeprefix("--frames="))
+    with FrameStore(film) as store:
+        expected = store.read(frames)
+    pixels = np.asarray(Image.open(sheet).convert("RGB"))
+    places = [(24 + n % 4 * 72, 0) for n in range(len(frames))]
+    for (left, _), frame in zip(places, expected, strict=True):
+        column = pixels[:, left : left + 64]
+        assert any((column[top : top + 48] == frame).all() for top in range(len(column) - 47))
+
+
+def test_metrics_of_another_film_are_refused(tmp_path, shots):
+    table = tmp_path / "metrics.csv"
+    pd.DataFrame({"ssim": [0.5], "composition": [0.5]}).to_csv(table)
+    words = [word for word in shots if not word.startswith("--metrics")]
+    refusal = command("render_stills", *words, f"--metrics={table}", "--order=best", f"--sheet={tmp_path / 'sheet.png'}")
+    assert f"{table}: 1 rows, but" in refused(refusal) and not (tmp_path / "sheet.png").exists()
 
 
 # --- stills

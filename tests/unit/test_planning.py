@@ -427,6 +427,12 @@ def test_a_poster_says_what_it_shows():
     ]  # fmt: skip
 
 
+def test_only_sheets_of_the_best_and_worst_shots_need_metrics():
+    asked, pair = planner(), {"film": "one", "model": "plain"}
+    assert asked.ordering_metrics(job(order="best", **pair)) == "results/metrics/one_by_plain.csv"
+    assert asked.ordering_metrics(job(order="shots", **pair)) == []
+
+
 def test_the_moments_of_pictures_are_in_their_names():
     assert planner().moment(job(moment="01-02-03.5")) == "01:02:03.5"
     assert planner().span(job(start="00-00-01", end="00-01-00")) == ["--start=00:00:01", "--end=00:01:00"]

@@ -45,6 +45,7 @@ TARGETS = (
     "results/samples/both.png",
     "results/samples/one.mp4",
     "results/models/one/training.mp4",
+    "results/stills/two_by_one_worst.png",
     "results/stills/two_by_one@00-00-00.5.png",
     "results/clips/two_by_one@00-00-00_to_00-00-00.5.gif",
 )

@@ -179,7 +179,7 @@ def all_films_deleted(project: Project) -> None:
     project.targets = tuple(target for target in TARGETS if "crop" not in target)
 
 
-PICTURES = {"render_moment": 1, "render_clip": 1}
+PICTURES = {"render_ordered_stills": 1, "render_moment": 1, "render_clip": 1}
 EXPORTS = {"render_export": 1, "render_export_folder": 1, "render_poster": 1}
 OF_MODEL_ONE = {"encode_film": 2, "render_video": 2, "render_stills": 2, "measure_film": 1, "render_comparison": 1}
 OF_MODEL_ONE |= PICTURES | EXPORTS

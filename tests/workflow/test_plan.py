@@ -106,6 +106,8 @@ def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
         (["results/exports/wall.mov"], {"render_export": 1}),
         (["results/exports/row"], {"render_export_folder": 1}),
         (["results/posters/page.pdf"], {"render_poster": 1}),
+        (["results/stills/apple-1984_by_bladerunner_shots.png"], {"render_ordered_stills": 1}),
+        (["results/stills/apple-1984_by_bladerunner_worst.png"], {"render_ordered_stills": 1, "measure_film": 1}),
         (["results/stills/apple-1984_by_bladerunner@00-00-30.png"], {"render_moment": 1}),
         (["results/clips/apple-1984_by_bladerunner@00-00-30_to_00-00-32.5.webp"], {"render_clip": 1}),
     ],

@@ -34,6 +34,7 @@ PICTURES = (
     "results/stills/one_crop.png",
     "results/models/one/training.png",
     "results/samples/one.png",
+    "results/stills/one_by_one_best.png",
     "results/stills/one_by_one@00-00-01.5.png",
     "results/clips/one_by_one@00-00-00_to_00-00-01.gif",
     "results/posters/wall.png",
@@ -44,8 +45,8 @@ TABLES = {
     "results/models/one/training.csv": "step,psnr\n20,11.5\n40,18.25\n60,1.5e",
 }
 CATEGORIES = {
-    "Reconstructions": 1, "Comparisons": 1, "Stills": 2, "Moments": 1, "Animations": 1, "Posters": 1, "Metrics": 1,
-    "Trainings": 1, "Samples": 2,
+    "Reconstructions": 1, "Comparisons": 1, "Stills": 2, "Sheets of shots": 1, "Moments": 1, "Animations": 1, "Posters": 1,
+    "Metrics": 1, "Trainings": 1, "Samples": 2,
 }  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 Input       frames, latents, models, the film's own sound
 Output      results/comparisons/{comparison}.mp4, results/metrics/{film}_by_{model}.csv
-            results/stills/{film}_by_{model}.png, a sheet; results/stills/{film}_by_{model}@{moment}.png, a still
+            results/stills/{film}_by_{model}.png, a sheet; _shots.png, _best.png, _worst.png, one of shots
+            results/stills/{film}_by_{model}@{moment}.png, a still
             results/clips/{film}_by_{model}@{start}_to_{end}.gif or .webp
 Steps       each decodes of the latents what it shows
 """
@@ -85,6 +86,47 @@ rule render_stills:
             " --model={input.model:q}"
             " --title={params.title:q}"
             " --by={params.by:q}"
+            " --sheet={output.sheet:q}"
+            " --device=cpu"
+        )
+
+
+rule render_ordered_stills:
+    input:
+        frames=planner.frames,
+        latents=planner.latents,
+        model=planner.model,
+        metrics=planner.ordering_metrics,
+    output:
+        sheet=layout.ORDERED_STILLS,
+    log:
+        layout.log("render_stills", layout.PAIR + "_{order}"),
+    wildcard_constraints:
+        film=planner.to_make(layout.ORDERED_STILLS),
+        order="|".join(layout.ORDERS),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        mem_mb=needs.network_mem_mb,
+        runtime="1h",
+    params:
+        made_of=planner.encoded,
+        title=planner.film_title,
+        by=planner.model_title,
+        order=planner.order,
+    message:
+        "{wildcards.film} by {wildcards.model}: contact sheet, {wildcards.order}"
+    shell:
+        step(
+            "render_stills"
+            " --frames={input.frames:q}"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --metrics={input.metrics:q}"
+            " --title={params.title:q}"
+            " --by={params.by:q}"
+            " --order={params.order}"
             " --sheet={output.sheet:q}"
             " --device=cpu"
         )

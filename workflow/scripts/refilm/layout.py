@@ -26,6 +26,8 @@ EARLY_MODEL = "results/models/{model}/model@{step}.safetensors"  # the same, of 
 
 VIDEO = f"results/{PAIR}.mp4"
 STILLS = f"results/stills/{PAIR}.png"
+ORDERED_STILLS = f"results/stills/{PAIR}_{{order}}.png"  # a sheet of a frame of each shot, or of the best or worst shots
+ORDERS = ("shots", "best", "worst")
 MOMENT = f"results/stills/{PAIR}@{{moment}}.png"  # the frame at HH-MM-SS, or HH-MM-SS.mmm
 CLIP = f"results/clips/{PAIR}@{{start}}_to_{{end}}.{{suffix}}"  # a GIF or WebP of the frames between two such moments
 METRICS = f"results/metrics/{PAIR}.csv"
@@ -47,6 +49,7 @@ RESULTS = (
     LATENTS,
     VIDEO,
     STILLS,
+    ORDERED_STILLS,
     MOMENT,
     CLIP,
     POSTER,

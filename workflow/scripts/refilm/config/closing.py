@@ -24,6 +24,7 @@ _KINDS = {  # what is looked at first stands first
     "exports": layout.EXPORT_FILE,
     "exported folders": layout.EXPORT_FOLDER,
     "contact sheets": layout.STILLS,
+    "sheets of shots": layout.ORDERED_STILLS,
     "stills": layout.MOMENT,
     "animations": layout.CLIP,
     "crop previews": layout.CROP_PREVIEW,

@@ -327,6 +327,18 @@ class Planner:
 
     # --- what is shown
 
+    @exit_on_error
+    def ordering_metrics(self, wildcards: Wildcards) -> str | list[str]:
+        """The metrics by which the shots of a sheet are ordered; none for all shots in their order."""
+        if wildcards.order == "shots":
+            return []
+        return self._ancient(layout.METRICS.format(film=wildcards.film, model=wildcards.model))
+
+    @untracked
+    def order(self, wildcards: Wildcards) -> str:
+        """The order of a sheet, which is in its path."""
+        return wildcards.order
+
     @untracked
     def moment(self, wildcards: Wildcards) -> str:
         """The moment of a still, which is in its path."""

@@ -30,6 +30,7 @@ RESULTS = {
     layout.COMPARISON: ("Comparisons", "comparison"),
     layout.STILLS: ("Stills", "stills"),
     layout.CROP_PREVIEW: ("Stills", "crop"),
+    layout.ORDERED_STILLS: ("Sheets of shots", "sheet"),
     layout.MOMENT: ("Moments", "moment"),
     layout.CLIP: ("Animations", "clip"),
     layout.POSTER: ("Posters", "poster"),
