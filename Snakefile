@@ -6,7 +6,12 @@ What can be asked for:
     results/{film}_by_{model}.mp4             the film as the model reconstructs it, with its sound
     results/gallery/index.html                all reconstructions beside their originals, in step, in a browser
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
+    results/posters/{poster}.png, .pdf        thousands of frames on one page
+    results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
     results/stills/{film}_by_{model}.png      contact sheet
+    results/stills/{film}_by_{model}_shots.png, _best.png, _worst.png  of each shot, of the best or worst ones
+    results/stills/{film}_by_{model}@00-12-30.png  the frame at that time, beside its reconstruction
+    results/clips/{film}_by_{model}@00-12-30_to_00-12-35.gif, .webp  these seconds, the same
     results/stills/{film}_crop.png            preview of the crop
     results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
     results/shots/{film}.csv                  a row per shot: start, end, length, brightness, motion
@@ -15,7 +20,7 @@ What can be asked for:
     results/models/{model}/training.mp4       the training as a film
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
-With no target: all that config/config.yaml lists under reconstructions and comparisons, and the gallery.
+With no target: all that config/config.yaml lists under reconstructions, comparisons, posters and exports, and the gallery.
 """
 
 from snakemake.utils import min_version
@@ -34,6 +39,7 @@ include: "workflow/rules/frames.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/demo.smk"

@@ -3,10 +3,10 @@
 
     python -m benchmarks.gallery [FRAMES]
 
-The gallery: render_gallery as a process, of posters and measures that are there; and then Chromium's own time of the first
-contentful paint of that page. The video: 11 films of FRAMES frames of 256x144; on one side their frames files, on the other
-H.264 files of the same frames, which ffmpeg decodes, pads, stacks, enlarges and encodes with the same settings; the median
-of three pairs.
+The gallery: render_gallery as a process, of thumbnails and measures that are there; and then Chromium's own time of the
+first contentful paint of that page. The video: 11 films of FRAMES frames of 256x144; on one side their frames files, on the
+other H.264 files of the same frames, which ffmpeg decodes, pads, stacks, enlarges and encodes with the same settings; the
+median of three pairs.
 """
 
 import json
@@ -46,10 +46,10 @@ def _gallery(folder: Path) -> None:
     films.mkdir(parents=True)
     described = describe(1000, FPS, SIZE, models)
     measures = {name: [None] + [[0.5] * 1000] * MODELS for name in ("ssim", "psnr", "colour", "motion")}
-    poster = Image.effect_noise(described["size"], 60).convert("RGB")
+    thumbnail = Image.effect_noise(described["size"], 60).convert("RGB")
     for film in range(FILMS):
         (films / f"film-{film}.js").write_text(film_script(f"256x144/film-{film}", described, measures | {"shots": [0]}))
-        poster.save(films / f"film-{film}.webp", quality=60)
+        thumbnail.save(films / f"film-{film}.webp", quality=60)
     entries = {
         "films": {f"film-{film}": f"Film {film}" for film in range(FILMS)},
         "models": {model: f"Model {model}" for model in models},

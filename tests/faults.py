@@ -51,7 +51,7 @@ TARGETS = {  # the result of each rule
     "measure_film": "results/metrics/one_by_one.csv",
     "render_comparison": "results/comparisons/clip.mp4",
     "render_composite": "results/gallery/films/64x48/one.mp4",
-    "render_poster": "results/gallery/films/64x48/one.webp",
+    "render_thumbnail": "results/gallery/films/64x48/one.webp",
     "gather_measures": "results/gallery/films/64x48/one.js",
     "render_gallery": "results/gallery/index.html",
     "preview_crop": "results/stills/one_crop.png",

@@ -43,7 +43,7 @@ def make_gallery(folder: Path) -> Path:
     measured = ("--metrics", *metrics, "--models", *MODELS, f"--measures={films / 'numbered.js'}")
     done(command("gather_measures", f"--frames={frames}", *measured))
     set_shots(films / "numbered.js")
-    done(command("render_poster", f"--video={films / 'numbered.mp4'}", f"--poster={films / 'numbered.webp'}"))
+    done(command("render_thumbnail", f"--video={films / 'numbered.mp4'}", f"--thumbnail={films / 'numbered.webp'}"))
     for suffix in (".mp4", ".webp"):
         shutil.copy(films / f"numbered{suffix}", films / f"hostile{suffix}")
     (films / "hostile.js").write_text((films / "numbered.js").read_text().replace("96x64/numbered", "96x64/hostile"))

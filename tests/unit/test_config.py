@@ -13,9 +13,11 @@ from refilm.config import generate, keys
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import (
     ComparisonKeys,
+    ExportKeys,
     FilmKeys,
     GlobalKeys,
     ModelKeys,
+    PosterKeys,
     ReconstructionKeys,
     TrainingKeys,
     VideoKeys,
@@ -89,6 +91,23 @@ WRONG = [
     ("reconstructions", ["koyaanisqatsi-bladerunner"], "reconstructions.0: .* FILM_by_MODEL"),
     ("comparisons.trailer.film", "trailer", "comparisons.trailer: unknown film 'trailer'"),
     ("comparisons.trailer.models", ["x"], "comparisons.trailer: unknown model 'x'"),
+    ("exports", {"wall": {"film": "apple", "model": "bladerunner"}}, "exports.wall: unknown film 'apple'; did you mean"),
+    ("exports", {"wall": {"film": "bladerunner", "model": "x"}}, "exports.wall: unknown model 'x'"),
+    (
+        "exports",
+        {"wall": {"film": "bladerunner", "model": "bladerunner", "codec": "h265"}},
+        "exports.wall.codec: 'h265' is not one of h264, hevc, prores, ffv1, png; did you mean 'h264'",
+    ),
+    (
+        "exports",
+        {"wall": {"film": "bladerunner", "model": "bladerunner", "start": 9, "end": 5}},
+        "exports.wall: end 5 is not after start 9",
+    ),
+    (
+        "posters",
+        {"big": {"film": "bladerunner", "model": "bladerunner", "width": 5000, "height": 5000}},
+        "posters.big: 5000 x 5000 mm at 300 dpi are 3,488 million pixels: at most 1,000 fit into memory: lower dpi",
+    ),
     ("films.koyaanisqatsi.start", "00:10:00", None),
     ("films.koyaanisqatsi.start", "ten", "films.koyaanisqatsi.start: 'ten' is not a valid time"),
     ("comparisons.first-ten-minutes.start", "00:10:00", "end 00:10:00 is not after start 00:10:00"),
@@ -365,6 +384,8 @@ def no_encoder(monkeypatch):
     [
         ({"reconstructions": ["bikes_by_bikes"]}, "reconstructions"),
         ({"comparisons": {"c": {"film": "bikes", "models": ["bikes"]}}}, "comparisons.c"),
+        ({"exports": {"c": {"film": "bikes", "model": "bikes"}}}, "exports.c"),
+        ({"posters": {"c": {"film": "bikes", "model": "bikes"}}}, "posters.c"),
     ],
 )
 def test_a_model_without_an_encoder_is_refused_as_a_reconstruction(no_encoder, sections, place):
@@ -400,7 +421,7 @@ def test_stale_files_are_named_by_the_check(tmp_path, monkeypatch):
 SECTIONS = (FilmKeys, ModelKeys, TrainingKeys, ComparisonKeys, VideoKeys, ReconstructionKeys, GlobalKeys)
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys))
 def test_every_key_is_in_the_manual_with_its_default(section):
     """In the rows of the section's table, where it has one."""
     manual = (ROOT / "config" / "README.md").read_text()

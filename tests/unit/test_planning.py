@@ -32,6 +32,11 @@ MODELS = {
     "plain": {"films": ["one"], "recipe": "autoencoder"},
 }
 COMPARISONS = {"both": {"film": "one", "models": ["one", "plain"], "start": 1, "height": 96}}
+EXPORTS = {
+    "wall": {"film": "one", "model": "plain", "end": "0:10"},
+    "images": {"film": "two", "model": "one", "codec": "png", "loop": True},
+    "row": {"film": "one", "model": "one@9", "codec": "prores", "screens": 3},
+}
 
 
 def planner(**sections) -> Planner:
@@ -393,11 +398,56 @@ def test_a_comparison_shows_its_models_in_order():
     ]
 
 
+def test_an_export_is_asked_for_by_the_name_that_its_codec_gives_it(capsys):
+    asked = planner(exports=EXPORTS)
+    wall, images, row = job(export="wall", suffix="mp4"), job(export="images"), job(export="row")
+    assert asked.exported_latents(wall) == "results/latents/one_by_plain.h5"
+    assert asked.exported_latents(images) == "results/latents/two_by_one.h5"
+    assert asked.exported_latents(row) == "results/latents/one_by_one@9.h5"
+    assert asked.shown_model(row) == layout.model_file("one@9")
+    assert asked.sound_source(wall) == "films/one.mkv" and asked.sound_source(images) == []
+    line = "results/exports/wall.mov: export 'wall' is h264: ask for results/exports/wall.mp4"
+    assert refusal(capsys, asked.exported_latents, job(export="wall", suffix="mov")) == line
+    line = "results/exports/row.mov: export 'row' is prores for 3 screens: ask for results/exports/row"
+    assert refusal(capsys, asked.exported_latents, job(export="row", suffix="mov")) == line
+    assert "unknown export 'walls'; did you mean 'wall'?" in refusal(capsys, asked.exported_latents, job(export="walls"))
+    usual = ["--codec=h264", "--crf=14", "--end=0:10", "--height=2160", "--scaler=lanczos", "--screens=1"]
+    assert asked.export_options(wall) == usual
+    # the quality of H.264 makes no images again
+    assert asked.export_options(images) == ["--codec=png", "--height=2160", "--scaler=lanczos", "--screens=1", "--loop"]
+    assert asked.config.kept_steps("one") == [9]
+
+
+def test_a_poster_says_what_it_shows():
+    asked = planner(posters={"big": {"film": "one", "model": "plain", "width": 841, "height": 1189.5}})
+    big = job(poster="big")
+    assert asked.poster_latents(big) == "results/latents/one_by_plain.h5"
+    assert asked.poster_options(big) == [
+        "--by=Number One", "--dpi=300", "--frames=2000", "--height=1189.5", "--title=Number One", "--width=841",
+    ]  # fmt: skip
+
+
+def test_only_sheets_of_the_best_and_worst_shots_need_metrics():
+    asked, pair = planner(), {"film": "one", "model": "plain"}
+    assert asked.ordering_metrics(job(order="best", **pair)) == "results/metrics/one_by_plain.csv"
+    assert asked.ordering_metrics(job(order="shots", **pair)) == []
+
+
+def test_the_moments_of_pictures_are_in_their_names():
+    assert planner().moment(job(moment="01-02-03.5")) == "01:02:03.5"
+    assert planner().span(job(start="00-00-01", end="00-01-00")) == ["--start=00:00:01", "--end=00:01:00"]
+
+
 def test_targets_are_what_the_configuration_lists():
-    assert planner(reconstructions=["two_by_one"]).targets() == [
+    posters = {"big": {"film": "one", "model": "one"}}
+    assert planner(reconstructions=["two_by_one"], posters=posters, exports=EXPORTS).targets() == [
         "results/two_by_one.mp4",
         "results/stills/two_by_one.png",
         "results/comparisons/both.mp4",
+        "results/posters/big.png",
+        "results/exports/wall.mp4",
+        "results/exports/images",
+        "results/exports/row",
         "results/gallery/index.html",
     ]
 
@@ -493,6 +543,24 @@ def test_the_shots_of_a_film_stay_when_film_and_frames_are_deleted():
     assert is_to_make(layout.SHOTS, shots)
 
 
+def test_exports_and_posters_stay_when_all_of_which_they_were_made_is_deleted():
+    sections = {"exports": EXPORTS, "posters": {"big": {"film": "two", "model": "one"}}}
+    results = (
+        (layout.EXPORT_FILE, "results/exports/wall.mp4"),
+        (layout.EXPORT_FOLDER, "results/exports/images"),
+        (layout.POSTER, "results/posters/big.png"),
+        (layout.MOMENT, "results/stills/two_by_one@00-00-01.5.png"),
+        (layout.CLIP, "results/clips/two_by_one@00-00-01_to_00-00-02.gif"),
+    )
+    for _, path in results:
+        touch(path)
+    Path("films/one.mkv").unlink()
+    assert [is_to_make(*result, **sections) for result in results] == [False, True, True, True, True]
+    Path("films/two.mkv").unlink()
+    # silent ones need latents alone
+    assert [is_to_make(*result, **sections) for result in results] == [False, True, True, False, False]
+
+
 def test_a_target_that_cannot_be_made_again_is_one_line(capsys):
     targets = ["all", "results/one_by_one.mp4", "results/two_by_one.mp4", "results/stills/one_by_one.png"]
     touch("results/one_by_one.mp4")
@@ -531,3 +599,10 @@ def test_wildcards_of_a_path():
     assert layout.wildcards(layout.VIDEO, Path("results/one_by_two.mp4")) == {"film": "one", "model": "two"}
     assert layout.wildcards(layout.FRAMES, Path("results/frames/64x48/one.h5")) == {"size": "64x48", "film": "one"}
     assert layout.wildcards(layout.VIDEO, Path("results/One.mp4")) == {}
+    still, clip = "results/stills/one_by_two@5@00-00-01.5.png", "results/clips/one_by_two@00-00-01_to_00-01-00.gif"
+    assert layout.wildcards(layout.MOMENT, Path(still)) == {"film": "one", "model": "two@5", "moment": "00-00-01.5"}
+    assert layout.wildcards(layout.STILLS, Path(still)) == {}
+    assert layout.wildcards(layout.CLIP, Path(clip)) == {
+        "film": "one", "model": "two", "start": "00-00-01", "end": "00-01-00", "suffix": "gif",
+    }  # fmt: skip
+    assert layout.wildcards(layout.EXPORT_FOLDER, Path("results/exports/wall.mp4")) == {}

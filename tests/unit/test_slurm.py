@@ -261,4 +261,5 @@ def test_rules_that_use_a_gpu_are_in_the_gpu_partition_and_in_no_group():
     made = profile()
     rules = "".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
     with_gpu = {name for name, text in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", rules, re.M | re.S) if "gpu=" in text}
+    with_gpu |= {derived for rule, derived in re.findall(r"^use rule (\w+) as (\w+)", rules, re.M) if rule in with_gpu}
     assert set(made["set-resources"]) == with_gpu - set(made["groups"])

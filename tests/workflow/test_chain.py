@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
@@ -34,6 +34,11 @@ CONFIG = {
     "comparisons": {
         "side-by-side": {"film": "two", "models": ["one", "both"], "layout": "grid", "height": 96, "start": 0.25}
     },
+    "exports": {
+        "wall": {"film": "two", "model": "one", "height": 96, "start": 0.25, "end": 0.75},
+        "strips": {"film": "one", "model": "one", "height": 48, "end": 0.25, "codec": "png", "screens": 2, "loop": True},
+    },
+    "posters": {"page": {"film": "two", "model": "one", "frames": 20, "width": 60, "height": 80, "dpi": 100}},
     "device": "cpu",
 }
 TARGETS = (
@@ -43,6 +48,9 @@ TARGETS = (
     "results/samples/one.mp4",
     "results/models/one/training.mp4",
     "results/shots/two.csv",
+    "results/stills/two_by_one_worst.png",
+    "results/stills/two_by_one@00-00-00.5.png",
+    "results/clips/two_by_one@00-00-00_to_00-00-00.5.gif",
 )
 
 
@@ -66,7 +74,8 @@ def test_as_many_frames_at_every_stage(made):
 
 def test_what_is_made_is_what_the_layout_says(made):
     assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
-        "comparisons", "frames", "gallery", "latents", "metrics", "models", "samples", "shots", "stills",
+        "clips", "comparisons", "exports", "frames", "gallery", "latents", "metrics", "models", "posters", "samples",
+        "shots", "stills",
     }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []
@@ -89,6 +98,11 @@ def test_pictures_and_clips(made):
     assert pd.read_csv(made / "results/shots/two.csv")["frames"].sum() == 25
     assert Image.open(made / "results/samples/both.png").width > 4 * 64
     assert "h264" in described(made / "results/samples/one.mp4")
+    assert Image.open(made / "results/stills/two_by_one@00-00-00.5.png").height > 720
+    clip = Image.open(made / "results/clips/two_by_one@00-00-00_to_00-00-00.5.gif")
+    assert sum(frame.info["duration"] for frame in ImageSequence.Iterator(clip)) == 520  # 13 frames
+    assert Image.open(made / "results/posters/page.png").size == (236, 315)
+    assert (made / "results/posters/page.pdf").read_bytes().startswith(b"%PDF-")
     streams = described(made / "results/comparisons/side-by-side.mp4")
     assert "1920x1080" in described(made / "results/models/one/training.mp4")
     assert (
@@ -117,7 +131,7 @@ def test_the_gallery_shows_the_films_beside_what_models_make_of_them(made):
     for tile, left in zip(tiles, (8, 88), strict=True):
         assert len(shown) == 48 and np.abs(shown[:, 8:56, left : left + 64] - tile).mean() < 4
     page = (made / "results/gallery/index.html").read_text()
-    assert "Number One" in page and page.count('class="poster"') == 4
+    assert "Number One" in page and page.count('class="thumbnail"') == 4
     assert all(Image.open(made / f"results/gallery/films/64x48/{film}.webp").width == 960 for film in ("one", "two"))
 
 
@@ -129,6 +143,19 @@ def test_a_comparison_is_one_file_to_send(copied):
     video.write_bytes(base64.b64decode(re.search(r"data:video/mp4;base64,([\w+/=]+)", page.read_text())[1]))
     assert len(decoded(video, (960, 768))) == 18 and "Audio" in described(video)
     assert plan(copied, "results/gallery/side-by-side.html", config=CONFIG) == {}
+
+
+def test_exports_are_the_decoded_frames_in_the_files_that_their_codec_needs(made):
+    model = load_model(made / "results/models/one/model.safetensors", torch.device("cpu"))
+    with LatentStore(made / "results/latents/one_by_one.h5") as latents:
+        kept = np.concatenate(list(decode_latents(model, latents, 0, 6)))
+    folder = made / "results/exports/strips"
+    screens = [[Image.open(folder / f"strips-{n}/strips-{n}-{frame:06}.png") for frame in range(1, 7)] for n in (1, 2)]
+    assert (np.concatenate([np.stack(list(map(np.asarray, screen))) for screen in screens], axis=2) == kept).all()
+    assert (folder / "strips.wav").exists() and len(list(folder.glob("strips-1/*.png"))) == 6
+    streams = described(made / "results/exports/wall.mp4")
+    assert "128x96" in streams and "25 fps" in streams and "Audio" in streams
+    assert len(decoded(made / "results/exports/wall.mp4", (128, 96))) == 12  # frames 7 to 18
 
 
 def test_the_time_of_a_step_is_recorded(made):
@@ -148,6 +175,8 @@ def test_every_step_has_recorded_its_progress(made):
             ("train_model", "one"): (6, 6, "steps"),
             ("encode_film", "two_by_one"): (25, 25, "frames"),
             ("render_comparison", "side-by-side"): (18, 18, "frames"),
+            ("render_export", "wall.mp4"): (12, 12, "frames"),
+            ("render_export", "strips"): (6, 6, "frames"),
         }.items()
     )
     (training,) = [job for job in jobs if job["rule"] == "train_model" and job["job"] == "one"]

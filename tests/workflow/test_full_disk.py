@@ -37,7 +37,7 @@ RESULTS = [
     layout.SHOTS,
     layout.COMPARISON,
     layout.COMPOSITE,
-    layout.POSTER,
+    layout.THUMBNAIL,
     layout.MEASURES,
     layout.GALLERY,
     layout.TRAINING_FILM,

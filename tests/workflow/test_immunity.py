@@ -179,8 +179,11 @@ def all_films_deleted(project: Project) -> None:
     project.targets = tuple(target for target in TARGETS if "crop" not in target)
 
 
-GALLERY = {"render_composite": 2, "render_poster": 2, "gather_measures": 2, "render_gallery": 1}
-OF_MODEL_ONE = {"encode_film": 2, "render_video": 2, "render_stills": 2, "measure_film": 2, "render_comparison": 1} | GALLERY
+PICTURES = {"render_ordered_stills": 1, "render_moment": 1, "render_clip": 1}
+EXPORTS = {"render_export": 1, "render_export_folder": 1, "render_poster": 1}
+GALLERY = {"render_composite": 2, "render_thumbnail": 2, "gather_measures": 2, "render_gallery": 1}
+OF_MODEL_ONE = {"encode_film": 2, "render_video": 2, "render_stills": 2, "measure_film": 2, "render_comparison": 1}
+OF_MODEL_ONE |= PICTURES | EXPORTS | GALLERY
 BESIDE_MODEL_ONE = {"train_model": 1, "render_training": 1, "render_drift": 1}
 OF_BOTH = {"train_model": 1, "encode_film": 1, "render_comparison": 1, "render_samples": 1}
 
@@ -228,26 +231,29 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         {
             "extract_frames": 1, "train_model": 1, "encode_film": 2, "render_video": 1, "render_stills": 1,
             "measure_film": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1, "list_shots": 1,
-            "render_composite": 1, "render_poster": 1, "gather_measures": 1, "render_gallery": 1,
+            "render_composite": 1, "render_thumbnail": 1, "gather_measures": 1, "render_gallery": 1, "render_export": 1,
+            "render_poster": 1, **PICTURES,
         },
     ),
     "noise": (
         keys(reconstruction__noise=1),
-        {"encode_film": 3, "render_video": 2, "render_stills": 2, "measure_film": 2, "render_comparison": 1} | GALLERY,
+        OF_MODEL_ONE | {"encode_film": 3},
     ),
     "latent search": (
         keys(reconstruction__search=1),
-        {"encode_film": 3, "render_video": 2, "render_stills": 2, "measure_film": 2, "render_comparison": 1} | GALLERY,
+        OF_MODEL_ONE | {"encode_film": 3},
     ),
     "latent search switched off": (keys(reconstruction__search=0), NOTHING),
     "order of a model's films": (keys(models__both__films=["two", "one"]), {"render_comparison": 1, "render_samples": 1}),
     "title of a film": (
         keys(films__one__title="Another"),  # it is in the titles of the models, too
-        {"render_stills": 2, "render_comparison": 1, "render_training": 1, "render_samples": 1, "render_gallery": 1},
+        {"render_stills": 2, "render_comparison": 1, "render_training": 1, "render_samples": 1, "render_poster": 1,
+         "render_gallery": 1} | PICTURES,
     ),
     "title of another film": (
         keys(films__two__title="Another"),
-        {"render_stills": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1, "render_gallery": 1},
+        {"render_stills": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1, "render_poster": 1,
+         "render_gallery": 1} | PICTURES,
     ),
     "another comparison": (keys(comparisons__again={"film": "two", "models": ["both"]}), {"render_comparison": 1}),
     "a comparison of what is not encoded": (
@@ -256,9 +262,13 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     ),
     "quality of video": (
         keys(video__crf=30),
-        {"render_video": 2, "render_comparison": 1, "render_training": 1, "render_drift": 1},
+        {"render_video": 2, "render_comparison": 1, "render_training": 1, "render_drift": 1, "render_export": 1},
     ),
-    "soundtrack": (keys(films__one__audio="none"), {"render_video": 1, "render_composite": 1}),
+    "soundtrack": (keys(films__one__audio="none"), {"render_video": 1, "render_export_folder": 1, "render_composite": 1}),
+    "codec of an export": (keys(exports__wall__codec="hevc"), {"render_export": 1}),
+    "height of an export": (keys(exports__strips__height=96), {"render_export_folder": 1}),
+    "another export": (keys(exports__new={"film": "one", "model": "one"}), {"render_export": 1}),
+    "page of a poster": (keys(posters__page__dpi=150), {"render_poster": 1}),
     "no chapters": (keys(video__chapters="none"), {"render_video": 2}),
     "chapters of shots": (keys(video__chapters="shots"), {"list_shots": 1, "render_video": 2}),
     "chapters of the film": (keys(video__chapters="film"), NOTHING),

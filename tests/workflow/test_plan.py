@@ -110,6 +110,26 @@ def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
 
 
 @pytest.mark.parametrize(
+    ("targets", "rules"),
+    [
+        (["results/exports/wall.mov"], {"render_export": 1}),
+        (["results/exports/row"], {"render_export_folder": 1}),
+        (["results/posters/page.pdf"], {"render_poster": 1}),
+        (["results/stills/apple-1984_by_bladerunner_shots.png"], {"render_ordered_stills": 1}),
+        (["results/stills/apple-1984_by_bladerunner_worst.png"], {"render_ordered_stills": 1, "measure_film": 1}),
+        (["results/stills/apple-1984_by_bladerunner@00-00-30.png"], {"render_moment": 1}),
+        (["results/clips/apple-1984_by_bladerunner@00-00-30_to_00-00-32.5.webp"], {"render_clip": 1}),
+    ],
+)
+def test_exports_and_pictures_need_the_latents_of_their_film(folder, targets, rules):
+    shown = {"film": "apple-1984", "model": "bladerunner"}
+    exports = {"wall": shown | {"codec": "prores"}, "row": shown | {"screens": 2}}
+    config = SHIPPED | {"exports": exports, "posters": {"page": shown}}
+    jobs = plan(folder, *targets, config=config)
+    assert jobs == {"extract_frames": 2, "train_model": 1, "encode_film": 1} | rules
+
+
+@pytest.mark.parametrize(
     ("target", "words"),
     [
         ("results/koyanisqatsi_by_bladerunner.mp4", "unknown film 'koyanisqatsi'; did you mean 'koyaanisqatsi'?"),
@@ -122,6 +142,9 @@ def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
         ("results/shots/koyanisqatsi.csv", "unknown film 'koyanisqatsi'; did you mean 'koyaanisqatsi'?"),
         ("results/samples/x.png", "unknown model 'x'"),
         ("results/samples/bladeruner.mp4", "unknown model 'bladeruner'; did you mean 'bladerunner'?"),
+        ("results/exports/wal.mp4", "unknown export 'wal'"),
+        ("results/posters/wal.png", "unknown poster 'wal'"),
+        ("results/stills/x_by_bladerunner@00-00-01.png", "unknown film 'x'"),
         ("results/frames/250x144/bladerunner.h5", "250x144 is not a valid frame size"),
     ],
 )

@@ -20,6 +20,7 @@ CONFIG = {
     "training": {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 6},
     "reconstructions": ["one_by_one", "one_by_never-trained"],
     "comparisons": {"beside": {"film": "one", "models": ["one"]}},
+    "posters": {"wall": {"film": "one", "model": "one"}},
     "device": "cpu",
 }
 FILMS = (
@@ -33,13 +34,21 @@ PICTURES = (
     "results/stills/one_crop.png",
     "results/models/one/training.png",
     "results/samples/one.png",
+    "results/stills/one_by_one_best.png",
+    "results/stills/one_by_one@00-00-01.5.png",
+    "results/clips/one_by_one@00-00-00_to_00-00-01.gif",
+    "results/posters/wall.png",
+    "results/posters/gone.png",
 )
 TABLES = {
     "results/metrics/one_by_one.csv": "frame,seconds,psnr,film_motion\n0,0.0,20.5,\n1,0.5,22.5,7.25\n",
     "results/shots/one.csv": "shot,start,motion\n1,0.0,2.5\n2,1.5,\n",
     "results/models/one/training.csv": "step,psnr\n20,11.5\n40,18.25\n60,1.5e",
 }
-CATEGORIES = {"Reconstructions": 1, "Comparisons": 1, "Stills": 2, "Metrics": 1, "Shots": 1, "Trainings": 1, "Samples": 2}
+CATEGORIES = {
+    "Reconstructions": 1, "Comparisons": 1, "Stills": 2, "Sheets of shots": 1, "Moments": 1, "Animations": 1, "Posters": 1,
+    "Metrics": 1, "Shots": 1, "Trainings": 1, "Samples": 2,
+}  # fmt: skip
 
 
 class Sources(HTMLParser):

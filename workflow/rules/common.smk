@@ -82,6 +82,8 @@ wildcard_constraints:
     film=SLUG,
     model=MODEL_STEP,
     comparison=SLUG,
+    export=SLUG,
+    poster=SLUG,
 
 
 # The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each

@@ -1,7 +1,10 @@
 """Originals beside their reconstructions, to be seen and measured.
 
 Input       frames, latents, models, the film's own sound
-Output      results/comparisons/{comparison}.mp4, results/stills/{film}_by_{model}.png, results/metrics/{film}_by_{model}.csv
+Output      results/comparisons/{comparison}.mp4, results/metrics/{film}_by_{model}.csv
+            results/stills/{film}_by_{model}.png, a sheet; _shots.png, _best.png, _worst.png, one of shots
+            results/stills/{film}_by_{model}@{moment}.png, a still
+            results/clips/{film}_by_{model}@{start}_to_{end}.gif or .webp
 Steps       each decodes of the latents what it shows
 """
 
@@ -84,6 +87,127 @@ rule render_stills:
             " --title={params.title:q}"
             " --by={params.by:q}"
             " --sheet={output.sheet:q}"
+            " --device=cpu"
+        )
+
+
+rule render_ordered_stills:
+    input:
+        frames=planner.frames,
+        latents=planner.latents,
+        model=planner.model,
+        metrics=planner.ordering_metrics,
+    output:
+        sheet=layout.ORDERED_STILLS,
+    log:
+        layout.log("render_stills", layout.PAIR + "_{order}"),
+    wildcard_constraints:
+        film=planner.to_make(layout.ORDERED_STILLS),
+        order="|".join(layout.ORDERS),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        mem_mb=needs.network_mem_mb,
+        runtime="1h",
+    params:
+        made_of=planner.encoded,
+        title=planner.film_title,
+        by=planner.model_title,
+        order=planner.order,
+    message:
+        "{wildcards.film} by {wildcards.model}: contact sheet, {wildcards.order}"
+    shell:
+        step(
+            "render_stills"
+            " --frames={input.frames:q}"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --metrics={input.metrics:q}"
+            " --title={params.title:q}"
+            " --by={params.by:q}"
+            " --order={params.order}"
+            " --sheet={output.sheet:q}"
+            " --device=cpu"
+        )
+
+
+rule render_moment:
+    input:
+        frames=planner.frames,
+        latents=planner.latents,
+        model=planner.model,
+    output:
+        still=layout.MOMENT,
+    log:
+        layout.log("render_moment", layout.PAIR + "@{moment}"),
+    wildcard_constraints:
+        film=planner.to_make(layout.MOMENT),
+        moment=layout.MOMENT_TIME,
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        mem_mb=needs.network_mem_mb,
+        runtime="1h",
+    params:
+        made_of=planner.encoded,
+        title=planner.film_title,
+        by=planner.model_title,
+        at=planner.moment,
+    message:
+        "{wildcards.film} by {wildcards.model}: the frame at {wildcards.moment}"
+    shell:
+        step(
+            "render_moment"
+            " --frames={input.frames:q}"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --by={params.by:q}"
+            " --at={params.at:q}"
+            " --still={output.still:q}"
+            " --device=cpu"
+        )
+
+
+rule render_clip:
+    input:
+        frames=planner.frames,
+        latents=planner.latents,
+        model=planner.model,
+    output:
+        clip=layout.CLIP,
+    log:
+        layout.log("render_clip", layout.PAIR + "@{start}_to_{end}.{suffix}"),
+    wildcard_constraints:
+        film=planner.to_make(layout.CLIP),
+        start=layout.MOMENT_TIME,
+        end=layout.MOMENT_TIME,
+        suffix="gif|webp",
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        mem_mb=needs.clip_mem_mb,
+        runtime="1h",
+    params:
+        made_of=planner.encoded,
+        title=planner.film_title,
+        by=planner.model_title,
+        span=planner.span,
+    message:
+        "{wildcards.film} by {wildcards.model}: a {wildcards.suffix} from {wildcards.start} to {wildcards.end}"
+    shell:
+        step(
+            "render_clip"
+            " --frames={input.frames:q}"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --by={params.by:q}"
+            " {params.span:q}"
+            " --clip={output.clip:q}"
             " --device=cpu"
         )
 

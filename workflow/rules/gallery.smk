@@ -49,13 +49,13 @@ rule render_composite:
         )
 
 
-rule render_poster:
+rule render_thumbnail:
     input:
         video=ancient(layout.COMPOSITE),
     output:
-        poster=layout.POSTER,
+        thumbnail=layout.THUMBNAIL,
     log:
-        layout.log("render_poster", "{size}/{film}"),
+        layout.log("render_thumbnail", "{size}/{film}"),
     wildcard_constraints:
         size=SIZE,
     conda:
@@ -68,7 +68,11 @@ rule render_poster:
     message:
         "{wildcards.film}: a still for the gallery"
     shell:
-        step("render_poster" " --video={input.video:q}" " --poster={output.poster:q}")
+        step(
+            "render_thumbnail"
+            " --video={input.video:q}"
+            " --thumbnail={output.thumbnail:q}"
+        )
 
 
 rule gather_measures:

@@ -1,8 +1,8 @@
 """Where results lie: every path pattern, and the catalogue of what a configuration makes.
 
-The rules, the planner and the commands read it, so a path is written once. {film}, {model} and {comparison} are names
-without an underscore: `{film}_by_{model}` reads one way only. Where a model reconstructs or makes samples, {model} may be
-MODEL@STEP: what it was after so many steps.
+The rules, the planner and the commands read it, so a path is written once. {film}, {model}, {comparison} and {export} are
+names without an underscore: `{film}_by_{model}` reads one way only. Where a model reconstructs or makes samples, {model} may
+be MODEL@STEP: what it was after so many steps.
 """
 
 import re
@@ -26,8 +26,18 @@ EARLY_MODEL = "results/models/{model}/model@{step}.safetensors"  # the same, of 
 
 VIDEO = f"results/{PAIR}.mp4"
 STILLS = f"results/stills/{PAIR}.png"
+ORDERED_STILLS = f"results/stills/{PAIR}_{{order}}.png"  # a sheet of a frame of each shot, or of the best or worst shots
+ORDERS = ("shots", "best", "worst")
+MOMENT = f"results/stills/{PAIR}@{{moment}}.png"  # the frame at HH-MM-SS, or HH-MM-SS.mmm
+CLIP = f"results/clips/{PAIR}@{{start}}_to_{{end}}.{{suffix}}"  # a GIF or WebP of the frames between two such moments
 METRICS = f"results/metrics/{PAIR}.csv"
 COMPARISON = "results/comparisons/{comparison}.mp4"
+POSTER = "results/posters/{poster}.png"
+POSTER_PAGE = "results/posters/{poster}.pdf"
+EXPORT_FILE = "results/exports/{export}.{suffix}"
+EXPORT_FOLDER = "results/exports/{export}"  # of images, or of a file for each screen
+EXPORT_SUFFIXES = {"h264": "mp4", "hevc": "mp4", "prores": "mov", "ffv1": "mkv", "png": ""}  # by codec
+CRF_CODECS = ("h264", "hevc")  # those whose quality is the key `crf`
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
@@ -36,25 +46,33 @@ DRIFT = "results/samples/{model}.mp4"
 
 # The screening room. Of each film and frame size: a video of all that is shown of it, a still of that, and its measures.
 COMPOSITE = "results/gallery/films/{size}/{film}.mp4"
-POSTER = "results/gallery/films/{size}/{film}.webp"
+THUMBNAIL = "results/gallery/films/{size}/{film}.webp"
 MEASURES = "results/gallery/films/{size}/{film}.js"
 GALLERY = "results/gallery/index.html"
 WATCH_PAGE = "results/watch.html"  # written by `make watch`
 COMPARISON_PAGE = "results/gallery/{comparison}.html"  # one file to send
 
+# All that show a film.
 RESULTS = (
     FRAMES,
     LATENTS,
     VIDEO,
     STILLS,
+    ORDERED_STILLS,
+    MOMENT,
+    CLIP,
+    POSTER,
+    POSTER_PAGE,
     METRICS,
     COMPARISON,
+    EXPORT_FILE,
+    EXPORT_FOLDER,
     CROP_PREVIEW,
     SHOTS,
     COMPOSITE,
     MEASURES,
     COMPARISON_PAGE,
-)  # all that show a film
+)
 
 DEMO_FILM = "results/demo/films/{film}"
 
@@ -68,6 +86,10 @@ STATE = "state"  # the checkpoints
 LOCK = "lock"  # of state/, held by the process that trains
 TRAINED = "trained"  # every finished training
 TENSORBOARD = "tensorboard"
+
+MOMENT_TIME = r"[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]+)?"
+_VALUES = dict.fromkeys(("moment", "start", "end"), MOMENT_TIME)  # of wildcards that are no names
+_NAME = "[a-z0-9-]+(?:@[0-9]+)?"
 
 _LOG = "logs/{rule}/{job}.log"
 _PROGRESS = f"logs/**/*{job_status.SUFFIX}"  # beside a log: logs/{rule}/{job}.progress.json
@@ -84,6 +106,26 @@ class Comparison(Protocol):
     def models(self) -> tuple[str, ...]: ...
 
 
+class Poster(Protocol):
+    """The keys of a poster that say what it shows."""
+
+    @property
+    def film(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+
+class Export(Poster, Protocol):
+    """The keys of an export that say what it shows and where it lies."""
+
+    @property
+    def codec(self) -> str: ...
+
+    @property
+    def screens(self) -> int: ...
+
+
 class Configuration(Protocol):
     """The part of a configuration that says what is made: `refilm.config.configuration.Config` is one."""
 
@@ -93,11 +135,17 @@ class Configuration(Protocol):
     @property
     def comparisons(self) -> Mapping[str, Comparison]: ...
 
+    @property
+    def posters(self) -> Mapping[str, Poster]: ...
+
+    @property
+    def exports(self) -> Mapping[str, Export]: ...
+
 
 @dataclass(frozen=True)
 class Result:
-    """A file that a configuration makes. kind: video, stills, comparison or gallery; film and models: whose it shows,
-    of the gallery none in particular."""
+    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export or gallery; film, models:
+    whose it shows, of the gallery none in particular."""
 
     kind: str
     path: str
@@ -107,8 +155,8 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons; and the gallery of the
-    videos."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports; and the
+    gallery of the videos."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -117,8 +165,23 @@ def catalogue(config: Configuration) -> list[Result]:
             Result("comparison", COMPARISON.format(comparison=name), name, comparison.film, comparison.models)
             for name, comparison in config.comparisons.items()
         ),
+        *(
+            Result("poster", POSTER.format(poster=name), name, poster.film, (poster.model,))
+            for name, poster in config.posters.items()
+        ),
+        *(
+            Result("export", export_path(name, export), name, export.film, (export.model,))
+            for name, export in config.exports.items()
+        ),
         *([Result("gallery", GALLERY, "gallery", "", ())] if pairs else []),
     ]
+
+
+def export_path(name: str, export: Export) -> str:
+    """The file of an export, or its folder."""
+    suffix = EXPORT_SUFFIXES[export.codec]
+    in_folder = not suffix or export.screens > 1
+    return EXPORT_FOLDER.format(export=name) if in_folder else EXPORT_FILE.format(export=name, suffix=suffix)
 
 
 def split_pair(pair: str) -> tuple[str, str]:
@@ -131,6 +194,11 @@ def split_step(model: str) -> tuple[str, int | None]:
     """(model, step) of 'MODEL@STEP'; no step for a model at the end of its training."""
     name, _, step = model.partition("@")
     return name, int(step) if step else None
+
+
+def clock_time(moment: str) -> str:
+    """HH:MM:SS of a moment in the name of a file."""
+    return moment.replace("-", ":")
 
 
 def model_file(model: str) -> str:
@@ -147,7 +215,8 @@ def existing(pattern: str) -> Iterator[Path]:
 def wildcards(pattern: str, path: Path) -> dict[str, str]:
     """The values of a pattern's wildcards in a path of it; empty if it is not one."""
     # re.escape also escapes the braces of the wildcards
-    match = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[a-z0-9@-]+)", re.escape(pattern)), str(path))
+    values = re.sub(r"\\{(\w+)\\}", lambda name: f"(?P<{name[1]}>{_VALUES.get(name[1], _NAME)})", re.escape(pattern))
+    match = re.fullmatch(values, str(path))
     return match.groupdict() if match else {}
 
 

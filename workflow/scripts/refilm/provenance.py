@@ -3,9 +3,9 @@
     python -m refilm.provenance results/bikes_by_bikes.mp4
     python -m refilm.provenance --json results/models/bikes/model.safetensors
 
-For the MP4, PNG, HDF5 and safetensors files of refilm. A CSV file has no metadata: what made training.csv is read from the
-training.png beside it, for metrics from the latents, the video or the sheet of the same film and model, and for shots from
-the frames of the film.
+For the files of refilm, and of exported images the JSON file beside them. A CSV file has no metadata: what made training.csv
+is read from the training.png beside it, for metrics from the latents, the video or the sheet of the same film and model, and
+for shots from the frames of the film.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import h5py
 from PIL import Image, UnidentifiedImageError
+from PIL.PdfParser import PdfFormatError, PdfParser
 
 from refilm import layout
 from refilm.core.command_line import command_parser, run_command
@@ -26,6 +27,7 @@ from refilm.media.tags import read_tags
 from refilm.models.provenance import text_of_model
 
 _WIDTH = 100  # of a line after its label
+_KEYS = {".png": KEY, ".gif": "comment", ".webp": "xmp"}  # of the metadata of pictures
 
 
 def main(args: argparse.Namespace) -> None:
@@ -79,11 +81,19 @@ def _of_hdf5(file: Path) -> object:
         return None
 
 
-def _of_png(file: Path) -> object:
+def _of_picture(file: Path) -> object:
     try:
         with Image.open(file) as opened:
-            return opened.info.get(KEY)
+            text = opened.info.get(_KEYS[file.suffix])
+            return text.decode() if isinstance(text, bytes) else text
     except (UnidentifiedImageError, SyntaxError):
+        return None
+
+
+def _of_pdf(file: Path) -> object:
+    try:
+        return PdfParser(file).info[b"Keywords"]
+    except (PdfFormatError, KeyError):
         return None
 
 
@@ -94,7 +104,9 @@ def _of_video(file: Path) -> object:
         return None
 
 
-_READERS = {".h5": _of_hdf5, ".png": _of_png, ".safetensors": text_of_model, ".mp4": _of_video}
+_READERS = {".h5": _of_hdf5, ".safetensors": text_of_model, ".json": Path.read_text}
+_READERS[".pdf"] = _of_pdf
+_READERS |= dict.fromkeys(_KEYS, _of_picture) | dict.fromkeys((".mp4", ".mov", ".mkv"), _of_video)
 
 
 # --- as text

@@ -6,9 +6,7 @@ python -m refilm.render_comparison --frames results/frames/256x144/bikes.h5 --la
 """
 
 import argparse
-from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from refilm.media.tags import read_tags
 from refilm.models.device import choose_device
 from refilm.models.pictures import film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
-from refilm.rendering.comparison import Arrangement, Label
+from refilm.rendering.comparison import Arrangement, labels_of, side_by_side
 from refilm.rendering.upscale import upscaled_size
 
 
@@ -44,10 +42,10 @@ def main(args: argparse.Namespace) -> None:
         arrangement = Arrangement(len(pictures), args.layout, *tile)
         written_by = made_by("render_comparison", "torch", "pillow", ffmpeg=version())
         drawn = stack.enter_context(scratch_folder()) / "labels.png"
-        arrangement.draw_labels(_labels(args.title, args.by)).save(drawn)
+        arrangement.draw_labels(labels_of(args.title, args.by)).save(drawn)
         encode_video(
             args.clip,
-            _stacked(pictures),
+            map(np.concatenate, side_by_side(pictures)),
             end - first,
             (film.width, film.height * len(pictures)),
             film.fps,
@@ -59,16 +57,6 @@ def main(args: argparse.Namespace) -> None:
             title=read_tags(args.source).title if args.source else "",
         )
     print(f"{args.clip}: {end - first} frames, {len(pictures)} pictures of {tile[0]}x{tile[1]}")
-
-
-def _labels(title: str, by: list[str]) -> list[Label]:
-    return [Label(title, "original"), *(Label(title, f"as remembered by {model}") for model in by)]
-
-
-def _stacked(pictures: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
-    """The same frame of every picture, one below the other: uint8 (H * pictures, W, 3) at a time."""
-    for frames in zip(*map(chain.from_iterable, pictures), strict=True):
-        yield np.concatenate(frames)
 
 
 def _frame_range(film: FrameStore, span: TimeSpan, clip: str) -> tuple[int, int]:

@@ -24,13 +24,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _entry(folder: Path, film: str, size: str, models: list[str], given: dict[str, dict[str, str]]) -> Entry:
-    poster, measures = (
+    thumbnail, measures = (
         os.path.relpath(pattern.format(film=film, size=size), Path(layout.GALLERY).parent)
-        for pattern in (layout.POSTER, layout.MEASURES)
+        for pattern in (layout.THUMBNAIL, layout.MEASURES)
     )
     described = read_description(folder / measures)
     titles = {model: given["models"][model] for model in models}
-    return Entry(f"{size}/{film}", given["films"][film], titles, poster, described)
+    return Entry(f"{size}/{film}", given["films"][film], titles, thumbnail, described)
 
 
 if __name__ == "__main__":

@@ -1,55 +1,62 @@
-"""A still of a video of tiles, for the gallery: of some of its key frames the one with the most contrast.
+"""A poster: thousands of frames of a reconstruction on one page, as PNG for the screen and PDF for the printer.
 
-python -m refilm.render_poster --video results/gallery/films/256x144/bikes.mp4
-    --poster results/gallery/films/256x144/bikes.webp
+python -m refilm.render_poster --latents results/latents/bikes_by_bikes.h5 --model results/models/bikes/model.safetensors
+    --title Bikes --by Bikes --frames 2000 --poster results/posters/bikes.png --page results/posters/bikes.pdf
 """
 
 import argparse
-import io
-import tempfile
 from collections.abc import Iterator
-from fractions import Fraction
-from pathlib import Path
 
-import ffmpeg
-from PIL import Image, ImageStat
+import numpy as np
 
+from refilm.config.keys import GlobalKeys, PosterKeys, add_option
 from refilm.core.command_line import command_parser, run_command
-from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write
-from refilm.core.sampling import midpoints
-from refilm.media.ffmpeg import command_line, run_ffmpeg_into
-from refilm.media.film_file import FilmFile
+from refilm.core.progress import progress_bar
+from refilm.core.provenance import made_by
+from refilm.core.sampling import evenly_spaced
+from refilm.frames.latents import LatentStore
+from refilm.models.base import Model
+from refilm.models.device import choose_device
+from refilm.models.inference import decode_frames
+from refilm.models.model_file import load_model
+from refilm.models.provenance import text_of_decoded
+from refilm.rendering.poster import Page, draw_poster, write_poster
 
-_MOMENTS = 8
-_QUALITY = 82
+_CHUNK = 256  # frames decoded at once
 
 
 def main(args: argparse.Namespace) -> None:
-    film = FilmFile(args.video)
-    still = max(_stills(film), key=_contrast, default=None)
-    if still is None:
-        raise RefilmError(f"{args.video}: no frame could be decoded: delete it and run the same command again")
-    with atomic_write(Path(args.poster)) as partial:
-        still.save(partial, "WEBP", quality=_QUALITY, method=4)
-    print(f"{args.poster}: {still.width}x{still.height}")
+    with LatentStore(args.latents) as latents:
+        model = load_model(args.model, choose_device(args.device))
+        latents.check_model(model.recipe.latent_dim, args.model)
+        page = Page.fit(args.width, args.height, args.dpi, model.recipe.size, min(args.frames, len(latents)))
+        indices = evenly_spaced(len(latents), page.columns * page.rows)
+        poster = draw_poster(page, _decoded(model, latents, indices), args.title, f"as remembered by {args.by}")
+        written_by = made_by("render_poster", "torch", "pillow")
+        provenance = text_of_decoded(written_by, latents.attributes, [latents.attributes], [args.model])
+        write_poster(poster, page.dpi, args.title, provenance, args.poster, args.page)
+    size = f"{page.width}x{page.height} pixels"
+    print(f"{args.poster}, {args.page}: {len(indices)} frames in {page.columns} columns, {size}")
 
 
-def _stills(film: FilmFile) -> Iterator[Image.Image]:
-    for seconds in midpoints(film.estimated_seconds or Fraction(0), _MOMENTS):
-        output = ffmpeg.output(film.video(ss=float(seconds)), "pipe:", vframes=1, format="image2pipe", vcodec="png")
-        with tempfile.TemporaryFile() as out:
-            run_ffmpeg_into(out, command_line(output, "-v", "error"), film.path)
-            if content := out.read():
-                yield Image.open(io.BytesIO(content)).convert("RGB")
-
-
-def _contrast(still: Image.Image) -> float:
-    return float(ImageStat.Stat(still.convert("L")).stddev[0])
+def _decoded(model: Model, latents: LatentStore, indices: list[int]) -> Iterator[np.ndarray]:
+    """Frames of these indices, uint8 (H, W, 3)."""
+    with progress_bar("poster", len(indices), " frames") as bar:
+        for start in range(0, len(indices), _CHUNK):
+            frames = decode_frames(model, latents, indices[start : start + _CHUNK])
+            yield from frames
+            bar.update(len(frames))
 
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--video", required=True, help="the video")
-    parser.add_argument("--poster", required=True, help="the WebP to write")
+    parser.add_argument("--latents", required=True, help="the latents file")
+    parser.add_argument("--model", required=True, help="the model that decodes it")
+    parser.add_argument("--title", required=True, help="the film's title")
+    parser.add_argument("--by", required=True, help="the model's title")
+    for key in ("frames", "width", "height", "dpi"):
+        add_option(parser, PosterKeys, key)
+    parser.add_argument("--poster", required=True, help="the PNG to write")
+    parser.add_argument("--page", required=True, help="the PDF to write")
+    add_option(parser, GlobalKeys, "device")
     run_command(main, parser)

@@ -18,9 +18,11 @@ from refilm import layout
 from refilm.config.keys import (
     SLUG,
     ComparisonKeys,
+    ExportKeys,
     FilmKeys,
     GlobalKeys,
     ModelKeys,
+    PosterKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -35,7 +37,7 @@ from refilm.core.errors import RefilmError, suggest
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
 
-_NAMED = ("films", "models", "comparisons")
+_NAMED = ("films", "models", "comparisons", "exports", "posters")
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what decides which pixels of a film a model sees
 _LATER_PIXEL_KEYS = (
     "deinterlace",
@@ -43,11 +45,14 @@ _LATER_PIXEL_KEYS = (
 )  # the same: newer keys, which a recipe names only where they are not the default
 _SHAPE_KEYS = ("recipe", "frame_size", "base_channels", "latent_dim")  # what decides the shapes of the networks
 
+_MOST_PIXELS = 1e9  # of a poster: 3 GB
+
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several times as fast, and not everywhere
 
 
 class Config:
-    """A checked configuration. `films`, `models`, `comparisons`: the keys of each entry by its name."""
+    """A checked configuration. `films`, `models`, `comparisons`, `exports`, `posters`: the keys of each entry by its
+    name."""
 
     def __init__(self, raw: Mapping[str, Any], auto_channels: Callable[[str, Recipe, str], int] | None = None):
         """auto_channels: what `base_channels: auto` is, from a model, its recipe and the key `device`; without it that is
@@ -63,6 +68,8 @@ class Config:
             name: _recording(values.get("training", {}) | given) for name, given in values.get("models", {}).items()
         }
         self.comparisons = {name: _comparison(given) for name, given in values.get("comparisons", {}).items()}
+        self.exports = {name: ExportKeys(**given) for name, given in values.get("exports", {}).items()}
+        self.posters = {name: PosterKeys(**given) for name, given in values.get("posters", {}).items()}
         self.reconstructions: list[str] = values.get("reconstructions", [])
         self.video = VideoKeys(**values.get("video", {}))
         self.reconstruction = ReconstructionKeys(**values.get("reconstruction", {}))
@@ -97,6 +104,8 @@ class Config:
         pairs = [layout.split_pair(pair)[1] for pair in self.reconstructions]
         initial = [name for other in self.models if (name := self.initial_model(other))]
         named = [*pairs, *initial, *(name for comparison in self.comparisons.values() for name in comparison.models)]
+        named += [export.model for export in self.exports.values()]
+        named += [poster.model for poster in self.posters.values()]
         needed = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
         return sorted({*self.recording(model).keep, *needed})
 
@@ -104,6 +113,16 @@ class Config:
         """The comparison's keys. Raises RefilmError with the nearest known name."""
         _check_name("comparison", name, self.comparisons)
         return self.comparisons[name]
+
+    def export(self, name: str) -> ExportKeys:
+        """The export's keys. Raises RefilmError with the nearest known name."""
+        _check_name("export", name, self.exports)
+        return self.exports[name]
+
+    def poster(self, name: str) -> PosterKeys:
+        """The poster's keys. Raises RefilmError with the nearest known name."""
+        _check_name("poster", name, self.posters)
+        return self.posters[name]
 
     @cached_property
     def gallery(self) -> dict[tuple[str, str], list[str]]:
@@ -241,6 +260,13 @@ class Config:
                     f"config: comparisons.{name}: its models differ in frame_size {sizes}: choose models of one frame_size"
                 )
 
+        for name, export in self.exports.items():
+            self._check_pair(f"config: exports.{name}", export.film, [export.model])
+            _check_span(export, f"exports.{name}")
+        for name, poster in self.posters.items():
+            self._check_pair(f"config: posters.{name}", poster.film, [poster.model])
+            _check_page(poster, f"config: posters.{name}")
+
     def _check_model(self, name: str) -> None:
         own, place = self._of_model[name], f"config: models.{name}"
         for film in self.models[name].films:
@@ -327,13 +353,22 @@ def reject_duplicate_keys(file: Path | str) -> None:
                 unread.append(value)
 
 
-def _check_span(values: FilmKeys | ComparisonKeys, place: str) -> None:
+def _check_span(values: FilmKeys | ComparisonKeys | ExportKeys, place: str) -> None:
     start, end = (
         None if value is None else parse_time(value, f"config: {place}.{key}")
         for key, value in (("start", values.start), ("end", values.end))
     )
     if end is not None and end <= (start or 0):
         raise RefilmError(f"config: {place}: end {values.end} is not after start {values.start or 0}")
+
+
+def _check_page(poster: PosterKeys, place: str) -> None:
+    pixels = poster.width * poster.height / 25.4**2 * poster.dpi**2
+    if pixels > _MOST_PIXELS:
+        raise RefilmError(
+            f"{place}: {poster.width:g} x {poster.height:g} mm at {poster.dpi} dpi are {pixels / 1e6:,.0f} million pixels: "
+            f"at most {_MOST_PIXELS / 1e6:,.0f} fit into memory: lower dpi"
+        )
 
 
 def _check_source(film: FilmKeys, place: str) -> None:

@@ -15,10 +15,12 @@ import yaml
 
 from refilm.config.keys import (
     ComparisonKeys,
+    ExportKeys,
     FilmKeys,
     GlobalKeys,
     Key,
     ModelKeys,
+    PosterKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -73,6 +75,8 @@ def manual_text(text: str) -> str:
         "recipes": _recipes(),
         "length": _lengths(),
         "comparisons": _table(keys_of(ComparisonKeys).values()),
+        "posters": _table(keys_of(PosterKeys).values()),
+        "exports": _table(keys_of(ExportKeys).values()),
         "reconstruction": _table(keys_of(ReconstructionKeys).values()),
         "video": _table(keys_of(VideoKeys).values()),
         "global": _table(keys_of(GlobalKeys).values()),

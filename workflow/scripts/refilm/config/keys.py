@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Any
 
 from refilm.config.recipes import RECIPES
+from refilm.layout import EXPORT_SUFFIXES
 
-SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model or a comparison
+SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model, a comparison or an export
 AUTO_CHANNELS = MappingProxyType({"cuda": 80, "mps": 40, "cpu": 24})  # `base_channels: auto`, by device
 MODEL_STEP = f"{SLUG}(@[1-9][0-9]*)?"  # a model, or what it was after so many steps
 _METADATA = "refilm"
@@ -94,7 +95,9 @@ class FilmKeys:
         "or s3 [address](#addresses) from which the film is fetched. A path under `results/` is made first: a "
         "reconstruction can be reconstructed again"
     )
-    title: str | None = key(None, "title of the film in pictures", unset="the name")
+    title: str | None = key(
+        None, "title of the film in pictures, in any script for which the system has a font", unset="the name"
+    )
     start: str | float | None = key(
         None,
         'first moment that is used: seconds, or `"HH:MM:SS"` in quotes. Exact to the frame',
@@ -341,8 +344,8 @@ class RecordingKeys:
 
     keep: tuple[int, ...] = key(
         (),
-        "a list of steps: the model after so many of them is kept, as `MODEL@STEP`. Those that a reconstruction or a "
-        "comparison names are kept without this key",
+        "a list of steps: the model after so many of them is kept, as `MODEL@STEP`. Those that a reconstruction, a "
+        "comparison, an export or a poster names are kept without this key",
         minimum=1,
     )
     preview_films: tuple[str, ...] = key(
@@ -373,6 +376,72 @@ class ComparisonKeys:
     )
     layout: str = key("row", "arrangement of the pictures", choices=("row", "column", "grid"))
     height: int = key(432, "height of each picture in pixels", minimum=16, multiple_of=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportKeys:
+    """exports: one export."""
+
+    film: str = required("the film that is shown", pattern=f"^{SLUG}$")
+    model: str = required("the model that reconstructs it; or `MODEL@STEP`", pattern=f"^{MODEL_STEP}$")
+    start: str | float | None = key(
+        None,
+        'first moment shown, of the film as reconstructed: seconds, or `"HH:MM:SS"` in quotes',
+        unset="the beginning",
+        minimum=0,
+    )
+    end: str | float | None = key(
+        None, 'end of what is shown: seconds, or `"HH:MM:SS"` in quotes', unset="the end", minimum=0
+    )
+    height: int = key(
+        2160,
+        "height of the picture in pixels; its width is in the shape of the frames. At the height of the frames nothing is "
+        "scaled",
+        minimum=16,
+        maximum=8192,
+        multiple_of=2,
+    )
+    scaler: str = key(
+        "lanczos",
+        "how frames are enlarged: `lanczos` is sharpest, `bicubic` softer, `nearest` shows pixels as squares",
+        choices=("lanczos", "bicubic", "nearest"),
+    )
+    codec: str = key(
+        "h264",
+        "`h264` (.mp4) plays everywhere; `hevc` (.mp4) has 10 bits and is smaller; `prores` (.mov) is ProRes 422 HQ, for "
+        "editing and media servers; `ffv1` (.mkv) is lossless, for archives; `png` is a folder of lossless images with the "
+        "sound as WAV beside them",
+        choices=tuple(EXPORT_SUFFIXES),
+    )
+    loop: bool = key(
+        False,
+        "whether it is played in a loop: a last frame that equals the first one, to within a grey level, is left out, so "
+        "that it is not seen twice. Nothing is faded",
+    )
+    screens: int = key(
+        1,
+        "number of screens in a row over which the picture is divided, from left to right. With several, the export is a "
+        "folder of as many files, of the same number of frames",
+        minimum=1,
+        maximum=16,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosterKeys:
+    """posters: one poster."""
+
+    film: str = required("the film that is shown", pattern=f"^{SLUG}$")
+    model: str = required("the model that reconstructs it; or `MODEL@STEP`", pattern=f"^{MODEL_STEP}$")
+    frames: int = key(
+        2000,
+        "number of frames, evenly spaced over the film. A few more are shown where they fill the page",
+        minimum=1,
+        maximum=200000,
+    )
+    width: float = key(594, "width of the page in mm. 594 by 841 is A1", minimum=20, maximum=5000)
+    height: float = key(841, "height of the page in mm", minimum=20, maximum=5000)
+    dpi: int = key(300, "pixels per inch of the page", minimum=36, maximum=1200)
 
 
 @dataclass(frozen=True, kw_only=True)

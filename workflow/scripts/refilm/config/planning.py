@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from refilm import layout
 from refilm.config.configuration import Config
-from refilm.config.keys import SLUG, ComparisonKeys, VideoKeys, defaults
+from refilm.config.keys import SLUG, ComparisonKeys, ExportKeys, PosterKeys, VideoKeys, defaults
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
 from refilm.config.shared_training import fetch_training
@@ -267,6 +267,11 @@ class Planner:
         return self._model(wildcards.model)
 
     @exit_on_error
+    def shown_model(self, wildcards: Wildcards) -> str:
+        """The model of an export or a poster."""
+        return self._model(self._shown(wildcards).model)
+
+    @exit_on_error
     def latents(self, wildcards: Wildcards) -> str:
         """The latents of a film by a model."""
         return self._latents(wildcards.film, wildcards.model)
@@ -323,11 +328,73 @@ class Planner:
         return json.dumps(made_of, sort_keys=True)
 
     @exit_on_error
+    def shown(self, wildcards: Wildcards) -> str:
+        """What decides the latents of an export or a poster."""
+        shown = self._shown(wildcards)
+        return self._encoded(shown.film, shown.model)
+
+    @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
         """What decides the latents of all that is shown beside a film."""
         return [self._encoded(self._film_of(wildcards), model) for model in self._models_of(wildcards)]
 
     # --- what is shown
+
+    @exit_on_error
+    def ordering_metrics(self, wildcards: Wildcards) -> str | list[str]:
+        """The metrics by which the shots of a sheet are ordered; none for all shots in their order."""
+        if wildcards.order == "shots":
+            return []
+        return self._ancient(layout.METRICS.format(film=wildcards.film, model=wildcards.model))
+
+    @untracked
+    def order(self, wildcards: Wildcards) -> str:
+        """The order of a sheet, which is in its path."""
+        return wildcards.order
+
+    @untracked
+    def moment(self, wildcards: Wildcards) -> str:
+        """The moment of a still, which is in its path."""
+        return layout.clock_time(wildcards.moment)
+
+    @untracked
+    def span(self, wildcards: Wildcards) -> list[str]:
+        """The part of a film that a clip shows, which is in its path."""
+        return [f"--start={layout.clock_time(wildcards.start)}", f"--end={layout.clock_time(wildcards.end)}"]
+
+    @exit_on_error
+    def poster_latents(self, wildcards: Wildcards) -> str:
+        """The latents of a poster."""
+        poster = self.config.poster(wildcards.poster)
+        return self._latents(poster.film, poster.model)
+
+    @exit_on_error
+    def poster_options(self, wildcards: Wildcards) -> list[str]:
+        """What a poster shows: titles, the number of frames, the page."""
+        poster = self.config.poster(wildcards.poster)
+        titles = {"title": self.config.film_title(poster.film), "by": self.config.model_title(poster.model)}
+        page = {key: f"{getattr(poster, key):g}" for key in ("width", "height", "dpi", "frames")}
+        return _options(titles | page)
+
+    @exit_on_error
+    def exported_latents(self, wildcards: Wildcards) -> str:
+        """The latents of an export. Raises RefilmError where its codec makes another file."""
+        export = self.config.export(wildcards.export)
+        suffix = getattr(wildcards, "suffix", None)
+        asked = (layout.EXPORT_FILE if suffix else layout.EXPORT_FOLDER).format(export=wildcards.export, suffix=suffix)
+        path = layout.export_path(wildcards.export, export)
+        if path != asked:
+            screens = f" for {export.screens} screens" if export.screens > 1 else ""
+            raise RefilmError(f"{asked}: export '{wildcards.export}' is {export.codec}{screens}: ask for {path}")
+        return self._latents(export.film, export.model)
+
+    @exit_on_error
+    def export_options(self, wildcards: Wildcards) -> list[str]:
+        """What an export looks like: the part of the film, size, codec and its quality, screens."""
+        export = self.config.export(wildcards.export)
+        crf = self.config.video.crf if export.codec in layout.CRF_CODECS else None
+        shown = {key: getattr(export, key) for key in ("start", "end", "height", "scaler", "codec", "screens")}
+        return _options(_given(crf=crf, **shown)) + (["--loop"] if export.loop else [])
 
     @exit_on_error
     def film_title(self, wildcards: Wildcards) -> str:
@@ -376,7 +443,7 @@ class Planner:
     @exit_on_error
     def gallery_files(self, _wildcards: Wildcards) -> list[str]:
         """What the gallery shows: of each film and frame size a video, a still and the measures."""
-        patterns = layout.COMPOSITE, layout.POSTER, layout.MEASURES
+        patterns = layout.COMPOSITE, layout.THUMBNAIL, layout.MEASURES
         shown = self.config.gallery
         return [self._ancient(pattern.format(film=film, size=size)) for film, size in shown for pattern in patterns]
 
@@ -415,8 +482,11 @@ class Planner:
         """Whether a plan of a result that is there succeeds: nothing was deleted or replaced that it would be made of
         again."""
         comparison = self.config.comparisons.get(names.get("comparison", ""))
-        films = [comparison.film] if comparison else [names["film"]] if "film" in names else []
-        models = list(comparison.models) if comparison else [names["model"]] if "model" in names else []
+        poster = self.config.posters.get(names.get("poster", ""))
+        shown = comparison or poster
+        films = [shown.film] if shown else [names["film"]] if "film" in names else []
+        models = [poster.model] if poster else [names["model"]] if "model" in names else []
+        models += comparison.models if comparison else []
         for model in models:
             films += [] if self._is_trained(model) else self.config.model(model).films
         return all(self._is_available(film) and not self._replacement(film) for film in films)
@@ -460,7 +530,12 @@ class Planner:
     def _film_of(self, wildcards: Wildcards) -> str:
         if hasattr(wildcards, "comparison"):
             return self.config.comparison(wildcards.comparison).film
-        return wildcards.film
+        return self.config.export(wildcards.export).film if hasattr(wildcards, "export") else wildcards.film
+
+    def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
+        if hasattr(wildcards, "export"):
+            return self.config.export(wildcards.export)
+        return self.config.poster(wildcards.poster)
 
     def _titles(self, comparison: ComparisonKeys) -> list[str]:
         by = [f"--by={self.config.model_title(model)}" for model in comparison.models]
@@ -482,9 +557,11 @@ class Planner:
     def _is_kept(self, result: str, file: Path, deleted: set[str]) -> bool:
         names = layout.wildcards(result, file)
         comparison = self.config.comparisons.get(names.get("comparison", ""))
-        film = comparison.film if comparison else names.get("film", "")
-        shown = self.config.gallery.get((film, names.get("size", "")), [""])
-        model = comparison.models[0] if comparison else names.get("model", shown[0])
+        one = self.config.exports.get(names.get("export", "")) or self.config.posters.get(names.get("poster", ""))
+        shown = comparison or one
+        film = shown.film if shown else names.get("film", "")
+        in_gallery = self.config.gallery.get((film, names.get("size", "")), [""])
+        model = comparison.models[0] if comparison else one.model if one else names.get("model", in_gallery[0])
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
         if result == layout.SHOTS:
@@ -493,9 +570,13 @@ class Planner:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
             return False
-        with_sound = layout.VIDEO, layout.COMPARISON, layout.COMPOSITE, layout.COMPARISON_PAGE
-        needs_sound = result in with_sound and self.config.has_sound(film)
-        needs_frames = result != layout.VIDEO and not Path(self._frames_file(film, model)).exists()
+        sounding = (layout.VIDEO, layout.EXPORT_FILE, layout.EXPORT_FOLDER)
+        with_original = (layout.COMPARISON, layout.COMPOSITE, layout.COMPARISON_PAGE)
+        needs_sound = result in (*sounding, *with_original) and self.config.has_sound(film)
+        needs_frames = (
+            result not in (*sounding, layout.POSTER, layout.POSTER_PAGE)
+            and not Path(self._frames_file(film, model)).exists()
+        )
         return needs_sound or needs_frames
 
     def _pixels(self, film: str) -> str:

@@ -23,12 +23,17 @@ PAGES = Path(".snakemake/refilm-report")
 INDEX = "index.html"
 TRAININGS = "results/models/{model}"
 UNDECLARED = (layout.TRAINING_CURVES, layout.TRAINING_LOG)
-# Results that are shown as they are: their category in the report, and their caption in workflow/report.
+# Results that are shown as they are: their category in the report, and their caption in workflow/report. Exports are not:
+# they are large, browsers play few of them, and the same reconstruction is there as a video.
 RESULTS = {
     layout.VIDEO: ("Reconstructions", "video"),
     layout.COMPARISON: ("Comparisons", "comparison"),
     layout.STILLS: ("Stills", "stills"),
     layout.CROP_PREVIEW: ("Stills", "crop"),
+    layout.ORDERED_STILLS: ("Sheets of shots", "sheet"),
+    layout.MOMENT: ("Moments", "moment"),
+    layout.CLIP: ("Animations", "clip"),
+    layout.POSTER: ("Posters", "poster"),
     layout.SAMPLES: ("Samples", "samples"),
     layout.DRIFT: ("Samples", "drift"),
     layout.METRICS: ("Metrics", "metrics"),
@@ -132,10 +137,11 @@ def show(result: Path, heading: str, files: list[Path]) -> tuple[str, str | None
 
 def existing(config: Config, pattern: str) -> Iterator[tuple[Path, dict[str, str]]]:
     """The files of a pattern whose names the configuration knows, and these names."""
-    known = {"film": set(config.films), "model": set(config.models), "comparison": set(config.comparisons)}
+    known = {"film": set(config.films), "model": set(config.models)}
+    known |= {"comparison": set(config.comparisons), "poster": set(config.posters)}
     for path in sorted(layout.existing(pattern)):
         names = layout.wildcards(pattern, path)
-        if names and all(layout.split_step(value)[0] in known[name] for name, value in names.items()):
+        if names and all(layout.split_step(names[name])[0] in known[name] for name in names.keys() & known):
             yield path, names
 
 
@@ -145,6 +151,9 @@ def title(config: Config, names: dict[str, str]) -> str:
         comparison = config.comparison(names["comparison"])
         models = ", ".join(config.model_title(model) for model in comparison.models)
         return f"{config.film_title(comparison.film)} by {models}"
+    if "poster" in names:
+        poster = config.poster(names["poster"])
+        return f"{config.film_title(poster.film)} by {config.model_title(poster.model)}"
     film = [config.film_title(names["film"])] if "film" in names else []
     model = [config.model_title(names["model"])] if "model" in names else []
     return " by ".join(film + model)
@@ -188,4 +197,4 @@ def cells(tag: str, row: tuple[str, ...]) -> str:
     return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
 
 
-VIEWS = {".mp4": player, ".png": picture, ".csv": numbers}
+VIEWS = {".mp4": player, ".png": picture, ".gif": picture, ".webp": picture, ".csv": numbers}

@@ -37,6 +37,13 @@ _LONGEST_FILM = 4 * 3600  # seconds
 _FPS = 30
 _VIDEO_BYTES = 0.2  # of a pixel, at the default quality: six times what was measured
 _CLIP_BYTES = 30_000  # of a frame of each picture, the same
+# Of an export, by codec: pixels per second, four times what was measured with two cores that five other jobs used as well;
+# and bytes of a pixel, two to ten times what was measured.
+_EXPORT_PIXELS = {"h264": 16e6, "hevc": 2e6, "prores": 20e6, "ffv1": 40e6, "png": 8e6}
+_EXPORT_BYTES = {"h264": 0.05, "hevc": 0.03, "prores": 0.5, "ffv1": 1.0, "png": 1.0}
+_ENCODER_BYTES = 300  # of memory, for each pixel of a frame
+_CLIP_MB = 2000  # the pictures of 30 seconds at 30 frames per second, twice
+_INCH = 25.4  # mm
 _STATES = 3 * 4  # three checkpoints, each of four copies of the weights
 _FLOAT = 4  # bytes
 
@@ -120,6 +127,37 @@ class JobResources:
         recipe = self._config.recipe(self._models(wildcards)[0])
         return _whole(_rows(input.latents[0], recipe) * (1 + len(input.latents)) * _CLIP_BYTES / 1e6)
 
+    def export_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """That of the network, and of the pictures that an encoder holds."""
+        pixels = self._exported_pixels(wildcards)
+        return self.network_mem_mb(wildcards, attempt) + _whole(attempt * pixels * _ENCODER_BYTES / 1e6)
+
+    def export_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the pixels of all frames."""
+        recipe = self._config.recipe(self._models(wildcards)[0])
+        rows = _rows(input.latents, recipe)
+        rate = _EXPORT_PIXELS[self._config.export(wildcards.export).codec]
+        decoding = _minutes(rows, _RENDER, _work(recipe), attempt)
+        return decoding + _whole(attempt * _MARGIN * rows * self._exported_pixels(wildcards) / rate / 60)
+
+    def export_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The files."""
+        recipe, codec = self._config.recipe(self._models(wildcards)[0]), self._config.export(wildcards.export).codec
+        return _whole(_rows(input.latents, recipe) * self._exported_pixels(wildcards) * _EXPORT_BYTES[codec] / 1e6)
+
+    def poster_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """That of the network, and of the page with a copy."""
+        return self.network_mem_mb(wildcards, attempt) + attempt * 2 * self.poster_disk_mb(wildcards)
+
+    def poster_disk_mb(self, wildcards: Wildcards) -> int:
+        """The page, not compressed."""
+        poster = self._config.poster(wildcards.poster)
+        return _whole(3 * poster.width * poster.height * (poster.dpi / _INCH) ** 2 / 1e6)
+
+    def clip_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """That of the network, and of the pictures of a GIF."""
+        return self.network_mem_mb(wildcards, attempt) + attempt * _CLIP_MB
+
     # --- films
 
     def extract_runtime(self, _wildcards: Wildcards, input: Any, attempt: int) -> int:
@@ -144,7 +182,14 @@ class JobResources:
             return tuple(self._config.comparison(wildcards.comparison).models)
         if hasattr(wildcards, "size"):
             return tuple(self._config.shown_models(wildcards.film, wildcards.size))
-        return (wildcards.model,)
+        if hasattr(wildcards, "poster"):
+            return (self._config.poster(wildcards.poster).model,)
+        return (self._config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model,)
+
+    def _exported_pixels(self, wildcards: Wildcards) -> float:
+        """The pixels of a frame of an export."""
+        width, height = self._config.recipe(self._models(wildcards)[0]).size
+        return self._config.export(wildcards.export).height ** 2 * width / height
 
 
 def weights_mb(recipe: Recipe) -> float:

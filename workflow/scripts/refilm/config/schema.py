@@ -8,10 +8,12 @@ from refilm.config.keys import (
     MODEL_STEP,
     SLUG,
     ComparisonKeys,
+    ExportKeys,
     FilmKeys,
     GlobalKeys,
     Key,
     ModelKeys,
+    PosterKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -25,10 +27,12 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "models": (ModelKeys, TrainingKeys, RecordingKeys),
     "training": (TrainingKeys, RecordingKeys),
     "comparisons": (ComparisonKeys,),
+    "exports": (ExportKeys,),
+    "posters": (PosterKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
 }
-_BY_NAME = ("films", "models", "comparisons")
+_BY_NAME = ("films", "models", "comparisons", "exports", "posters")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", NoneType: "null"}
 
 
@@ -54,6 +58,8 @@ def schema() -> Schema:
                     },
                 },
                 "comparisons": _by_name("comparison clips, by name", _section(*_SECTIONS["comparisons"])),
+                "posters": _by_name("frames of a film on one page, by name", _section(*_SECTIONS["posters"])),
+                "exports": _by_name("reconstructions for a screen or a wall, by name", _section(*_SECTIONS["exports"])),
                 "video": {"description": "how results are encoded", **_section(*_SECTIONS["video"])},
                 "reconstruction": {"description": "how models reconstruct films", **_section(*_SECTIONS["reconstruction"])},
                 **_section(GlobalKeys)["properties"],

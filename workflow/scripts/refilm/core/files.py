@@ -44,9 +44,36 @@ def atomic_write(final: Path) -> Iterator[Path]:
             raise
 
 
+@contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `final`; rename it to `final`, in place of one that is there, if the block succeeds,
+    else remove it. Raises RefilmError where the disk is full."""
+    final = Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    for left in final.parent.glob(f".{glob.escape(final.name)}.part*"):
+        if left.lstat().st_mtime < _BEGAN:
+            _remove_tree(left)
+    partial = final.with_name(f".{final.name}.part{os.getpid()}")
+
+    def create() -> Path:
+        partial.mkdir()
+        return partial
+
+    with cleanup_on_signal(create, _remove_tree):
+        try:
+            yield partial
+        except Exception as error:
+            if is_disk_full(error):
+                raise _disk_full(final, partial) from error
+            raise
+        _remove_tree(final)
+        os.replace(partial, final)
+
+
 def _disk_full(final: Path, partial: Path) -> RefilmError:
     """The error for a file of which a part was written."""
-    written = describe_bytes(partial.stat().st_size if partial.exists() else 0)
+    files = [partial, *partial.rglob("*")] if partial.exists() else []
+    written = describe_bytes(sum(file.stat().st_size for file in files))
     free = describe_bytes(shutil.disk_usage(final.parent).free)
     return RefilmError(
         f"{final}: no space left on the disk while it was written: it has {written} so far, and {free} are free in "

@@ -14,7 +14,6 @@ from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, check_space, scratch_folder
 from refilm.core.progress import progress_bar
 from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
-from refilm.media.languages import language_code
 from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
 from refilm.media.tags import Chapter, Tags, with_tags, write_tags
 
@@ -50,7 +49,7 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
     path = Path(path)
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
     streams = [video.filter_("scale", **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)]
-    options = _VIDEO_OPTIONS | {"crf": crf, "video_track_timescale": _timescale(fps)}
+    options = _VIDEO_OPTIONS | {"crf": crf, "video_track_timescale": timescale(fps)}
     options |= {"g": key_frames} if key_frames else {}
     check_space(path, int(count * size[0] * size[1] * _LEAST_BYTES))
     with atomic_write(path) as partial, ExitStack() as stack:
@@ -58,19 +57,19 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
         if sound is not None:
             pipes.append(stack.enter_context(sound_pipe(sound, count / fps)))
             streams.append(synchronise_audio(sound, pipes[0], count / fps))
-            options |= _SOUND_OPTIONS | {"metadata:s:a:0": f"language={language_code(sound.tracks[0].language or 'und')}"}
+            options |= _SOUND_OPTIONS | {"metadata:s:a:0": f"language={sound.language}"}
         command = command_line(ffmpeg.output(*streams, f"file:{partial}", **options), "-v", "warning")
         tags = stack.enter_context(scratch_folder()) / "tags.txt"
         write_tags(tags, Tags(title, provenance, tuple(chapters)))
         command = with_tags(command, tags)
         with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
-            written = _write_frames(process.stdin, frames, count, label)
+            written = write_frames(process.stdin, frames, count, label)
             process.finish()
         if written != count:
             raise RefilmError(f"{path}: {written} frames were written of {count}")
 
 
-def _write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, label: str) -> int:
+def write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, label: str) -> int:
     """Write the frames to ffmpeg until it ends; returns how many were written."""
     written = 0
     with progress_bar(label, count, " frames", hidden=not label) as bar:
@@ -85,7 +84,7 @@ def _write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, la
     return written
 
 
-def _timescale(fps: Fraction) -> int:
+def timescale(fps: Fraction) -> int:
     """Ticks per second of the video track, such that a frame lasts a whole number of them."""
     scale = fps.numerator
     while scale < _MIN_TIMESCALE:

@@ -84,6 +84,11 @@ class Sound:
         return f"soundtrack{'s' * bool(joined)} {' + '.join(map(str, self.tracks))}{joined}"
 
     @property
+    def language(self) -> str:
+        """The language of its first track in three letters; 'und' where it has none."""
+        return language_code(self.tracks[0].language or "und")
+
+    @property
     def layout(self) -> str:
         """The channel layout, as ffmpeg names it."""
         return "+".join(sorted(self.channels, key=_CHANNELS.index)) or self.tracks[0].layout

@@ -7,6 +7,7 @@ They are given to ffmpeg in a file in its own format for metadata, since an argu
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,11 +52,12 @@ def write_tags(path: Path, tags: Tags) -> None:
 
 
 def with_tags(command: list[str], file: Path) -> list[str]:
-    """The command that makes a video, with the tags of that file, as one more input, and none of its other inputs."""
+    """The command that makes videos, each with the tags of that file, as one more input, and none of its other inputs."""
     inputs = [place for place, word in enumerate(command) if word == "-i"]
     number, end = str(len(inputs)), inputs[-1] + 2
-    added = ["-f", "ffmetadata", "-i", f"file:{file}", "-map_metadata", number, "-map_chapters", number]
-    return [*command[:end], *added, *command[end:]]
+    maps = ["-map_metadata", number, "-map_chapters", number]
+    outputs = (([*maps, word] if word.startswith("file:") else [word]) for word in command[end:])
+    return [*command[:end], "-f", "ffmetadata", "-i", f"file:{file}", *chain.from_iterable(outputs)]
 
 
 def read_tags(path: Path | str) -> Tags:

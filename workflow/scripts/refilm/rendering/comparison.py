@@ -1,11 +1,13 @@
 """Original and reconstructions in one picture: positions, labels, and the ffmpeg filter that arranges them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import ffmpeg
+import numpy as np
 from ffmpeg.nodes import FilterableStream
 from PIL import Image
 
@@ -19,6 +21,16 @@ class Label:
 
     title: str
     remark: str = ""
+
+
+def labels_of(title: str, by: Sequence[str]) -> list[Label]:
+    """The labels of a film's original and of its reconstructions by models of these titles."""
+    return [Label(title, "original"), *(Label(title, f"as remembered by {model}") for model in by)]
+
+
+def side_by_side(pictures: Iterable[Iterator[np.ndarray]]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The same frame of every picture, uint8 (H, W, 3), from their batches."""
+    return zip(*map(chain.from_iterable, pictures), strict=True)
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,16 @@ class Arrangement:
         for n, label in enumerate(labels):
             left, top = self.place(n)
             draw_text(canvas, left, top - self.label_height, self.tile_width, self.type_size, label.title, label.remark)
+        return canvas
+
+    def draw(self, frames: Sequence[np.ndarray], labels: Image.Image) -> Image.Image:
+        """The pictures, uint8 (H, W, 3) each, on the canvas. labels: those of `draw_labels`."""
+        canvas = Image.new("RGB", self.size, BACKGROUND)
+        for n, frame in enumerate(frames):
+            picture = Image.fromarray(frame)
+            tile = (self.tile_width, self.tile_height)
+            canvas.paste(picture if picture.size == tile else picture.resize(tile, Image.Resampling.BICUBIC), self.place(n))
+        canvas.paste(labels, mask=labels)
         return canvas
 
     def filter(self, labels: Path) -> Callable[[FilterableStream], FilterableStream]:

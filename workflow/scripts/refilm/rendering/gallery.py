@@ -40,13 +40,13 @@ Measures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """A film with its reconstructions of one frame size. key: SIZE/FILM; models: titles by name; poster: a URL; described:
-    as of `describe`, with the mean SSIM of each model."""
+    """A film with its reconstructions of one frame size. key: SIZE/FILM; models: titles by name; thumbnail: a URL;
+    described: as of `describe`, with the mean SSIM of each model."""
 
     key: str
     title: str
     models: Mapping[str, str]
-    poster: str
+    thumbnail: str
     described: Mapping[str, Any]
 
     @property
@@ -54,8 +54,8 @@ class Entry:
         rate, scale = self.described["fps"]
         return float(self.described["frames"] * scale / rate)
 
-    def poster_style(self, tile: int) -> str:
-        """CSS that shows a tile of the poster in a box of its shape: 0 is the original."""
+    def thumbnail_style(self, tile: int) -> str:
+        """CSS that shows a tile of the thumbnail in a box of its shape: 0 is the original."""
         (width, height), (left, top) = self.described["tile"], self.described["places"][tile]
         return f"width:{self._percent(self.described['size'][0], width)};left:{self._percent(-left, width)};" + (
             f"top:{self._percent(-top, height)}"

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageDraw
 
-from refilm.rendering.style import BACKGROUND, REMARK, SERIES, TITLE, font, shorten
+from refilm.rendering.style import BACKGROUND, REMARK, SERIES, TITLE, draw_line, font, shorten
 
 SIZE = (1920, 1080)
 FPS = Fraction(24)
@@ -72,8 +72,8 @@ class TrainingFilm:
         """What is the same in every frame: title, originals, the empty progress line."""
         canvas, (tile, places) = Image.new("RGB", SIZE, BACKGROUND), self.tiles
         left, right = self._edges
-        title = shorten(self.title, font(_TITLE), (right - left) * 2 / 3)
-        ImageDraw.Draw(canvas).text((left, _BASELINE), title, TITLE, font(_TITLE), anchor="ls")
+        title = shorten(self.title, _TITLE, (right - left) * 2 / 3)
+        draw_line(ImageDraw.Draw(canvas), left, _BASELINE, title, TITLE, _TITLE)
         ImageDraw.Draw(canvas).line((left, _LINE, right, _LINE), _LINE_COLOUR, 3)
         for picture, place in zip(() if self.originals is None else self.originals, places, strict=False):
             canvas.paste(_resize(picture, tile), place)

@@ -1,0 +1,210 @@
+"""Frames enlarged for a screen, and written for a player, an editor or an archive: in one file, or in one for each screen.
+
+The scaler makes size, matrix, range and depth of the codec in one step, from the frames as they are.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+from ffmpeg.nodes import FilterableStream, OutputStream
+
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_folder, atomic_write, check_space, scratch_folder
+from refilm.layout import CRF_CODECS
+from refilm.media.encode import timescale, write_frames
+from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
+from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
+from refilm.media.tags import Tags, with_tags, write_tags
+
+_SCALERS = {"lanczos": "lanczos", "bicubic": "bicubic", "nearest": "neighbor"}
+_EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
+_TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv"}
+_TAGS = {"color_primaries": "bt709", "color_trc": "bt709"}
+_YUV_TAGS = _TAGS | {"colorspace": "bt709", "range": "tv"}
+_RGB_TAGS = _TAGS | {"colorspace": "gbr", "range": "pc"}
+_IMAGE_TAGS = _RGB_TAGS | {"color_trc": "iec61966-2-1"}  # sRGB, which any program shows as the frames are
+_PCM = {"c:a": "pcm_s24le"}
+_DIGITS = 6  # of the number of an image
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a codec is written. suffix: of its files; video, sound: options of ffmpeg; bytes: that a pixel takes at least, a
+    third of what reconstructions, enlarged to 1080p by lanczos, took."""
+
+    suffix: str
+    pixel_format: str
+    video: Mapping[str, object]
+    sound: Mapping[str, object]
+    bytes: float
+
+    @property
+    def is_rgb(self) -> bool:
+        return self.pixel_format in ("bgr0", "rgb24")
+
+
+CODECS = {
+    "h264": Codec(
+        "mp4",
+        "yuv420p",
+        {"c:v": "libx264", "preset": "medium", "format": "mp4", "movflags": "+faststart"},
+        {"c:a": "aac", "b:a": "320k"},
+        0.001,
+    ),
+    # A closed GOP, so that a player that loops shows the first frame without the last ones; hvc1, which Apple asks for.
+    "hevc": Codec(
+        "mp4",
+        "yuv420p10le",
+        {
+            "c:v": "libx265",
+            "preset": "medium",
+            "x265-params": "open-gop=0:log-level=error",
+            "tag:v": "hvc1",
+            "format": "mp4",
+            "movflags": "+faststart",
+        },
+        {"c:a": "aac", "b:a": "320k"},
+        0.001,
+    ),
+    "prores": Codec(
+        "mov", "yuv422p10le", {"c:v": "prores_ks", "profile:v": "hq", "vendor": "apl0", "format": "mov"}, _PCM, 0.04
+    ),
+    "ffv1": Codec(
+        "mkv",
+        "bgr0",
+        {"c:v": "ffv1", "level": 3, "g": 1, "slices": 16, "slicecrc": 1, "format": "matroska"},
+        _PCM,
+        0.03,
+    ),
+    "png": Codec("png", "rgb24", {"c:v": "png", "format": "image2"}, _PCM, 0.06),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What an export looks like. codec: of CODECS; height: of the picture in pixels; scaler: lanczos, bicubic or nearest;
+    screens: over how many it is divided, from left to right."""
+
+    codec: str
+    height: int
+    scaler: str
+    screens: int = 1
+
+    def screen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of each screen, for frames of `size` in their shape; the width is even."""
+        return max(2, round(self.height * size[0] / size[1] / self.screens / 2) * 2), self.height
+
+
+def export_frames(
+    path: Path | str,
+    frames: Iterable[np.ndarray],
+    count: int,
+    size: tuple[int, int],
+    fps: Fraction,
+    picture: Picture,
+    crf: int,
+    sound: Sound | None,
+    label: str,
+    tags: Tags,
+) -> None:
+    """Write exactly `count` frames, uint8 (n, H, W, 3) RGB arrays of `size` (width, height), and the sound, as long.
+
+    path: the file, or the folder of images or of a file for each screen; crf: quality of H.264 and HEVC; label: of the
+    progress; tags: their comment is the text of `refilm.core.provenance`. Every file of several screens has the sound;
+    beside images there are a WAV file and a JSON file of the provenance. Raises RefilmError if ffmpeg fails or the number of
+    frames is not `count`.
+    """
+    path, codec = Path(path), CODECS[picture.codec]
+    width, height = picture.screen_size(size)
+    check_space(path, int(count * width * height * picture.screens * codec.bytes))
+    with ExitStack() as stack:
+        images = picture.codec == "png"
+        in_folder = images or picture.screens > 1
+        target = stack.enter_context(atomic_folder(path) if in_folder else atomic_write(path))
+        files = _files(target, path.name, codec.suffix, picture.screens, images) if in_folder else [target]
+        heard: Sequence[FilterableStream] = []
+        pipes = []
+        if sound is not None:
+            pipes.append(stack.enter_context(sound_pipe(sound, count / fps)))
+            heard = _copies(synchronise_audio(sound, pipes[0], count / fps), "asplit", 1 if images else len(files))
+        options: dict[str, object] = {**codec.video, "fps_mode": "passthrough"}
+        options |= {"crf": crf} if picture.codec in CRF_CODECS else {}
+        options |= {"video_track_timescale": timescale(fps)} if codec.suffix in ("mp4", "mov") else {}
+        sound_options = {**codec.sound} | {"ar": SAMPLE_RATE}
+        if sound is not None and not images:
+            options |= sound_options | {"metadata:s:a:0": f"language={sound.language}"}
+        screens = _screens(_scaled(raw_frames_input(*size, fps), size, picture, codec), picture.screens)
+        outputs = []
+        for n, (screen, file) in enumerate(zip(screens, files, strict=True)):
+            streams = [screen] if images or not heard else [screen, heard[n]]
+            outputs.append(ffmpeg.output(*streams, f"file:{_escaped(file, images)}", **options))
+        if images and heard:
+            outputs.append(ffmpeg.output(heard[0], f"file:{target / path.name}.wav", format="wav", **sound_options))
+        command = command_line(_together(outputs), "-v", "warning")
+        if images:
+            (target / f"{path.name}.json").write_text(tags.comment + "\n", encoding="utf-8")
+        else:
+            tags_file = stack.enter_context(scratch_folder()) / "tags.txt"
+            write_tags(tags_file, tags)
+            command = with_tags(command, tags_file)
+        with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
+            written = write_frames(process.stdin, frames, count, label)
+            process.finish()
+        if images:
+            written = min(len(list(file.parent.glob("*.png"))) for file in files)
+        if written != count:
+            raise RefilmError(f"{path}: {written} frames were written of {count}")
+
+
+def _files(folder: Path, name: str, suffix: str, screens: int, images: bool) -> list[Path]:
+    """The file of each screen in a folder; of images it is a pattern."""
+    names = [name] if screens == 1 else [f"{name}-{n + 1}" for n in range(screens)]
+    if not images:
+        return [folder / f"{each}.{suffix}" for each in names]
+    folders = [folder if screens == 1 else folder / each for each in names]
+    for each in folders:
+        each.mkdir(exist_ok=True)
+    patterns = [f"{each.replace('%', '%%')}-%0{_DIGITS}d.{suffix}" for each in names]
+    return [each / pattern for each, pattern in zip(folders, patterns, strict=True)]
+
+
+def _escaped(file: Path, images: bool) -> str:
+    """The name of a file for ffmpeg: in that of images every % that is none of the pattern is doubled."""
+    return f"{str(file.parent).replace('%', '%%')}/{file.name}" if images else str(file)
+
+
+def _scaled(frames: FilterableStream, size: tuple[int, int], picture: Picture, codec: Codec) -> FilterableStream:
+    """The stream at the size of all screens together, in the pixel format of the codec, tagged."""
+    width, height = picture.screen_size(size)
+    whole = width * picture.screens, height
+    if whole != size or not codec.is_rgb:
+        to_codec = {} if codec.is_rgb else _TO_YUV
+        frames = frames.filter_("scale", *whole, flags=f"{_SCALERS[picture.scaler]}+{_EXACT}", **to_codec)
+    tags = _IMAGE_TAGS if picture.codec == "png" else _RGB_TAGS if codec.is_rgb else _YUV_TAGS
+    return frames.filter_("format", codec.pixel_format).filter_("setparams", **tags).filter_("setsar", 1)
+
+
+def _screens(picture: FilterableStream, count: int) -> Sequence[FilterableStream]:
+    """The parts of the picture, from left to right."""
+    if count == 1:
+        return [picture]
+    return [
+        copy.filter_("crop", f"iw/{count}", "ih", f"{n}*iw/{count}", 0)
+        for n, copy in enumerate(_copies(picture, "split", count))
+    ]
+
+
+def _copies(stream: FilterableStream, splitter: str, count: int) -> Sequence[FilterableStream]:
+    if count == 1:
+        return [stream]
+    split = stream.filter_multi_output(splitter, count)
+    return [split.stream(n) for n in range(count)]
+
+
+def _together(outputs: Sequence[OutputStream]) -> OutputStream:
+    return outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
