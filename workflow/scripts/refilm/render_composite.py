@@ -21,7 +21,7 @@ from refilm.models.pictures import film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.composite import Composite
 
-_CRF = 18  # tiles are shown larger than they are, and a page is scrubbed: quality between that of videos and a small file
+_CRF = 20  # between the quality of videos and the size that is copied and scrubbed
 
 
 def main(args: argparse.Namespace) -> None:
