@@ -264,7 +264,7 @@ def test_the_shipped_configuration_is_the_work_of_2016():
 def test_the_overlays_are_right_too(overlay):
     raw = copy.deepcopy(SHIPPED)
     for section, entries in yaml.safe_load((ROOT / "config" / overlay).read_text()).items():
-        raw[section] |= entries
+        raw[section] = raw[section] | entries if isinstance(entries, dict) else entries
     Config(raw)
 
 

@@ -93,7 +93,7 @@ def test_with_no_target_the_whole_work_is_made(folder):
         "render_comparison": 2,
         "measure_film": 7,
         "render_composite": 6,  # of each film that the seven videos show
-        "render_poster": 6,
+        "render_thumbnail": 6,
         "gather_measures": 6,
         "render_gallery": 1,
     }
