@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ffmpeg
 import numpy as np
-from ffmpeg.nodes import FilterableStream, OutputStream
+from ffmpeg.nodes import FilterableStream
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_folder, atomic_write, check_space, scratch_folder
@@ -95,6 +95,14 @@ class Picture:
     scaler: str
     screens: int = 1
 
+    @property
+    def is_images(self) -> bool:
+        return self.codec == "png"
+
+    @property
+    def in_folder(self) -> bool:
+        return self.is_images or self.screens > 1
+
     def screen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of each screen, for frames of `size` in their shape; the width is even."""
         return max(2, round(self.height * size[0] / size[1] / self.screens / 2) * 2), self.height
@@ -119,73 +127,76 @@ def export_frames(
     beside images there are a WAV file and a JSON file of the provenance. Raises RefilmError if ffmpeg fails or the number of
     frames is not `count`.
     """
-    path, codec = Path(path), CODECS[picture.codec]
+    path, codec, seconds = Path(path), CODECS[picture.codec], count / fps
     width, height = picture.screen_size(size)
     check_space(path, int(count * width * height * picture.screens * codec.bytes))
     with ExitStack() as stack:
-        images = picture.codec == "png"
-        in_folder = images or picture.screens > 1
-        target = stack.enter_context(atomic_folder(path) if in_folder else atomic_write(path))
-        files = _files(target, path.name, codec.suffix, picture.screens, images) if in_folder else [target]
-        heard: Sequence[FilterableStream] = []
-        pipes = []
-        if sound is not None:
-            pipes.append(stack.enter_context(sound_pipe(sound, count / fps)))
-            heard = _copies(synchronise_audio(sound, pipes[0], count / fps), "asplit", 1 if images else len(files))
-        options: dict[str, object] = {**codec.video, "fps_mode": "passthrough"}
-        options |= {"crf": crf} if picture.codec in CRF_CODECS else {}
-        options |= {"video_track_timescale": timescale(fps)} if codec.suffix in ("mp4", "mov") else {}
-        sound_options = {**codec.sound} | {"ar": SAMPLE_RATE}
-        if sound is not None and not images:
-            options |= sound_options | {"metadata:s:a:0": f"language={sound.language}"}
-        screens = _screens(_scaled(raw_frames_input(*size, fps), size, picture, codec), picture.screens)
-        outputs = []
-        for n, (screen, file) in enumerate(zip(screens, files, strict=True)):
-            streams = [screen] if images or not heard else [screen, heard[n]]
-            outputs.append(ffmpeg.output(*streams, f"file:{_escaped(file, images)}", **options))
-        if images and heard:
-            outputs.append(ffmpeg.output(heard[0], f"file:{target / path.name}.wav", format="wav", **sound_options))
-        command = command_line(_together(outputs), "-v", "warning")
-        if images:
+        target = stack.enter_context(atomic_folder(path) if picture.in_folder else atomic_write(path))
+        files = _files(target, path.name, picture) if picture.in_folder else [target]
+        screens = _screens(_scaled(raw_frames_input(*size, fps), size, picture), picture.screens)
+        pipes = [stack.enter_context(sound_pipe(sound, seconds))] if sound else []
+        heard = [synchronise_audio(sound, pipe, seconds) for pipe in pipes if sound]
+        options = _options(picture, fps, crf, sound.language if sound else None)
+        if picture.is_images:
+            outputs = [ffmpeg.output(screen, _url(file), **options) for screen, file in zip(screens, files, strict=True)]
+            wav = f"file:{target / path.name}.wav"
+            outputs += [ffmpeg.output(track, wav, format="wav", ar=SAMPLE_RATE, **codec.sound) for track in heard]
             (target / f"{path.name}.json").write_text(tags.comment + "\n", encoding="utf-8")
         else:
+            tracks = [[copy] for track in heard for copy in _copies(track, "asplit", len(files))] or [[]] * len(files)
+            shown = zip(screens, tracks, files, strict=True)
+            outputs = [ffmpeg.output(screen, *own, f"file:{file}", **options) for screen, own, file in shown]
+        command = command_line(outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs), "-v", "warning")
+        if not picture.is_images:
             tags_file = stack.enter_context(scratch_folder()) / "tags.txt"
             write_tags(tags_file, tags)
             command = with_tags(command, tags_file)
         with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
             written = write_frames(process.stdin, frames, count, label)
             process.finish()
-        if images:
+        if picture.is_images:
             written = min(len(list(file.parent.glob("*.png"))) for file in files)
         if written != count:
             raise RefilmError(f"{path}: {written} frames were written of {count}")
 
 
-def _files(folder: Path, name: str, suffix: str, screens: int, images: bool) -> list[Path]:
-    """The file of each screen in a folder; of images it is a pattern."""
-    names = [name] if screens == 1 else [f"{name}-{n + 1}" for n in range(screens)]
-    if not images:
+def _options(picture: Picture, fps: Fraction, crf: int, language: str | None) -> dict[str, object]:
+    """The options of each output of frames. language: of the sound inside; None without."""
+    codec = CODECS[picture.codec]
+    options: dict[str, object] = {**codec.video, "fps_mode": "passthrough"}
+    options |= {"crf": crf} if picture.codec in CRF_CODECS else {}
+    options |= {"video_track_timescale": timescale(fps)} if codec.suffix in ("mp4", "mov") else {}
+    inside = language is not None and not picture.is_images
+    return options | ({**codec.sound, "ar": SAMPLE_RATE, "metadata:s:a:0": f"language={language}"} if inside else {})
+
+
+def _files(folder: Path, name: str, picture: Picture) -> list[Path]:
+    """The file of each screen in a folder, or the pattern of its images."""
+    suffix = CODECS[picture.codec].suffix
+    names = [name] if picture.screens == 1 else [f"{name}-{n + 1}" for n in range(picture.screens)]
+    if not picture.is_images:
         return [folder / f"{each}.{suffix}" for each in names]
-    folders = [folder if screens == 1 else folder / each for each in names]
+    folders = [folder if picture.screens == 1 else folder / each for each in names]
     for each in folders:
         each.mkdir(exist_ok=True)
     patterns = [f"{each.replace('%', '%%')}-%0{_DIGITS}d.{suffix}" for each in names]
     return [each / pattern for each, pattern in zip(folders, patterns, strict=True)]
 
 
-def _escaped(file: Path, images: bool) -> str:
-    """The name of a file for ffmpeg: in that of images every % that is none of the pattern is doubled."""
-    return f"{str(file.parent).replace('%', '%%')}/{file.name}" if images else str(file)
+def _url(images: Path) -> str:
+    """The pattern of images for ffmpeg: in the names of its folders every % is doubled."""
+    return f"file:{str(images.parent).replace('%', '%%')}/{images.name}"
 
 
-def _scaled(frames: FilterableStream, size: tuple[int, int], picture: Picture, codec: Codec) -> FilterableStream:
+def _scaled(frames: FilterableStream, size: tuple[int, int], picture: Picture) -> FilterableStream:
     """The stream at the size of all screens together, in the pixel format of the codec, tagged."""
+    codec = CODECS[picture.codec]
     width, height = picture.screen_size(size)
     whole = width * picture.screens, height
     if whole != size or not codec.is_rgb:
         to_codec = {} if codec.is_rgb else _TO_YUV
         frames = frames.filter_("scale", *whole, flags=f"{_SCALERS[picture.scaler]}+{_EXACT}", **to_codec)
-    tags = _IMAGE_TAGS if picture.codec == "png" else _RGB_TAGS if codec.is_rgb else _YUV_TAGS
+    tags = _IMAGE_TAGS if picture.is_images else _RGB_TAGS if codec.is_rgb else _YUV_TAGS
     return frames.filter_("format", codec.pixel_format).filter_("setparams", **tags).filter_("setsar", 1)
 
 
@@ -204,7 +215,3 @@ def _copies(stream: FilterableStream, splitter: str, count: int) -> Sequence[Fil
         return [stream]
     split = stream.filter_multi_output(splitter, count)
     return [split.stream(n) for n in range(count)]
-
-
-def _together(outputs: Sequence[OutputStream]) -> OutputStream:
-    return outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
