@@ -51,7 +51,7 @@ rule render_composite:
 
 rule render_thumbnail:
     input:
-        video=ancient(layout.COMPOSITE),
+        video=planner.composite,
     output:
         thumbnail=layout.THUMBNAIL,
     log:
@@ -64,7 +64,7 @@ rule render_thumbnail:
         mem_mb=1000,
         runtime="1h",
     params:
-        made_of=planner.compared,
+        made_of=planner.compared_digest,
     message:
         "{wildcards.film}: a still for the gallery"
     shell:
@@ -72,6 +72,7 @@ rule render_thumbnail:
             "render_thumbnail"
             " --video={input.video:q}"
             " --thumbnail={output.thumbnail:q}"
+            " --made-of={params.made_of}"
         )
 
 
@@ -91,7 +92,7 @@ rule gather_measures:
         mem_mb=2000,
         runtime="1h",
     params:
-        made_of=planner.compared,
+        made_of=planner.compared_digest,
         models=planner.compared_names,
     message:
         "{wildcards.film}: measures and shots for the gallery"
@@ -102,6 +103,7 @@ rule gather_measures:
             " --metrics {input.metrics:q}"
             " --models {params.models:q}"
             " --measures={output.measures:q}"
+            " --made-of={params.made_of}"
         )
 
 
@@ -118,12 +120,17 @@ rule render_gallery:
         mem_mb=1000,
         runtime="1h",
     params:
-        made_of=planner.gallery_made_of,
+        made_of=planner.gallery_digest,
         entries=planner.gallery_entries,
     message:
         "the gallery"
     shell:
-        step("render_gallery" " --entries={params.entries:q}" " --page={output.page:q}")
+        step(
+            "render_gallery"
+            " --entries={params.entries:q}"
+            " --page={output.page:q}"
+            " --made-of={params.made_of}"
+        )
 
 
 rule render_page:
@@ -148,7 +155,7 @@ rule render_page:
         runtime=needs.compare_runtime,
         disk_mb=needs.compare_disk_mb,
     params:
-        made_of=planner.compared,
+        made_of=planner.compared_digest,
         names=planner.compared_names,
         options=planner.page_options,
         audio=planner.audio,
@@ -167,5 +174,6 @@ rule render_page:
             " --audio={params.audio:q}"
             " {params.options:q}"
             " --page={output.page:q}"
+            " --made-of={params.made_of}"
             " --device={params.device:q}"
         )

@@ -19,6 +19,7 @@ def main(args: argparse.Namespace) -> None:
     with FrameStore(args.frames) as film:
         shots = [shot.start for shot in find_shots(film)]
         described = describe(len(film), film.fps, (film.width, film.height), args.models)
+    described = {"made_of": args.made_of} | described
     read = read_measures(args.metrics, range(described["frames"]))
     with atomic_write(measures) as partial:
         partial.write_text(film_script(f"{measures.parent.name}/{measures.stem}", described, read | {"shots": shots}))
@@ -31,4 +32,5 @@ if __name__ == "__main__":
     parser.add_argument("--metrics", required=True, nargs="+", help="its metrics by each model")
     parser.add_argument("--models", required=True, nargs="+", help="the names of these models, in the same order")
     parser.add_argument("--measures", required=True, help="the JavaScript file to write")
+    parser.add_argument("--made-of", default="", help="what a plan knows it by")
     run_command(main, parser)

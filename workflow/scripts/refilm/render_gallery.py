@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     page, given = Path(args.page), json.loads(args.entries)
     entries = [_entry(page.parent, film, size, models, given) for film, size, models in given["shown"]]
     with atomic_write(page) as partial:
-        partial.write_text(render_index(entries), encoding="utf-8")
+        partial.write_text(render_index(entries, args.made_of), encoding="utf-8")
     print(f"{page}: {sum(len(entry.models) for entry in entries):,} reconstructions of {len(given['films']):,} films")
 
 
@@ -37,4 +37,5 @@ if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--entries", required=True, help="what is shown, as JSON")
     parser.add_argument("--page", required=True, help="the HTML file to write")
+    parser.add_argument("--made-of", default="", help="what a plan knows it by")
     run_command(main, parser)

@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
         script.write_text(film_script(page.stem, described, measures))
         entry = Entry(page.stem, args.title, dict(zip(args.names, args.by, strict=True)), "", read_description(script))
         inside = f"data:video/mp4;base64,{base64.b64encode(video.read_bytes()).decode()}"
-        html = render_page(entry, script.read_text(), inside)
+        html = render_page(entry, script.read_text(), inside, args.made_of)
         check_size(len(html.encode()), page.stem, first / film.fps, count / film.fps)
     with atomic_write(page) as partial:
         partial.write_text(html, encoding="utf-8")
@@ -91,5 +91,6 @@ if __name__ == "__main__":
     for key in ("start", "end"):
         add_option(parser, ComparisonKeys, key)
     parser.add_argument("--page", required=True, help="the HTML file to write")
+    parser.add_argument("--made-of", default="", help="what a plan knows it by")
     add_option(parser, GlobalKeys, "device")
     run_command(main, parser)

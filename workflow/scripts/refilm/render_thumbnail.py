@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
     if still is None:
         raise RefilmError(f"{args.video}: no frame could be decoded: delete it and run the same command again")
     with atomic_write(Path(args.thumbnail)) as partial:
-        still.save(partial, "WEBP", quality=_QUALITY, method=4)
+        still.save(partial, "WEBP", quality=_QUALITY, method=4, xmp=args.made_of.encode())
     print(f"{args.thumbnail}: {still.width}x{still.height}")
 
 
@@ -52,4 +52,5 @@ if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
     parser.add_argument("--video", required=True, help="the video")
     parser.add_argument("--thumbnail", required=True, help="the WebP to write")
+    parser.add_argument("--made-of", default="", help="what a plan knows it by")
     run_command(main, parser)

@@ -36,6 +36,7 @@ from refilm.sources.listing import film_suffix, image_files, is_images, scheme_o
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 SIZE = "[0-9]+x[0-9]+"
+_SEARCHED = 4096  # bytes at each end of a file of the gallery, in which its digest is
 _SNAKEMAKE_WILDCARD = re.compile(r"\{\s*[.\w]+\s*(,[^{}]*)?\}")
 
 
@@ -418,9 +419,23 @@ class Planner:
 
     @exit_on_error
     def compared_metrics(self, wildcards: Wildcards) -> list[str]:
-        """The measures of the film by each of them, in the same order. What is `compared` says when they are others."""
-        film = self._film_of(wildcards)
-        return [self._ancient(layout.METRICS.format(film=film, model=model)) for model in self._models_of(wildcards)]
+        """The measures of the film by each of them, in the same order."""
+        film, made = self._film_of(wildcards), layout.MEASURES
+        if hasattr(wildcards, "comparison"):
+            made = layout.COMPARISON_PAGE
+        metrics = [layout.METRICS.format(film=film, model=model) for model in self._models_of(wildcards)]
+        return [self._unless_made(path, _path_of(made, wildcards), self._digest(wildcards)) for path in metrics]
+
+    @exit_on_error
+    def composite(self, wildcards: Wildcards) -> str:
+        """The video of which a thumbnail is a still."""
+        path, thumbnail = _path_of(layout.COMPOSITE, wildcards), _path_of(layout.THUMBNAIL, wildcards)
+        return self._unless_made(path, thumbnail, self._digest(wildcards))
+
+    @exit_on_error
+    def compared_digest(self, wildcards: Wildcards) -> str:
+        """A digest of what is `compared`, by which a plan knows files that are made of it."""
+        return self._digest(wildcards)
 
     @exit_on_error
     def comparison_options(self, wildcards: Wildcards) -> list[str]:
@@ -442,19 +457,20 @@ class Planner:
 
     @exit_on_error
     def gallery_files(self, _wildcards: Wildcards) -> list[str]:
-        """What the gallery shows: of each film and frame size a video, a still and the measures."""
-        patterns = layout.COMPOSITE, layout.THUMBNAIL, layout.MEASURES
-        shown = self.config.gallery
-        return [self._ancient(pattern.format(film=film, size=size)) for film, size in shown for pattern in patterns]
+        """What the gallery shows: of each film and frame size the measures, which it reads, and the video and its still,
+        which it only names."""
+        digest, files = self._gallery_digest(), []
+        for film, size in self.config.gallery:
+            video, thumbnail, measures = (
+                pattern.format(film=film, size=size) for pattern in (layout.COMPOSITE, layout.THUMBNAIL, layout.MEASURES)
+            )
+            files += [self._ancient(video), self._ancient(thumbnail), self._unless_made(measures, layout.GALLERY, digest)]
+        return files
 
     @exit_on_error
-    def gallery_made_of(self, _wildcards: Wildcards) -> str:
-        """What decides the latents of all that the gallery shows, as a digest."""
-        digest = hashlib.sha256()
-        for (film, _size), models in self.config.gallery.items():
-            for model in models:
-                digest.update(self._encoded(film, model).encode())
-        return digest.hexdigest()
+    def gallery_digest(self, _wildcards: Wildcards) -> str:
+        """A digest of what decides the latents of all that the gallery shows."""
+        return self._gallery_digest()
 
     @exit_on_error
     def gallery_entries(self, _wildcards: Wildcards) -> str:
@@ -590,6 +606,14 @@ class Planner:
         made_of = {"frames": self._pixels(film), "noise": how.noise, "recipe": recipe} | later
         return json.dumps(made_of, sort_keys=True)
 
+    def _digest(self, wildcards: Wildcards) -> str:
+        film = self._film_of(wildcards)
+        return _digest(self._encoded(film, model) for model in self._models_of(wildcards))
+
+    def _gallery_digest(self) -> str:
+        shown = self.config.gallery.items()
+        return _digest(self._encoded(film, model) for (film, _size), models in shown for model in models)
+
     # --- inputs: Snakemake looks at the time of one only where it is not what the configuration asks for, and so at that of
     # what it is made of: a job that makes it again makes again what depends on it, and a file that was touched does not
 
@@ -615,6 +639,10 @@ class Planner:
             return recipe_of_model(path) == self.config.recipe(model).to_json()
         kept = self._find(model)
         return kept is not None and Path(path).resolve() == kept.resolve()
+
+    def _unless_made(self, path: str, result: str, digest: str) -> str:
+        """An input of a result that has the digest of what it is made of: its time is ignored where that is current."""
+        return self._ancient(path) if _holds(result, digest) else path
 
     def _latents(self, film: str, model: str) -> str:
         path = layout.LATENTS.format(film=film, model=model)
@@ -754,6 +782,26 @@ def _exists(source: str) -> bool:
     if is_images(source):
         return bool(image_files(source))
     return bool(scheme_of(source)) or source.startswith("results/") or Path(source).exists()
+
+
+def _path_of(pattern: str, wildcards: Wildcards) -> str:
+    """The path of a pattern with a job's wildcards."""
+    return re.sub(r"\{(\w+)\}", lambda name: str(getattr(wildcards, name[1])), pattern)
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _holds(path: str, digest: str) -> bool:
+    """Whether a file has a digest near its beginning or its end; False where there is no file."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_SEARCHED)
+            file.seek(max(0, Path(path).stat().st_size - _SEARCHED))
+            return digest.encode() in head + file.read()
+    except OSError:
+        return False
 
 
 def _frames_of(film: str) -> str:

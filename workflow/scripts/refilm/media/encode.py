@@ -36,19 +36,23 @@ Arrange = Callable[[FilterableStream], FilterableStream]
 
 def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, size: tuple[int, int], fps: Fraction, crf: int,
                  sound: Sound | None, label: str, arrange: Arrange | None = None, provenance: str = "",
-                 chapters: Sequence[Chapter] = (), title: str = "", key_frames: int = 0) -> None:  # fmt: skip
+                 chapters: Sequence[Chapter] = (), title: str = "", key_frames: int = 0,
+                 video_size: tuple[int, int] | None = None) -> None:  # fmt: skip
     """Write an MP4 of exactly `count` frames, and of nothing but these, the sound and the tags.
 
     frames: uint8 (n, H, W, 3) or (H, W, 3) RGB arrays of `size` (width, height); crf: H.264 quality; sound lasts exactly as
     long as the video, padded with silence or cut; label: of the progress, which is not shown without one; arrange: a
     function of the ffmpeg-python stream of these frames that returns the stream to encode; provenance: text of
     `refilm.core.provenance`, which becomes the comment of the file; chapters: in seconds from the first frame;
-    key_frames: how many frames from one key frame to the next, by default what the encoder chooses. Raises RefilmError if
-    ffmpeg fails or the number of frames is not `count`.
+    key_frames: how many frames from one key frame to the next, by default what the encoder chooses; video_size: (width,
+    height) of the video, by default of the frames. Raises RefilmError if ffmpeg fails or the number of frames is not
+    `count`.
     """
     path = Path(path)
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
-    streams = [video.filter_("scale", **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)]
+    streams = [
+        video.filter_("scale", *(video_size or ()), **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)
+    ]
     options = _VIDEO_OPTIONS | {"crf": crf, "video_track_timescale": timescale(fps)}
     options |= {"g": key_frames} if key_frames else {}
     check_space(path, int(count * size[0] * size[1] * _LEAST_BYTES))

@@ -15,7 +15,6 @@ import numpy as np
 
 from refilm.media.encode import encode_video
 from refilm.media.sound import Sound
-from refilm.rendering.upscale import upscale
 
 _GUTTER = 8  # pixels of a frame, on each side: with frame sizes in multiples of 16, tiles begin at half a macroblock
 _LEAST_HEIGHT = 288  # pixels of a tile, where the limit leaves room: smaller frames are enlarged by a whole number
@@ -61,8 +60,8 @@ class Composite:
         """Write the video of `count` frames. pictures: of each tile its frames, uint8 (n, height, width, 3) at a time; the
         others: as of `encode_video`."""
         encode_video(path, self._draw(pictures), count, self.size, fps, crf, sound, label,
-                     lambda canvas: upscale(canvas, self.video_size), provenance, title=title,
-                     key_frames=max(1, round(_KEY_FRAME_SECONDS * fps)))  # fmt: skip
+                     provenance=provenance, title=title, key_frames=max(1, round(_KEY_FRAME_SECONDS * fps)),
+                     video_size=self.video_size)  # fmt: skip
 
     def _draw(self, pictures: Sequence[Iterable[np.ndarray]]) -> Iterator[np.ndarray]:
         """The canvas of each frame, uint8 (H, W, 3): always the same array, which the next frame overwrites."""

@@ -134,15 +134,15 @@ def to_script(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def render_index(entries: Sequence[Entry]) -> str:
-    """The page of all films."""
+def render_index(entries: Sequence[Entry], made_of: str = "") -> str:
+    """The page of all films. made_of: what a plan knows it by."""
     models = {name: title for entry in entries for name, title in entry.models.items()}
-    return _render(entries=entries, models=models, film="", heading="The screening room")
+    return _render(entries=entries, models=models, film="", heading="The screening room", made_of=made_of)
 
 
-def render_page(entry: Entry, script: str, video: str) -> str:
+def render_page(entry: Entry, script: str, video: str, made_of: str = "") -> str:
     """The page of one film, with all that it shows inside. script: of the film; video: a URL."""
-    return _render(entries=[entry], models={}, film=Markup(script), video=video, heading=entry.title)
+    return _render(entries=[entry], models={}, film=Markup(script), video=video, heading=entry.title, made_of=made_of)
 
 
 def _render(entries: Sequence[Entry], **values: Any) -> str:

@@ -15,6 +15,7 @@ const refilm = (() => {
   const VIEWS = ["panes", "wipe", "difference"];
   const MEASURES = ["ssim", "psnr", "colour", "motion"];
   const SPEEDS = [0.25, 0.5, 1, 2];
+  const INTERVALS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // seconds between the marks of a time axis
   const MANY = 2000; // points of a curve, from which it is drawn without a line for each
 
   let film = null; // what is known of the film, as of refilm.film()
@@ -159,7 +160,8 @@ const refilm = (() => {
       canvas.tiles = tiles;
       canvas.className = pair ? view : "panes";
       canvas.setAttribute("role", "img");
-      const title = tiles.map((tile) => names[tile]).join(view === "wipe" ? " | " : " less ");
+      const titles = tiles.map((tile) => names[tile]);
+      const title = pair && view === "difference" ? `Difference of ${titles.join(" and ")}` : titles.join(" | ");
       canvas.setAttribute("aria-label", title);
       const box = make("div");
       box.className = "picture";
@@ -323,11 +325,11 @@ const refilm = (() => {
         scales: { x: { time: false } },
         legend: { live: false },
         cursor: { y: false, points: { show: false } },
-        axes: [{ ...ink, values: (_plot, ticks) => ticks.map((n) => clock(n).slice(0, -4)) }, { ...ink, size: 48 }],
-        series: [{ label: "Frame" }, ...series],
+        axes: [{ ...ink, incs: INTERVALS, values: (_plot, ticks) => ticks.map((time) => clock(time * rate()).slice(0, -4)) }, { ...ink, size: 48 }],
+        series: [{ label: "Seconds" }, ...series],
         hooks: { drawClear: [drawBands], setScale: [() => placeHead(goal)] },
       },
-      [Array.from({ length: film.frames }, (_value, n) => n), ...curves.map((tile) => data[name][tile])],
+      [Array.from({ length: film.frames }, (_value, n) => n / rate()), ...curves.map((tile) => data[name][tile])],
       $("plot"),
     );
     plot.root.setAttribute("role", "img");
@@ -345,8 +347,8 @@ const refilm = (() => {
     u.ctx.clip();
     u.ctx.fillStyle = colour("--band");
     shots.forEach((shot, n) => {
-      const from = u.valToPos(shot.start, "x", true);
-      if (n % 2) u.ctx.fillRect(from, top, u.valToPos(shot.end, "x", true) - from, height);
+      const from = u.valToPos(shot.start / rate(), "x", true);
+      if (n % 2) u.ctx.fillRect(from, top, u.valToPos(shot.end / rate(), "x", true) - from, height);
     });
     u.ctx.restore();
   }
@@ -361,13 +363,13 @@ const refilm = (() => {
     }
     u.over.addEventListener("pointerdown", (event) => (from = event.clientX));
     u.over.addEventListener("click", (event) => {
-      if (Math.abs(event.clientX - from) < 4) go(Math.round(u.posToVal(event.clientX - u.over.getBoundingClientRect().left, "x")));
+      if (Math.abs(event.clientX - from) < 4) go(Math.round(u.posToVal(event.clientX - u.over.getBoundingClientRect().left, "x") * rate()));
     });
   }
 
   function placeHead(n) {
     if (!plot) return;
-    const place = (frame) => plot.valToPos(frame, "x");
+    const place = (frame) => plot.valToPos(frame / rate(), "x");
     plot.over.querySelector(".head").style.transform = `translateX(${place(n)}px)`;
     const looped = plot.over.querySelector(".looped");
     looped.hidden = !loop;
@@ -466,7 +468,7 @@ const refilm = (() => {
     $("title").textContent = entry.title;
     $("viewer").hidden = false;
     const seconds = Math.round(film.frames / rate());
-    $("subtitle").textContent = `${film.frames.toLocaleString("en")} frames, ${seconds} s, ${data.shots.length} shots`;
+    $("subtitle").textContent = `${film.frames.toLocaleString("en")} frames, ${seconds} s, ${data.shots.length} shot${data.shots.length === 1 ? "" : "s"}`;
     [frame.width, frame.height] = film.size;
     $("scrub").max = last();
     const buttons = names.map((name, tile) => {
