@@ -51,9 +51,8 @@ def test_labels_stand_above_their_pictures_and_inside_their_width():
 
 
 def test_what_is_too_long_ends_in_an_ellipsis():
-    face = font(14)
-    short = shorten("A Scanner Darkly", face, 60)
-    assert short.endswith("…") and face.getlength(short) <= 60 and shorten("1984", face, 60) == "1984"
+    short = shorten("A Scanner Darkly", 14, 60)
+    assert short.endswith("…") and font(14).getlength(short) <= 60 and shorten("1984", 14, 60) == "1984"
 
 
 def test_a_sheet_shows_the_frames_untouched_one_above_the_other(tmp_path):
