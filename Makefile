@@ -54,7 +54,7 @@ lint: .venv/dev ## check style, spelling, types and the order of imports
 generate: .venv/dev ## write the schema and the tables of config/README.md from config/keys.py
 	python -m refilm.config.generate
 
-fuzz: .venv/dev ## extract mutated films and films of every format, each to its own frames or one line (COUNT=2000 SEED=1)
+fuzz: .venv/dev ## extract mutated films and films of every format, each to its own frames or one line (COUNT=2000 FORMATS=500 SEED=1)
 	python -m tests.fuzz $(or $(COUNT),2000) $(or $(SEED),1)
 	python -m tests.fuzz_formats $(or $(FORMATS),500) $(or $(SEED),1)
 
@@ -67,7 +67,8 @@ bench: .venv/dev ## measure the figures of benchmarks/README.md (FILM=path for y
 clean-demo: ## delete the results of the demo
 	rm -rf results/demo results/*/demo-*.mp4 results/models/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.* \
 		results/gallery/index.html results/gallery/films/*/{bikes,bunny,whitney}.* \
-		results/samples/bikes.* results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png
+		results/samples/bikes.* results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png \
+		results/shots/{bikes,bunny,whitney}.csv
 
 # A stamp stands for a finished installation, so an interrupted one is repeated.
 .venv/run: pyproject.toml constraints.txt

@@ -9,6 +9,7 @@ What can be asked for:
     results/stills/{film}_by_{model}.png      contact sheet
     results/stills/{film}_crop.png            preview of the crop
     results/metrics/{film}_by_{model}.csv     a row per frame: PSNR, SSIM, motion, contrast, ...
+    results/shots/{film}.csv                  a row per shot: start, end, length, brightness, motion
     results/latents/{film}_by_{model}.h5      the film as N x 200 numbers
     results/models/{model}/model.safetensors  the trained networks
     results/models/{model}/training.mp4       the training as a film

@@ -42,6 +42,7 @@ _TARGETS = {
     "stills": layout.STILLS,
     "metrics": layout.METRICS,
     "crop": layout.CROP_PREVIEW,
+    "shots": layout.SHOTS,
     "training": layout.TRAINING_FILM,
     "samples": layout.SAMPLES,
     "drift": layout.DRIFT,

@@ -55,6 +55,7 @@ TARGETS = {  # the result of each rule
     "gather_measures": "results/gallery/films/64x48/one.js",
     "render_gallery": "results/gallery/index.html",
     "preview_crop": "results/stills/one_crop.png",
+    "list_shots": "results/shots/one.csv",
     "render_training": "results/models/one/training.mp4",
     "render_samples": "results/samples/one.png",
     "render_drift": "results/samples/one.mp4",

@@ -35,7 +35,14 @@ Outcome = tuple[str, str, str]  # kind of film, how it came out, what is wrong w
 
 _LIMIT_SECONDS = 60  # for a film of two seconds
 _COUNT, _FPS, _SIZE = 48, 24, (96, 64)
-_INCOMPLETE_FRAMES = 2  # so many may be damaged or missing at each end of a recording
+_INCOMPLETE_FRAMES = 2  # so many may be missing at the ends of a recording
+_GROUP = 12  # frames from one key frame to the next: of a recording so many at each end may be damaged by an incomplete one
+_REPORTED = re.compile(
+    r"^\[(h264|hevc|vp9|mpeg[12]video|mpeg4|mjpeg|ffv1|prores) @ \w+\] "
+    # A decoder says the latter of any film that begins between key frames.
+    r"(?!.*(reference|mmco|co located POCs|MVs not available|initial skip))",
+    re.MULTILINE,
+)
 _FILMS = {  # file name: codec options
     "index-first.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "2", "-movflags", "+faststart"),
     "index-last.mp4": ("-c:v", "libx264", "-g", "12", "-bf", "2"),
@@ -195,12 +202,13 @@ def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
         shown, constant = _numbers(store[:]), bool(store.attributes["constant_rate"])
     decoded, reported = _decoded(path)
     count, decodable = len(shown), len(decoded) if constant else len(shown)
-    allowed = _INCOMPLETE_FRAMES if path.suffix in (".ts", ".mpg") else 0
+    recording = path.suffix in (".ts", ".mpg")
+    allowed, unchecked = (_INCOMPLETE_FRAMES, _GROUP) if recording else (0, 0)
     if count == 0 or count > 100_000 or (damaged == "refuse" and not decodable - allowed <= count <= decodable):
         return "frames", f"{count} frames, where {decodable} can be decoded"
     # Damage of which the decoder knows nothing cannot be detected: other pictures in its own output are no fault here.
     invisible = not reported and _in_order_of(shown, decoded)
-    right = invisible or _in_order(shown[allowed : count - allowed], repeated=not constant)
+    right = invisible or _in_order(shown[unchecked : count - unchecked], repeated=not constant)
     return "frames", "" if right or damaged == "use" else f"frames {shown}, where ffmpeg decodes {decoded}"
 
 
@@ -233,7 +241,7 @@ def _decoded(path: Path) -> tuple[list[int | None], bool]:
     command = [ffmpeg.executable(), "-v", "error", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
     command += ["-vf", "scale=48:32", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
-    reported = re.search(rb"^\[(h264|hevc|vp9|mpeg\dvideo|mpeg4|mjpeg|ffv1|prores) @", done.stderr, re.MULTILINE)
+    reported = _REPORTED.search(done.stderr.decode(errors="replace"))
     return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), reported is not None
 
 

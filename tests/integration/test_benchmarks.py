@@ -18,6 +18,7 @@ from benchmarks.quality.linear import LinearCode
 from benchmarks.quality.measure import measure
 from benchmarks.quality.st_lpips import StLpips
 from benchmarks.quality.style import Style
+from benchmarks.shots import TRUTH, match_cuts
 from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
@@ -241,6 +242,25 @@ def test_quality_measures_trained_models_and_says_which_saw_the_held_out_frames(
     twice = benchmark("benchmarks.quality", *words, models[0], models[0])
     assert twice.returncode == 1 and "apart is given twice" in twice.stderr
     assert "write NAME=path" in benchmark("benchmarks.quality", *words, "vae").stderr
+
+
+# --- shots
+
+
+def test_a_cut_is_matched_with_one_detection_the_nearest():
+    cuts = [100, 103, 200]
+    assert match_cuts([100, 103, 199], cuts, 0) == [(100, 100), (103, 103)]
+    assert sorted(match_cuts([99, 101, 102, 199], cuts, 1)) == [(99, 100), (102, 103), (199, 200)]
+    assert match_cuts([101, 200, 201], [200], 1) == [(200, 200)]
+    assert match_cuts([], cuts, 1) == []
+
+
+def test_the_listed_cuts_are_frames_of_their_films_outside_the_gradual_transitions():
+    for film in json.loads(TRUTH.read_text()).values():
+        edges = sorted([*film["cuts"], *(n for transition in film["gradual"] for n in transition)])
+        assert film["cuts"] == sorted(set(film["cuts"])) and edges[0] > 0 and edges[-1] < film["frames"]
+        assert not any(first <= cut <= last for cut in film["cuts"] for first, last in film["gradual"])
+        assert len(film["sha256"]) == 64
 
 
 # --- peers

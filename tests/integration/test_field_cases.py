@@ -108,8 +108,8 @@ def ten_hours_forward(folder):
 def sound_of_an_unknown_codec(folder):
     film = film_with_beeps(folder / "sound.mp4", 120, 24, *H264, "-c:a", "aac")
     content = film.read_bytes()
-    assert content.count(b"mp4a") == 1
-    film.write_bytes(content.replace(b"mp4a", b"zzzz"))
+    assert content.count(b"mp4a") == content.count(b"esds") == 1  # both name the codec
+    film.write_bytes(content.replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
     return film
 
 
@@ -216,7 +216,8 @@ def check_chapters(film, folder, model):
     assert_frames(folder, range(96, 216), 24)
     assert_beeps(video, 5, (0, 1, 2, 3, 4))
     assert length(video) == pytest.approx(5, abs=0.03)
-    assert chapters_of(video) in ([], [(0, 4, "two"), (4, 5, "three")])
+    for found, (start, end, title) in zip(chapters_of(video), ((0, 4, "two"), (4, 5, "three")), strict=True):
+        assert found == (pytest.approx(start, abs=0.05), pytest.approx(end, abs=0.05), title)
     clip = folder / "clip.mp4"
     words = ("--latents", folder / "latents.h5", "--models", model, "--title=T", "--by=M", f"--source={film}", "--height=48")
     words += ("--device=cpu", f"--clip={clip}", "--end=3")
@@ -257,9 +258,13 @@ def check_unknown_sound(film, folder, model):
         assert re.search("audio.*none", refused(tried))
     else:
         lines = (tried.stdout + tried.stderr).splitlines()
-        assert len([line for line in lines if re.search("silent|soundtrack", line)]) == 1
-    video = through(film, folder, model, "--audio=none")
+        assert len([line for line in lines if "silent" in line]) == 1
+    done(extracted(film, folder, "--audio=none"))
     assert_frames(folder, range(120), 24)
+    latents, video, decoding = folder / "latents.h5", folder / "video.mp4", (f"--model={model}", "--device=cpu")
+    done(command("encode_film", f"--frames={folder / 'frames.h5'}", f"--latents={latents}", *decoding))
+    words = (f"--latents={latents}", f"--source={film}", f"--video={video}", "--audio=none")
+    done(command("render_video", *words, *decoding))
     assert "Audio" not in described(video)
 
 

@@ -12,8 +12,9 @@ from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import executable
 from refilm.media.film_file import FilmFile
 from refilm.media.languages import language_code
-from refilm.media.sound import choose_sound, film_sound, soundtracks
-from tests.conftest import described, ffmpeg, make_film
+from refilm.media.sound import choose_sound, describe_sound, film_sound, soundtracks
+from tests.conftest import command, described, ffmpeg, make_film, refused
+from tests.helpers import extract
 
 SIZE = (64, 48)
 LAYOUTS = {"5.1": "FL FR FC LFE BL BR", "5.1(side)": "FL FR FC LFE SL SR", "7.1": "FL FR FC LFE BL BR SL SR"}
@@ -138,6 +139,78 @@ def test_languages_have_one_spelling(text, code):
     assert language_code(text) == code
 
 
+@pytest.fixture(scope="module")
+def masters(tmp_path_factory):
+    """Films of several soundtracks of one channel, each a sine of 0.25: 300 Hz, 600 Hz, ..."""
+    folder = tmp_path_factory.mktemp("masters")
+    tones = [
+        word for n in range(6) for word in ("-f", "lavfi", "-i", f"aevalsrc=0.25*sin({600 * (n + 1)}*PI*t):d=2:s=48000")
+    ]
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=192x144:rate=25:duration=2", *tones, "-map", "0")
+    options = ("-c:v", "mpeg2video", "-c:a", "pcm_s16le")
+
+    def film(name, *words, tracks=2):
+        ffmpeg(*picture, *(word for n in range(tracks) for word in ("-map", n + 1)), *options, *words, folder / name)
+
+    labels = zip(range(6), ("FL", "FR", "mono", "LFE", "BL", "BR"), strict=True)
+    film("two.mxf"), film("two.mov"), film("two.mkv"), film("four.mxf", tracks=4)
+    film("languages.mov", "-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng")
+    film("short.mov", "-filter:a:1", "atrim=end=1")
+    film("left.mov", "-filter:a:0", "pan=FL|c0=c0")
+    film("5.1.mov", *(word for n, label in labels for word in (f"-filter:a:{n}", f"pan={label}|c0=c0")), tracks=6)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "audio", "hertz", "described"),
+    [
+        ("two.mxf", "auto", (300, 600), "soundtracks 1 (mono) + 2 (mono) as FL + FR"),
+        ("two.mov", "auto", (300, 600), "soundtracks 1 (mono) + 2 (mono) as FL + FR"),
+        ("two.mov", "2+1", (600, 300), "soundtracks 2 (mono) + 1 (mono) as FL + FR"),
+        ("two.mov", "2", (600,), "soundtrack 2 (mono)"),
+        ("four.mxf", "auto", (300, 600), "soundtracks 1 (mono) + 2 (mono) as FL + FR"),
+        ("four.mxf", "3+4", (900, 1200), "soundtracks 3 (mono) + 4 (mono) as FL + FR"),
+        ("two.mkv", "auto", (300,), "soundtrack 1 (mono)"),
+        ("two.mkv", "1+2", (300, 600), "soundtracks 1 (mono) + 2 (mono) as FL + FR"),
+        ("languages.mov", "auto", (300,), "soundtrack 1 (ger, mono)"),
+        ("languages.mov", "en", (600,), "soundtrack 2 (eng, mono)"),
+        ("short.mov", "auto", (300,), "soundtrack 1 (mono)"),
+        ("left.mov", "auto", (300,), "soundtrack 1 (FL)"),
+        ("5.1.mov", "2+1", (600, 300), "soundtracks 2 (FR) + 1 (FL) as FR + FL"),
+        ("5.1.mov", "2", (600,), "soundtrack 2 (FR)"),
+    ],
+)
+def test_tracks_of_one_channel_are_joined_at_their_level(tmp_path, masters, name, audio, hertz, described):
+    film = masters / name
+    if (name, audio) == ("5.1.mov", "2+1"):
+        hertz = (300, 600)  # by their labels
+    sides = samples_of(result(film, tmp_path, 2, audio=audio, fps=25)).T
+    assert tuple(round(pitch(side)) for side in sides) == hertz and str(choose_sound(FilmFile(film), audio)) == described
+    assert [level(side) for side in sides] == pytest.approx([0.25] * len(sides), abs=0.015)
+
+
+def test_six_labelled_tracks_are_surround(tmp_path, masters):
+    """The left side has the left one, and centre and left surround at -3 dB."""
+    sides = samples_of(result(masters / "5.1.mov", tmp_path, 2, fps=25)).T[:, 24000:72000]
+    spectra = [2 * np.abs(np.fft.rfft(side))[[300, 600, 900, 1200, 1500, 1800]] / 48000 for side in sides]
+    assert spectra[0] == pytest.approx([0.25, 0, 0.177, 0, 0.177, 0], abs=0.01)
+    assert spectra[1] == pytest.approx([0, 0.25, 0.177, 0, 0, 0.177], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "audio", "words"),
+    [
+        ("four.mxf", "1+2+3", "cannot be joined"),
+        ("5.1.mov", "1+7", "there is no soundtrack 1+7"),
+        ("two.mov", "1+1", "cannot be joined"),
+    ],
+)
+def test_tracks_that_make_no_programme_are_one_line(masters, name, audio, words):
+    with pytest.raises(RefilmError, match=re.escape(words)) as error:
+        film_sound(str(masters / name), Fraction(0), audio)
+    assert "\n" not in str(error.value) and "1 (" in str(error.value)
+
+
 # --- how loud
 
 
@@ -181,6 +254,31 @@ def test_mono_stays_mono_and_stereo_keeps_its_sides_at_their_level(tmp_path):
 
 
 # --- when
+
+
+def test_a_broadcast_whose_clock_rolls_over_keeps_its_sound(tmp_path):
+    """Its 33 bits are full after three of six seconds; a beep on every second. ffmpeg gives negative times before."""
+    beeps = "aevalsrc='if(lt(mod(t,1),0.1)*gte(t,0.5),0.8*sin(2000*PI*t),0)':s=48000:d=6"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=6", "-f", "lavfi", "-i", beeps)
+    offset = 2**33 / 90000 - 3
+    ffmpeg(*picture, "-c:v", "mpeg2video", "-c:a", "mp2", "-muxdelay", 0, "-output_ts_offset", offset, tmp_path / "film.ts")
+    frames, attributes = extract(tmp_path / "film.ts", tmp_path)
+    start = Fraction(attributes["start_time"])
+    assert len(frames) == 144 and float(start) == pytest.approx(-3, abs=0.1)
+    sound = np.abs(samples_of(result(tmp_path / "film.ts", tmp_path, 6, start=start))[:, 0])
+    loud = np.flatnonzero(sound > 0.3)
+    begins = loud[np.diff(loud, prepend=-(10**6)) > 12000] / 48000
+    assert begins == pytest.approx([1, 2, 3, 4, 5], abs=1 / 48)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "start", "words"), [(2, 0, "after the picture are cut"), (2, 2, ""), (4, 2, ", silent for the last 2.0 s")]
+)
+def test_what_is_cut_or_silent_is_reported(tmp_path, seconds, start, words):
+    film = tmp_path / "film.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=6", "-f", "lavfi", "-i", "sine=440:duration=4", film)
+    described = describe_sound(film_sound(film, Fraction(start)), Fraction(seconds))
+    assert described.endswith(words) and described.startswith("soundtrack 1 (mono)") and bool(words) == ("," in described)
 
 
 def test_a_broadcast_that_goes_from_stereo_to_surround_stays_in_step(tmp_path):
@@ -259,6 +357,19 @@ def test_sound_that_cannot_be_decoded_is_one_line_and_no_result(tmp_path):
     with pytest.raises(RefilmError, match="set audio to another one, or to none") as error:
         result(film, tmp_path, 2)
     assert "\n" not in str(error.value) and not list(tmp_path.glob("*.mp4")) and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("samples", [False, True])
+def test_undecodable_sound_is_found_before_the_training(tmp_path, samples):
+    """A codec that ffmpeg does not know, and samples that it cannot decode."""
+    whole, film = tmp_path / "whole.mkv", tmp_path / "film.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=2", "-f", "lavfi", "-i", "sine=440:d=2", "-c:a", "ac3", whole)
+    ffmpeg("-i", whole, "-c", "copy", *(("-bsf:a", "noise=amount=1") if samples else ()), film)
+    film.write_bytes(film.read_bytes().replace(b"A_AC3", b"A_AC3" if samples else b"A_XYZ"))
+    done = command("extract_frames", f"--source={film}", f"--frames={tmp_path / 'film.h5'}", "--size=64x48")
+    line = refused(done)
+    assert "soundtrack 1 (mono) cannot be decoded: set audio to another one, or to none" in line
+    assert not list(tmp_path.glob("*.h5")) and len(extract(film, tmp_path, audio="none")[0]) == 50
 
 
 def test_a_false_time_of_one_packet_costs_no_more_than_that_packet(tmp_path):

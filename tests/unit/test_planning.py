@@ -483,6 +483,16 @@ def test_pictures_stay_when_all_of_which_they_were_made_is_deleted():
     assert all(is_to_make(*result, films=silent) for result in made)
 
 
+def test_the_shots_of_a_film_stay_when_film_and_frames_are_deleted():
+    shots = "results/shots/one.csv"
+    touch(shots)
+    assert is_to_make(layout.SHOTS, shots)
+    Path("films/one.mkv").unlink()
+    assert not is_to_make(layout.SHOTS, shots)
+    touch("results/frames/256x144/one.h5")
+    assert is_to_make(layout.SHOTS, shots)
+
+
 def test_a_target_that_cannot_be_made_again_is_one_line(capsys):
     targets = ["all", "results/one_by_one.mp4", "results/two_by_one.mp4", "results/stills/one_by_one.png"]
     touch("results/one_by_one.mp4")

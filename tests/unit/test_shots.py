@@ -1,15 +1,18 @@
 """Shots: where a film cuts, what only looks like a cut, and what is held out."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.training.sampler import hold_out_shots
-from tests.conftest import command
+from tests.conftest import ROOT, command
+from tests.helpers import done
 
 RANDOM = np.random.default_rng(7)
 
@@ -67,6 +70,33 @@ def test_a_fade_through_black_is_one_cut_in_the_black(tmp_path):
     assert first == 0 and 60 <= second <= 71
 
 
+def test_a_cut_that_ends_a_rapid_movement_is_found(tmp_path):
+    """The camera turns faster and faster, and the shot after it is still."""
+    ways = np.concatenate([np.zeros(40, int), 20 * np.arange(1, 8) ** 2 // 2])
+    wide = np.kron(RANDOM.normal(128, 60, (8, 80, 3)), np.ones((12, 24, 1)))
+    turning = np.stack([wide[:, way : way + 128] for way in ways]).clip(0, 255).astype(np.uint8)
+    still = shot(40, speed=0)
+    assert starts(tmp_path, np.concatenate([turning, still])) == [0, 47]
+    assert starts(tmp_path, np.concatenate([still, turning[::-1]])) == [0, 40]
+
+
+def test_a_frame_of_both_shots_makes_no_second_cut(tmp_path):
+    first, second = shot(50, speed=0), shot(50, speed=0)
+    blended = ((first[-1:].astype(int) + second[:1]) // 2).astype(np.uint8)
+    for between in (blended, shot(1)):
+        assert starts(tmp_path, np.concatenate([first, between, second])) in ([0, 50], [0, 51])
+
+
+def test_an_iris_into_black_is_one_cut(tmp_path):
+    """The last frame is a spot of the picture; out of the black after it the next shot fades in."""
+    closing = shot(60)
+    rows, columns = np.mgrid[:96, :128]
+    closing[-1][np.hypot(rows - 48, columns - 64) > 8] = 0
+    black = np.zeros((8, 96, 128, 3), np.uint8)
+    cuts = starts(tmp_path, np.concatenate([closing, black, faded(shot(60), 14, 0)]))
+    assert len(cuts) == 2 and 59 <= cuts[1] <= 68
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_the_shortest_films_are_one_shot(tmp_path, count):
     assert starts(tmp_path, shot(count)) == [0]
@@ -76,14 +106,44 @@ def test_a_black_film_is_one_shot(tmp_path):
     assert starts(tmp_path, np.zeros((70, 96, 128, 3), np.uint8)) == [0]
 
 
-def test_the_cuts_of_a_real_film(tmp_path, real_films):
+REEL = "reel_live_action_pd_ccby.mp4"
+
+
+@pytest.mark.parametrize(
+    ("film", "cuts"),
+    [
+        ("cosmos_laundromat_clip_sdr_640x268.mp4", [20, 143, 208, 259, 318, 644, 761, 913, 1188]),
+        (REEL, json.loads((ROOT / "benchmarks/shots.json").read_text())[REEL]["cuts"]),
+    ],
+)
+def test_the_cuts_of_a_real_film(tmp_path, real_films, film, cuts):
     """As read off its frames by eye."""
-    source = real_films / "cosmos_laundromat_clip_sdr_640x268.mp4"
-    done = command("extract_frames", f"--source={source}", f"--frames={tmp_path / 'f.h5'}", "--size=256x144")
-    assert done.returncode == 0, done.stderr
+    done(command("extract_frames", f"--source={real_films / film}", f"--frames={tmp_path / 'f.h5'}", "--size=256x144"))
     with FrameStore(tmp_path / "f.h5") as store:
-        found = [one.start for one in find_shots(store)]
-    assert found == [0, 20, 143, 208, 259, 318, 644, 761, 913, 1188]
+        assert [one.start for one in find_shots(store)] == [0, *cuts]
+
+
+def test_the_list_of_shots_has_their_times_brightness_and_motion(tmp_path):
+    dark, flicker = (np.repeat(shot(1).clip(20, level), count, axis=0) for level, count in ((120, 40), (240, 25)))
+    flicker[1::2] += 5
+    film, frames, table = np.concatenate([dark, flicker]), tmp_path / "f.h5", tmp_path / "shots.csv"
+    write_frames_from(frames, 128, 96, FrameMetadata(Fraction(24000, 1001)), [film])
+    assert "2 shots of 1.04 to 1.67 s" in done(command("list_shots", f"--frames={frames}", f"--shots={table}"))
+    rows = pd.read_csv(table)
+    assert rows["shot"].tolist() == [1, 2] and rows["first_frame"].tolist() == [0, 40]
+    assert rows["frames"].tolist() == [40, 25] and rows["motion"].tolist() == [0, 5]
+    assert rows["start"].tolist() == pytest.approx([0, 40 * 1001 / 24000], abs=1e-4)
+    assert rows["end"].tolist() == pytest.approx([40 * 1001 / 24000, 65 * 1001 / 24000], abs=1e-4)
+    assert rows["length"].tolist() == pytest.approx([40 * 1001 / 24000, 25 * 1001 / 24000], abs=1e-4)
+    levels = [one.mean(axis=(0, 1, 2)) @ [0.2126, 0.7152, 0.0722] for one in (dark, flicker)]
+    assert rows["luma"].tolist() == pytest.approx(levels, abs=1e-3)
+
+
+def test_a_film_of_one_frame_has_no_motion(tmp_path):
+    write_frames_from(tmp_path / "f.h5", 128, 96, FrameMetadata(Fraction(24)), [shot(1)])
+    done(command("list_shots", f"--frames={tmp_path / 'f.h5'}", f"--shots={tmp_path / 's.csv'}"))
+    (row,) = pd.read_csv(tmp_path / "s.csv").to_dict("records")
+    assert row["frames"] == 1 and np.isnan(row["motion"])
 
 
 def film_of(*lengths: int) -> list[range]:

@@ -42,6 +42,7 @@ TARGETS = (
     "results/samples/both.png",
     "results/samples/one.mp4",
     "results/models/one/training.mp4",
+    "results/shots/two.csv",
 )
 
 
@@ -65,7 +66,7 @@ def test_as_many_frames_at_every_stage(made):
 
 def test_what_is_made_is_what_the_layout_says(made):
     assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
-        "comparisons", "frames", "gallery", "latents", "metrics", "models", "samples", "stills",
+        "comparisons", "frames", "gallery", "latents", "metrics", "models", "samples", "shots", "stills",
     }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []
@@ -85,6 +86,7 @@ def test_beside_the_model_is_how_it_came_to_be(made):
 def test_pictures_and_clips(made):
     assert Image.open(made / "results/stills/two_by_one.png").width > 4 * 64
     assert len(pd.read_csv(made / "results/metrics/two_by_one.csv")) == 25
+    assert pd.read_csv(made / "results/shots/two.csv")["frames"].sum() == 25
     assert Image.open(made / "results/samples/both.png").width > 4 * 64
     assert "h264" in described(made / "results/samples/one.mp4")
     streams = described(made / "results/comparisons/side-by-side.mp4")

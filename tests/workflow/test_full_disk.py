@@ -34,6 +34,7 @@ RESULTS = [
     layout.VIDEO,
     layout.STILLS,
     layout.METRICS,
+    layout.SHOTS,
     layout.COMPARISON,
     layout.COMPOSITE,
     layout.POSTER,

@@ -227,7 +227,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
         keys(films__two__end=0.8),
         {
             "extract_frames": 1, "train_model": 1, "encode_film": 2, "render_video": 1, "render_stills": 1,
-            "measure_film": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1,
+            "measure_film": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1, "list_shots": 1,
             "render_composite": 1, "render_poster": 1, "gather_measures": 1, "render_gallery": 1,
         },
     ),
@@ -260,6 +260,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     ),
     "soundtrack": (keys(films__one__audio="none"), {"render_video": 1, "render_composite": 1}),
     "no chapters": (keys(video__chapters="none"), {"render_video": 2}),
+    "chapters of shots": (keys(video__chapters="shots"), {"list_shots": 1, "render_video": 2}),
     "chapters of the film": (keys(video__chapters="film"), NOTHING),
 }  # fmt: skip
 

@@ -77,6 +77,10 @@ def test_the_preview_of_the_crop_needs_only_the_film(folder):
     assert plan(folder, "results/stills/koyaanisqatsi_crop.png") == {"preview_crop": 1}
 
 
+def test_the_shots_of_a_film_need_no_model(folder):
+    assert plan(folder, "results/shots/koyaanisqatsi.csv") == {"extract_frames": 1, "list_shots": 1}
+
+
 def test_with_no_target_the_whole_work_is_made(folder):
     jobs = plan(folder)
     assert jobs == {
@@ -115,6 +119,7 @@ def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
         ("results/frames/256x144/x.h5", "unknown film 'x'; there are: apple-1984, bladerunner"),
         ("results/stills/koyaanisqatsi_by_x.png", "unknown model 'x'"),
         ("results/metrics/x_by_bladerunner.csv", "unknown film 'x'"),
+        ("results/shots/koyanisqatsi.csv", "unknown film 'koyanisqatsi'; did you mean 'koyaanisqatsi'?"),
         ("results/samples/x.png", "unknown model 'x'"),
         ("results/samples/bladeruner.mp4", "unknown model 'bladeruner'; did you mean 'bladerunner'?"),
         ("results/frames/250x144/bladerunner.h5", "250x144 is not a valid frame size"),

@@ -37,9 +37,12 @@ RESULTS = {
 }
 BESIDE = {
     "results/metrics/two_by_one.csv": "results/latents/two_by_one.h5",
+    "results/shots/two.csv": "results/frames/64x48/two.h5",
     "results/models/both/training.csv": "results/models/both/training.png",
 }
-REPEATED = ("results/one_by_one.mp4", "results/metrics/two_by_one.csv", "results/stills/two_by_one.png")
+REPEATED = (
+    "results/one_by_one.mp4", "results/metrics/two_by_one.csv", "results/stills/two_by_one.png", "results/shots/two.csv",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,10 @@ PICTURES = (
 )
 TABLES = {
     "results/metrics/one_by_one.csv": "frame,seconds,psnr,film_motion\n0,0.0,20.5,\n1,0.5,22.5,7.25\n",
+    "results/shots/one.csv": "shot,start,motion\n1,0.0,2.5\n2,1.5,\n",
     "results/models/one/training.csv": "step,psnr\n20,11.5\n40,18.25\n60,1.5e",
 }
-CATEGORIES = {"Reconstructions": 1, "Comparisons": 1, "Stills": 2, "Metrics": 1, "Trainings": 1, "Samples": 2}
+CATEGORIES = {"Reconstructions": 1, "Comparisons": 1, "Stills": 2, "Metrics": 1, "Shots": 1, "Trainings": 1, "Samples": 2}
 
 
 class Sources(HTMLParser):

@@ -4,7 +4,8 @@ Input       the source of a film, as config/config.yaml names it: a file, an add
 Output      results/frames/{width}x{height}/{film}.h5: every frame, cropped and scaled, RGB
             films/downloads/{film}.*: the film of an address
             results/stills/{film}_crop.png: a preview of the crop, before anything long is started
-Steps       fetch what is an address; probe, detect black bars, decode, count
+            results/shots/{film}.csv: a row per shot
+Steps       fetch what is an address; probe, detect black bars, decode, count; find cuts
 """
 
 
@@ -151,3 +152,28 @@ rule preview_crop:
             " {params.options:q}"
             " --sheet={output.sheet:q}"
         )
+
+
+rule list_shots:
+    input:
+        frames=planner.film_frames,
+    output:
+        shots=layout.SHOTS,
+    log:
+        layout.log("list_shots", "{film}"),
+    benchmark:
+        layout.benchmark("list_shots", "{film}")
+    wildcard_constraints:
+        film=planner.to_make(layout.SHOTS),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime="1h",
+    params:
+        made_of=planner.film_frames_made_of,
+    message:
+        "{wildcards.film}: its shots"
+    shell:
+        step("list_shots" " --frames={input.frames:q}" " --shots={output.shots:q}")

@@ -53,6 +53,7 @@ rule render_video:
         latents=planner.latents,
         model=planner.model,
         source=planner.sound_source,
+        shots=planner.shots_of_chapters,
     output:
         video=layout.VIDEO,
     log:
@@ -87,5 +88,6 @@ rule render_video:
             " --video={output.video:q}"
             " --crf={params.crf}"
             " --chapters={params.chapters}"
+            " --shots={input.shots:q}"
             " --device={params.device:q}"
         )

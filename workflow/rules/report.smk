@@ -1,7 +1,7 @@
 """What `snakemake --report report.zip` shows. Included only then: `all` is what is there.
 
 Input       all results that are there
-Output      pages of the films, metrics and trainings among them, in .snakemake/refilm-report, made when this is read
+Output      pages of the films, tables and trainings among them, in .snakemake/refilm-report, made when this is read
 """
 
 entries = exit_on_error(collect)(planner.config)

@@ -39,7 +39,8 @@ def main(args: argparse.Namespace) -> None:
     if args.sha256:
         check_sha256(args.source, args.sha256, index)
     sound = choose_sound(film, args.audio)
-    check_decodable(film, sound)  # what is wrong with the sound is reported now, not after the training
+    if sound:
+        check_decodable(sound)  # what is wrong with the sound is reported now, not after the training
     plan = plan_film(film, args, name)
     check_space(args.frames, (plan.estimated_frames or 0) * plan.width * plan.height * 3)
     rates: list[Fraction] = []

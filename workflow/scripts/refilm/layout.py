@@ -29,6 +29,7 @@ STILLS = f"results/stills/{PAIR}.png"
 METRICS = f"results/metrics/{PAIR}.csv"
 COMPARISON = "results/comparisons/{comparison}.mp4"
 CROP_PREVIEW = "results/stills/{film}_crop.png"
+SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
@@ -48,6 +49,7 @@ RESULTS = (
     METRICS,
     COMPARISON,
     CROP_PREVIEW,
+    SHOTS,
     COMPOSITE,
     MEASURES,
     COMPARISON_PAGE,

@@ -4,7 +4,8 @@
     python -m refilm.provenance --json results/models/bikes/model.safetensors
 
 For the MP4, PNG, HDF5 and safetensors files of refilm. A CSV file has no metadata: what made training.csv is read from the
-training.png beside it, and for metrics from the latents, the video or the sheet of the same film and model.
+training.png beside it, for metrics from the latents, the video or the sheet of the same film and model, and for shots from
+the frames of the film.
 """
 
 import argparse
@@ -62,9 +63,12 @@ def _beside(table: Path) -> Iterator[Path]:
         yield table.with_name(layout.TRAINING_CURVES)
     yield table.with_suffix(".safetensors")  # of a model that is kept under trained/
     project = table.absolute().parent.parent.parent
-    names = layout.wildcards(layout.METRICS, table.absolute().relative_to(project))
+    name, project = table.absolute().relative_to(project), Path(os.path.relpath(project))
+    names = layout.wildcards(layout.METRICS, name)
     for pattern in (layout.LATENTS, layout.VIDEO, layout.STILLS) if names else ():
-        yield Path(os.path.relpath(project)) / pattern.format(**names)
+        yield project / pattern.format(**names)
+    for film in layout.wildcards(layout.SHOTS, name).values():
+        yield from sorted(project.glob(layout.FRAMES.format(size="*", film=film)))
 
 
 def _of_hdf5(file: Path) -> object:

@@ -11,6 +11,8 @@ import argparse
 from fractions import Fraction
 from pathlib import Path
 
+import pandas as pd
+
 from refilm.config.keys import FilmKeys, GlobalKeys, VideoKeys, add_option
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
@@ -20,7 +22,7 @@ from refilm.frames.latents import LatentStore
 from refilm.media.encode import encode_video
 from refilm.media.ffmpeg import version
 from refilm.media.sound import describe_sound, film_sound
-from refilm.media.tags import Tags, read_tags
+from refilm.media.tags import Chapter, Tags, read_tags
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_latents
 from refilm.models.model_file import load_model
@@ -41,11 +43,19 @@ def main(args: argparse.Namespace) -> None:
         size = model.recipe.size
         seconds = len(latents) / fps
         tags = read_tags(args.source).part(latents.start_time, seconds) if args.source else Tags()
-        chapters = tags.chapters if args.chapters == "film" else ()
+        chapters = {"film": tags.chapters, "shots": _shots(args.shots)}.get(args.chapters, ())
         encode_video(args.video, frames, len(latents), size, fps, args.crf, sound, what,
                      provenance=provenance, chapters=chapters, title=tags.title)  # fmt: skip
         described = describe_sound(sound, seconds)
         print(f"{args.video}: {len(latents)} frames at {fps} frames/s, {described}")
+
+
+def _shots(table: str) -> tuple[Chapter, ...]:
+    """A chapter for each shot in a table of `list_shots`; none without one."""
+    if not table:
+        return ()
+    rows = pd.read_csv(table).itertuples()
+    return tuple(Chapter(Fraction(str(row.start)), Fraction(str(row.end)), f"Shot {row.shot}") for row in rows)
 
 
 def _frame_rate(latents: LatentStore, fps: str | None) -> Fraction:
@@ -71,5 +81,6 @@ if __name__ == "__main__":
     parser.add_argument("--fps", help="frames per second, such as 24 or 24000/1001; default: those of the film")
     add_option(parser, VideoKeys, "crf")
     add_option(parser, VideoKeys, "chapters")
+    parser.add_argument("--shots", default="", help="the table of the film's shots, for --chapters=shots")
     add_option(parser, GlobalKeys, "device")
     run_command(main, parser)

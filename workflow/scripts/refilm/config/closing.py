@@ -27,6 +27,7 @@ _KINDS = {  # what is looked at first stands first
     "sample sheets": layout.SAMPLES,
     "sample films": layout.DRIFT,
     "metrics": layout.METRICS,
+    "lists of shots": layout.SHOTS,
     "models": layout.MODEL,
     "early models": layout.EARLY_MODEL,
     "latents": layout.LATENTS,

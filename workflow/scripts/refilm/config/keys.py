@@ -134,7 +134,7 @@ class FilmKeys:
         "auto",
         "soundtrack of the results: `auto` is the one that a player would choose; a language, such as `eng` or `en` "
         '(Norwegian `"no"` in quotes); the number of a soundtrack, from 1; the numbers of several of one channel each, such '
-        "as `1+2` for [left and right](../docs/films.md#how-a-film-is-processed); or `none`",
+        "as `1+2` for left and right; or `none`",
         pattern="^(auto|none|[0-9]+([+][0-9]+)*|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*)$",
         minimum=1,
     )
@@ -388,8 +388,8 @@ class VideoKeys:
     chapters: str = key(
         "film",
         "chapter marks of a reconstruction: `film` takes those of the film, moved and cut with its `start` and `end`, where "
-        "the film file is opened for its sound; `none` has none",
-        choices=("film", "none"),
+        "the film file is opened for its sound; `shots` makes one of each shot; `none` has none",
+        choices=("film", "shots", "none"),
     )
 
 

@@ -137,6 +137,10 @@ class Planner:
         film = self._film_of(wildcards)
         return self._source(film) if self.config.has_sound(film) else []
 
+    def shots_of_chapters(self, wildcards: Wildcards) -> list[str]:
+        """The table of shots that become the chapters of a video, where the configuration wants that."""
+        return [layout.SHOTS.format(film=wildcards.film)] if self.config.video.chapters == "shots" else []
+
     @exit_on_error
     def audio(self, wildcards: Wildcards) -> str:
         """Which soundtrack of the film a result has."""
@@ -187,7 +191,12 @@ class Planner:
     def frames(self, wildcards: Wildcards) -> str:
         """The frames of a film, at the size of the model that encodes it or of those that are shown beside it."""
         film = self._film_of(wildcards)
-        return self._frames(film, self._models_of(wildcards)[0])
+        return self._model_frames(film, self._models_of(wildcards)[0])
+
+    @exit_on_error
+    def film_frames(self, wildcards: Wildcards) -> str:
+        """The frames of a film at the size of `training:`, for what is made of a film without a model."""
+        return self._frames(wildcards.film, self.config.frame_size)
 
     @untracked
     @exit_on_error
@@ -212,13 +221,13 @@ class Planner:
         if self._is_trained(wildcards.model):
             return []
         self._check_length(wildcards.model)
-        return [self._frames(film, wildcards.model) for film in self.config.model(wildcards.model).films]
+        return [self._model_frames(film, wildcards.model) for film in self.config.model(wildcards.model).films]
 
     @exit_on_error
     def preview_frames(self, wildcards: Wildcards) -> list[str]:
         """The frames of the films that a training shows besides its own; none where the model was trained."""
         films = [] if self._is_trained(wildcards.model) else self.config.preview_films(wildcards.model)
-        return [self._frames(film, wildcards.model) for film in films]
+        return [self._model_frames(film, wildcards.model) for film in films]
 
     @exit_on_error
     def initial_model(self, wildcards: Wildcards) -> str | list[str]:
@@ -307,6 +316,12 @@ class Planner:
     def chapters(self, wildcards: Wildcards) -> str:
         """Which chapters a video has; `rendered` tracks it."""
         return self.config.video.chapters
+
+    @exit_on_error
+    def film_frames_made_of(self, wildcards: Wildcards) -> str:
+        """What decides `film_frames`."""
+        made_of = {"frames": self._pixels(wildcards.film), "frame_size": self.config.frame_size}
+        return json.dumps(made_of, sort_keys=True)
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
@@ -488,6 +503,8 @@ class Planner:
         model = comparison.models[0] if comparison else names.get("model", shown[0])
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
+        if result == layout.SHOTS:
+            return not Path(layout.FRAMES.format(size=self.config.frame_size, film=film)).exists()
         if layout.split_step(model)[0] not in self.config.models:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
@@ -519,8 +536,11 @@ class Planner:
     # --- inputs: Snakemake looks at the time of one only where it is not what the configuration asks for, and so at that of
     # what it is made of: a job that makes it again makes again what depends on it, and a file that was touched does not
 
-    def _frames(self, film: str, model: str) -> str:
-        path = self._frames_file(film, model)
+    def _model_frames(self, film: str, model: str) -> str:
+        return self._frames(film, self.config.recipe(model).frame_size)
+
+    def _frames(self, film: str, size: str) -> str:
+        path = layout.FRAMES.format(size=size, film=film)
         return self._ancient(path) if read_made_of(path) == self._pixels(film) else path
 
     def _model(self, model: str) -> str:

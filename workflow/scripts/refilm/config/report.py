@@ -1,6 +1,6 @@
 """What `snakemake --report report.zip` shows: every result that is there, films on pages that play them.
 
-Snakemake's report shows pictures and pages, and offers anything else as a download. So films, metrics and trainings get a
+Snakemake's report shows pictures and pages, and offers anything else as a download. So films, tables and trainings get a
 page each: a folder with an index.html and links to the files that it shows, which the zip then contains. The pages are made
 when the Snakefile is read, and only for a report: no rule could make them, since `--report` runs no jobs.
 """
@@ -32,6 +32,7 @@ RESULTS = {
     layout.SAMPLES: ("Samples", "samples"),
     layout.DRIFT: ("Samples", "drift"),
     layout.METRICS: ("Metrics", "metrics"),
+    layout.SHOTS: ("Shots", "shots"),
     TRAININGS: ("Trainings", "training"),
 }
 PAGE = """<!doctype html>

@@ -41,8 +41,8 @@ def explain(error: Exception) -> str:
         return "\\n".join(str(error).splitlines())  # a file name may hold a line break
     if is_lock_refused(error):
         return (
-            f"the file system does not support locks ({' '.join(str(error).split())}): set HDF5_USE_FILE_LOCKING=FALSE, or "
-            "put results/ on another file system"
+            f"the file system has no locks ({' '.join(str(error).split())}): set HDF5_USE_FILE_LOCKING=FALSE, or put "
+            "results/ on another file system"
         )
     if is_disk_full(error):
         place = getattr(error, "filename", None) or "a file"

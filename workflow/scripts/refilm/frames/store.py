@@ -80,7 +80,7 @@ def _surroundings(
                 f"{path}: this HDF5 library places frames at offset {offset} of {scratch.stat().st_size} bytes, expected "
                 f"{FRAMES_OFFSET}: install the h5py of constraints.txt"
             )
-        with h5py.File(scratch, "r+") as file:
+        with h5py.File(scratch, "r+", locking=False) as file:
             file["times"][:] = times
         with open(scratch, "rb") as written:
             header = written.read(FRAMES_OFFSET)

@@ -128,7 +128,7 @@ def plan_decode(
     scale = scale_filters(video.colour, video.sample_aspect, box, *size, fit)
     plan = DecodePlan(video, span or TimeSpan(), *size, each_field, box, tuple(shape), tuple(scale))
     declared = video.film.declared_duration
-    if declared and plan.span.start and plan.span.start > declared.seconds + 1:  # said before all of the film is decoded
+    if declared and plan.span.start and plan.span.start > declared.seconds + 1:  # before all of the film is decoded
         _frame_range(plan, video.film.nominal_rate, round(declared.seconds * video.film.nominal_rate))
     return plan
 
@@ -217,13 +217,15 @@ class _Decoder:
 
     def _consume(self, line: str) -> bool:
         """Note what a line of ffmpeg says. True if it need not be kept."""
-        if frame := ffmpeg_log.decoded_frame(line):
-            self.decoded.add(*frame)
-        elif tick := ffmpeg_log.time_base(line):
-            self.decoded.tick = tick
-        elif ffmpeg_log.is_broken_frame(line):
+        if ffmpeg_log.is_information(line):
+            if frame := ffmpeg_log.decoded_frame(line):
+                self.decoded.add(*frame)
+            elif not self.decoded and (tick := ffmpeg_log.time_base(line)):
+                self.decoded.tick = tick
+            return True
+        if ffmpeg_log.is_broken_frame(line):
             self.broken.append(len(self.decoded))
-        return ffmpeg_log.is_information(line)
+        return False
 
 
 def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> DecodedPart:
@@ -248,7 +250,7 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
             _check_intact(plan, timeline, decoder, shown)
         if len(kept) and kept[0] <= shown[0] and shown[-1] <= kept[-1]:
             break
-        # The header's rate is not the film's, or the frame that is shown at the start began before it: now the times are known.
+        # The header's rate is not the film's, or the frame that is shown at the start began before it: now times are known.
         start, end = float(seconds[shown[0]]) - 0.1 / rate, float(seconds[shown[-1]]) + 0.1 / rate
         into.seek(base)
         into.truncate()
@@ -313,7 +315,7 @@ def _last_packet_end(film: FilmFile) -> Fraction:
 
 
 def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown: np.ndarray) -> None:
-    """Raises RefilmError if ffmpeg had to conceal errors in frames that are taken. A recording may begin and end with a few."""
+    """Raises RefilmError if ffmpeg concealed errors in frames that are taken. A recording may begin or end with a few."""
     scale = 1 + plan.each_field
     first, last = int(shown[0]) // scale, int(shown[-1]) // scale
     # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before.

@@ -14,6 +14,7 @@ from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, check_space, scratch_folder
 from refilm.core.progress import progress_bar
 from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
+from refilm.media.languages import language_code
 from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
 from refilm.media.tags import Chapter, Tags, with_tags, write_tags
 
@@ -61,7 +62,7 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
         if sound is not None:
             pipes.append(stack.enter_context(sound_pipe(sound, count / fps)))
             streams.append(synchronise_audio(sound, pipes[0], count / fps))
-            options |= _SOUND_OPTIONS | {"metadata:s:a:0": f"language={sound.programme.language}"}
+            options |= _SOUND_OPTIONS | {"metadata:s:a:0": f"language={language_code(sound.tracks[0].language or 'und')}"}
         command = command_line(ffmpeg.output(*streams, f"file:{partial}", **options), "-v", "warning")
         tags = stack.enter_context(scratch_folder()) / "tags.txt"
         write_tags(tags, Tags(title, provenance, tuple(chapters)))

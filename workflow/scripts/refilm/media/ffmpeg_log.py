@@ -44,7 +44,10 @@ _SECONDARY_ERROR = re.compile(
     r"|Could not open encoder before EOF|Error (submitting|muxing|closing|writing trailer)|Error opening input files?\b"
     r"|too many threads|At least one output file|Guessed Channel Layout"
 )
-_BROKEN_FRAME = re.compile(r"corrupt decoded frame|Error submitting packet to decoder|Decoding error")
+# Decoders of formats without references between frames do not mark a broken one, but print an error.
+_BROKEN_FRAME = re.compile(
+    r"corrupt decoded frame|Error submitting packet to decoder|Decoding error|\] error count: \d|CRC mismatch"
+)
 _CUT_OFF = re.compile(r"partial file|File ended prematurely")
 
 
@@ -179,9 +182,10 @@ def is_declared_progressive(description: str) -> bool:
 
 
 def channel_layout(description: str) -> str:
-    """The channel layout in the description of an audio stream: 'stereo', '5.1(side)'; '' if it is unknown."""
+    """The channel layout in the description of an audio stream: 'stereo', '5.1(side)', 'FL' of one channel with that label;
+    '' if it is unknown."""
     match = _CHANNEL_LAYOUT.search(description)
-    return match[1].strip() if match else ""
+    return re.sub(r"1 channels \((\w+)\)", r"\1", match[1].strip()) if match else ""
 
 
 def is_default(description: str) -> bool:
@@ -245,7 +249,7 @@ def decoded_frame(line: str) -> tuple[int, int] | None:
 
     None for any other line.
     """
-    match = _DECODED_FRAME.search(line)
+    match = _DECODED_FRAME.search(line) if " pts:" in line else None  # half of all lines, which are many, are others
     if match is None:
         return None
     return (NO_TIME if match[1] == "NOPTS" else int(match[1])), int(match[2] or 0)

@@ -1,7 +1,6 @@
 """The sound of a film: which of its soundtracks, and those as stereo at 48 kHz on the clock of the video."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from ffmpeg.nodes import FilterableStream
 
 from refilm.core.errors import RefilmError
 from refilm.media import ffmpeg_log
-from refilm.media.ffmpeg import FfmpegProcess, command_line, film_input, run_ffmpeg
+from refilm.media.ffmpeg import FfmpegProcess, command_line, run_ffmpeg
 from refilm.media.film_file import FilmFile
 from refilm.media.languages import language_code
 
@@ -25,13 +24,14 @@ _CENTRE, _SURROUND = 0.7071, 0.7071
 _SURROUND_OF_TWO_PAIRS = 0.5  # side and back surrounds together are as loud as one pair
 _LIMITER_CEILING = 0.794  # -2 dBFS after a downmix: what AAC adds to the highest peaks still fits
 _EXIT_GRACE_SECONDS = 0.2  # that a decoder may take to end after its last sample
-# Gaps are filled, and what comes before the video is cut; by less than 0.02 s the clock of the sound jitters.
+# Gaps are silence, and overlaps are cut; by less than 0.02 s the clock of the sound only jitters.
 _SYNCHRONOUS = {"async": 1, "first_pts": 0, "min_hard_comp": 0.02}
 # Tracks of one channel are joined in this order, which is ffmpeg's own; so many without labels have these layouts.
 _CHANNELS = ("FL", "FR", "FC", "LFE", "BL", "BR", "BC", "SL", "SR")
 _LAYOUTS = {2: ("FL", "FR"), 6: _CHANNELS[:6], 8: (*_CHANNELS[:6], "SL", "SR")}
 _TAIL_SECONDS = 10  # of a file in which the end of its soundtracks is looked for
 _EQUAL_SECONDS = Fraction(1, 10)  # by which the ends of picture and sound, or of two tracks, may differ
+_REMEDY = "set audio to another one, or to none"
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,11 @@ class Track:
     @property
     def channel(self) -> str:
         """The label of its only channel, which is FC for mono; '' where it has several."""
-        label = self.layout.removeprefix("1 channels (").removesuffix(")")
-        return label if label in _CHANNELS else "FC" if self.layout == "mono" else ""
+        return "FC" if self.layout == "mono" else self.layout if self.layout in _CHANNELS else ""
+
+    def matches(self, wanted: str) -> bool:
+        """Whether it is in the language `wanted`, or any will do."""
+        return wanted == "auto" or language_code(wanted) in map(language_code, filter(None, self.language.split(",")))
 
     def rank(self) -> tuple[bool, bool, bool]:
         """Greater for a track that a player prefers: one that can be decoded, the default one, not a commentary."""
@@ -67,47 +70,33 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Programme:
-    """What is heard: one track, or several of one channel each, whose labels are `channels`."""
+class Sound:
+    """The sound of a film from `start` seconds on the file's own clock: one track, or some of one channel each, which are
+    joined as `channels`."""
 
+    film: FilmFile
     tracks: tuple[Track, ...]
-    channels: tuple[str, ...] = ()
+    channels: tuple[str, ...]
+    start: Fraction
 
     def __str__(self) -> str:
-        if not self.channels:
-            return f"soundtrack {self.tracks[0]}"
-        return f"soundtracks {' + '.join(map(str, self.tracks))} as {' + '.join(self.channels)}"
-
-    @property
-    def language(self) -> str:
-        """Its language in three letters; 'und' where it has none or several."""
-        return language_code(self.tracks[0].language) if re.fullmatch(r"[\w-]+", self.tracks[0].language) else "und"
+        joined = f" as {' + '.join(self.channels)}" if len(self.tracks) > 1 else ""
+        return f"soundtrack{'s' * bool(joined)} {' + '.join(map(str, self.tracks))}{joined}"
 
     @property
     def layout(self) -> str:
         """The channel layout, as ffmpeg names it."""
         return "+".join(sorted(self.channels, key=_CHANNELS.index)) or self.tracks[0].layout
 
-
-@dataclass(frozen=True)
-class Sound:
-    """The sound of a part of a film, from `start` seconds on the file's own clock."""
-
-    source: str
-    programme: Programme
-    start: Fraction
+    @property
+    def mono(self) -> bool:
+        """Whether it has one channel, which a browser plays at its full level on both sides."""
+        return self.layout in ("mono", "FC")
 
 
 def film_sound(source: Path | str, start: Fraction, wanted: str = "auto") -> Sound | None:
-    """The wanted sound from `start` (seconds on the file's own clock) on, or None for silence.
-
-    source: the film file, or '' where there is none with sound; wanted: as for `choose_sound`.
-    Raises RefilmError, with the tracks that are available, for one that is not.
-    """
-    if not source:
-        return None
-    programme = choose_sound(FilmFile(source), wanted)
-    return None if programme is None else Sound(str(source), programme, start)
+    """As `choose_sound`, of a film file, or None where `source` is ''."""
+    return choose_sound(FilmFile(source), wanted, start) if source else None
 
 
 def soundtracks(film: FilmFile) -> list[Track]:
@@ -123,137 +112,127 @@ def soundtracks(film: FilmFile) -> list[Track]:
     return list(tracks.values())
 
 
-def choose_sound(film: FilmFile, wanted: str) -> Programme | None:
-    """The wanted soundtrack, or None for silence; among several the one that a player prefers.
+def choose_sound(film: FilmFile, wanted: str, start: Fraction = Fraction(0)) -> Sound | None:
+    """The wanted sound from `start` (seconds on the file's own clock) on, or None for silence; among several soundtracks
+    the one that a player prefers.
 
-    wanted: 'auto', a language, the number of a track from 1, numbers of tracks of one channel as '1+2', or 'none'. Raises
-    RefilmError for one that is not available.
+    wanted: 'auto', a language, the number of a track from 1, such numbers as '1+2', or 'none'. Raises RefilmError, with the
+    tracks that are available, for one that is not.
     """
     if wanted == "none":
         return None
-    tracks = soundtracks(film)
-    numbers = [int(number) for number in wanted.split("+")] if wanted[0].isdecimal() else []
-    named = {track.number: track for track in tracks if track.number in numbers}
-    if numbers and len(named) == len(numbers):
-        return _joined(film, [named[number] for number in numbers])
-    matching = [] if numbers else [each for each in _programmes(film, tracks) if _matches(each.tracks[0], wanted)]
-    if not matching and wanted != "auto":
-        available = f"there are: {', '.join(map(str, tracks))}" if tracks else "the film is silent"
-        name = f"soundtrack {wanted}" if numbers else f"soundtrack in '{wanted}'"
-        raise RefilmError(
-            f"{film.path}: audio: there is no {name}; {available}: set audio to one of these, to auto or to none"
-        )
-    return max(matching, key=lambda programme: programme.tracks[0].rank(), default=None)
+    tracks = {str(track.number): track for track in soundtracks(film)}
+    names = wanted.split("+")
+    numbered = names[0].isdecimal()
+    if numbered and set(names) <= tracks.keys():
+        return _joined(film, [tracks[name] for name in names], start)
+    groups = [] if numbered else [group for group in _groups(film, [*tracks.values()]) if group[0].matches(wanted)]
+    if groups:
+        return _joined(film, max(groups, key=lambda group: group[0].rank()), start)
+    if wanted == "auto":
+        return None
+    available = f"there are: {', '.join(map(str, tracks.values()))}" if tracks else "the film is silent"
+    name = f"soundtrack {wanted}" if numbered else f"soundtrack in '{wanted}'"
+    raise RefilmError(f"{film.path}: audio: there is no {name}; {available}: set audio to one of these, to auto or to none")
 
 
-def _matches(track: Track, wanted: str) -> bool:
-    return wanted == "auto" or language_code(wanted) in map(language_code, filter(None, track.language.split(",")))
-
-
-def _joined(film: FilmFile, tracks: Sequence[Track]) -> Programme:
-    """The tracks as one programme, by their labels, or by their order where they have none."""
-    if len(tracks) == 1:
-        return Programme(tuple(tracks))
+def _joined(film: FilmFile, tracks: Sequence[Track], start: Fraction) -> Sound:
+    """The sound of these tracks, joined by their labels, or by their order where they have none."""
     labels = tuple(track.channel for track in tracks)
-    if not {"FL", "FR"} <= set(labels) or len(set(labels)) < len(labels):
+    if len(tracks) == 1:
+        return Sound(film, tuple(tracks), ("FC",) if labels[0] not in ("", "FC") else (), start)  # one side is heard on both
+    if len({*labels}) < len(labels) or not {"FL", "FR"} <= {*labels}:
         labels = _LAYOUTS.get(len(labels), ()) if all(labels) else ()
-    if not labels:
+    if not labels or len({*tracks}) < len(tracks):
         raise RefilmError(
             f"{film.path}: audio: {' + '.join(map(str, tracks))} cannot be joined: name tracks of one channel: two (left + "
             "right), six or eight (left + right + centre + low frequencies + surrounds)"
         )
-    return Programme(tuple(tracks), labels)
+    return Sound(film, tuple(tracks), labels, start)
 
 
-def _programmes(film: FilmFile, tracks: list[Track]) -> list[Programme]:
-    """The tracks, of which those of one channel that belong together are joined: by their labels, or in the containers of
-    masters (MXF, QuickTime) the first two of several without any, where they are equally long."""
+def _groups(film: FilmFile, tracks: list[Track]) -> list[list[Track]]:
+    """The tracks; those of one channel that belong together are one group: by their labels, or in the containers of masters
+    (MXF, QuickTime) the first two of several without any, where they are equally long."""
+    kinds = {(track.layout, track.language, ffmpeg_log.is_secondary_track(track.description)) for track in tracks}
+    if len(tracks) > 1 and len(kinds) == 1 and tracks[0].layout == "mono":
+        is_master = film.container == "mxf" or ffmpeg_log.is_quicktime(film.log)
+        left, right = (_end(film, [track]) for track in tracks[:2]) if is_master else (None, None)
+        if left and right and abs(left - right) < _EQUAL_SECONDS:
+            return [tracks[:2], *([track] for track in tracks[2:])]
     groups: list[list[Track]] = []
-    for track in (track for track in tracks if track.channel):
-        last = groups[-1] if groups else []
-        if last and last[0].language == track.language and track.channel not in [other.channel for other in last]:
+    for track in tracks:
+        last = groups[-1] if groups else [track]
+        others = {other.channel for other in last}
+        if "FL" in others and track.channel not in {"", *others} and track.language == last[0].language:
             last.append(track)
         else:
             groups.append([track])
-    joined = [group for group in groups if {"FL", "FR"} <= {track.channel for track in group}]
-    unlabelled = len(tracks) > 1 and {(track.layout, track.language) for track in tracks} == {("mono", tracks[0].language)}
-    if unlabelled and (film.container == "mxf" or ffmpeg_log.is_quicktime(film.log)):
-        left, right = (_end(film, [track]) for track in tracks[:2])
-        if left and right and abs(left - right) < _EQUAL_SECONDS:
-            joined = [tracks[:2]]
-    others = [[track] for track in tracks if not any(track in group for group in joined)]
-    return [_joined(film, group) for group in sorted([*joined, *others], key=lambda group: group[0].number)]
+    whole = [len(group) == 1 or "FR" in {track.channel for track in group} for group in groups]
+    return [
+        part for group, joins in zip(groups, whole, strict=True) for part in ([group] if joins else [[t] for t in group])
+    ]
 
 
 def _end(film: FilmFile, tracks: Sequence[Track]) -> Fraction | None:
-    """Seconds on the file's clock at which the last packet of the tracks ends; None if that is not near the file's end."""
+    """Seconds on the file's clock at which the last packet of the tracks ends; None if none is near the end of the file."""
     source = film.input(copyts=None, sseof=-_TAIL_SECONDS)
     output = ffmpeg.output(*(source[str(track.stream)] for track in tracks), "pipe:1", c="copy", format="framecrc")
-    text = run_ffmpeg(command_line(output, "-v", "error"), film.path)[0]
+    try:
+        text, _log = run_ffmpeg(command_line(output, "-v", "error"), film.path)
+    except RefilmError:  # of a damaged film
+        return None
     return ffmpeg_log.framecrc_end(text.encode().splitlines())
 
 
-def check_decodable(film: FilmFile, programme: Programme | None) -> None:
+def check_decodable(sound: Sound) -> None:
     """Raises RefilmError if nothing of a soundtrack can be decoded: it decodes the first samples."""
-    for track in programme.tracks if programme else ():
-        if ffmpeg_log.is_codec_unknown(track.description):
-            raise _undecodable(f"{film.path}: ffmpeg does not know its codec", track)
-        source = film.input(max_error_rate=1)[str(track.stream)]
+    for track in sound.tracks:
+        source = sound.film.input(max_error_rate=1)[str(track.stream)]
         command = command_line(ffmpeg.output(source, "pipe:1", format="framecrc", **{"frames:a": 1}), "-v", "error")
         try:
-            decoded, log = run_ffmpeg(command, film.path)
+            if ffmpeg_log.is_codec_unknown(track.description):
+                raise RefilmError(f"{sound.film.path}: ffmpeg does not know its codec")
+            decoded, log = run_ffmpeg(command, sound.film.path)
+            if log and ffmpeg_log.framecrc_end(decoded.encode().splitlines()) is None:
+                raise RefilmError(f"{sound.film.path}: {ffmpeg_log.summarise_stderr(log)}")
         except RefilmError as error:
-            raise _undecodable(str(error), track) from error
-        if log and ffmpeg_log.framecrc_end(decoded.encode().splitlines()) is None:
-            raise _undecodable(f"{film.path}: {ffmpeg_log.summarise_stderr(log)}", track)
-
-
-def _undecodable(reason: str, track: Track) -> RefilmError:
-    return RefilmError(f"{reason}: soundtrack {track} cannot be decoded: set audio to another one, or to none")
+            raise RefilmError(f"{error}: soundtrack {track} cannot be decoded: {_REMEDY}") from error
 
 
 def describe_sound(sound: Sound | None, seconds: Fraction) -> str:
     """Which sound a video of so many seconds has, and what of it is cut or missing at the end."""
     if sound is None:
         return "silent"
-    end = _end(FilmFile(sound.source), sound.programme.tracks)
-    longer = Fraction(0) if end is None else end - sound.start - seconds
+    end = _end(sound.film, sound.tracks)
+    longer = 0 if end is None else end - sound.start - seconds
     if longer > _EQUAL_SECONDS:
-        return f"{sound.programme}, of which the {float(longer):.1f} s after the picture are cut"
-    return (
-        f"{sound.programme}, silent for the last {float(-longer):.1f} s"
-        if longer < -_EQUAL_SECONDS
-        else str(sound.programme)
-    )
+        return f"{sound}, of which the {float(longer):.1f} s after the picture are cut"
+    return str(sound) + (f", silent for the last {float(-longer):.1f} s" if longer < -_EQUAL_SECONDS else "")
 
 
 @contextmanager
 def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
-    """The file descriptor of a pipe that delivers the sound as PCM, mixed down, with its own times, in NUT.
+    """The file descriptor of a pipe that delivers the sound as PCM, mixed down, with its times on the clock of the video,
+    whose zero is the first frame, in NUT, which has no times before that.
 
-    Its times are those of the video, whose zero is the first frame: NUT has no times before that. Only samples before
-    `seconds` pass: a false time far ahead, as damage makes it, would delay all that follows it. The filters of this first
-    ffmpeg keep no state: where a broadcast changes from stereo to surround it creates them again, and those that count
-    time would restart at zero. These are in `synchronise_audio`, behind the pipe, or behind tracks of one channel.
-    Raises RefilmError if the sound cannot be decoded.
+    Only samples before `seconds` pass: a false time far ahead, as damage makes it, would delay all that follows it. The
+    filters of this first ffmpeg keep no state: where a broadcast changes from stereo to surround it creates them again, and
+    those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe. Tracks of one channel do
+    not change, and are joined in step. Raises RefilmError if the sound cannot be decoded.
     """
-    programme, start = sound.programme, f"{float(sound.start):.6f}"
-    source = film_input(sound.source, copyts=None)
-    tracks = []
-    for track in programme.tracks:
-        part = source[str(track.stream)].filter_("atrim", start=start).filter_("asetpts", f"PTS-({start})/TB")
-        tracks.append(part.filter_("aselect", f"lt(t,{float(seconds):.6f})"))
-    if programme.channels:
-        tracks = [_one_channel(track, seconds) for track in tracks]
-        places = "|".join(f"{number}.0-{channel}" for number, channel in enumerate(programme.channels))
-        tracks = [ffmpeg.filter_(tracks, "join", inputs=len(tracks), channel_layout=programme.layout, map=places)]
-    elif programme.layout != "mono" and programme.tracks[0].channel:
-        tracks = [tracks[0].filter_("pan", "mono|c0=c0")]  # one side alone is heard on both
-    mixed = tracks[0].filter_("aresample", SAMPLE_RATE, **_downmix_options(programme))
+    source, start, end = sound.film.input(copyts=None), f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
+    parts = [source[str(track.stream)].filter_("atrim", start=start) for track in sound.tracks]
+    parts = [part.filter_("asetpts", f"PTS-({start})/TB").filter_("aselect", f"lt(t,{end})") for part in parts]
+    if sound.channels:
+        parts = [part.filter_("aresample", SAMPLE_RATE, **_SYNCHRONOUS).filter_("apad", whole_dur=end) for part in parts]
+        places = "|".join(f"{number}.0-{channel}" for number, channel in enumerate(sound.channels))
+        parts = [ffmpeg.filter_(parts, "join", inputs=len(parts), channel_layout=sound.layout, map=places)]
+    mixed = parts[0].filter_("aresample", SAMPLE_RATE, **_downmix_options(sound))
     mixed = mixed.filter_("apad", pad_len=1)  # where the sound has ended before, since nothing at all is not a NUT file
     command = command_line(ffmpeg.output(mixed, "pipe:1", format="nut", acodec="pcm_f32le"), "-v", "error")
     reading, writing = os.pipe()
-    with open(reading, "rb", 0), FfmpegProcess(command, sound.source, stdout=writing) as decoder:
+    with open(reading, "rb", 0), FfmpegProcess(command, sound.film.path, stdout=writing) as decoder:
         os.close(writing)
         try:
             yield reading
@@ -262,30 +241,21 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
                 _check_decoded(decoder, sound)
 
 
-def _one_channel(track: FilterableStream, seconds: Fraction) -> FilterableStream:
-    """A track of one channel that begins with the video and lasts as long, so that others can be joined to it."""
-    timed = track.filter_("aresample", SAMPLE_RATE, **_SYNCHRONOUS)
-    return timed.filter_("apad", whole_dur=f"{float(seconds):.6f}")
-
-
 def _check_decoded(decoder: FfmpegProcess, sound: Sound) -> None:
     try:
         decoder.finish()
     except RefilmError as error:
         if not ffmpeg_log.is_pipe_closed(str(error)):  # a reader that needs no more of it closes the pipe
-            raise RefilmError(f"{error}: {sound.programme}: set audio to another one, or to none") from error
+            raise RefilmError(f"{error}: {sound}: {_REMEDY}") from error
 
 
-def _downmix_options(programme: Programme) -> dict[str, str | float]:
+def _downmix_options(sound: Sound) -> dict[str, str | float]:
     """Options of `aresample` that mix a channel layout down to stereo, or keep mono."""
-    layout = programme.layout
-    two_pairs = layout.startswith(("7.", "9.", "octagonal", "hexadecagonal", "22.")) and "wide" not in layout
-    two_pairs = two_pairs or {"BL", "SL"} <= set(programme.channels)
-    mono = programme.tracks[0].channel and not programme.channels
+    two_pairs = sound.layout.startswith(("7.", "9.", "octagonal", "hexadecagonal", "22.")) and "wide" not in sound.layout
     return {
-        "ochl": "mono" if mono else "stereo",  # a browser plays mono at its full level on both sides
+        "ochl": "mono" if sound.mono else "stereo",
         "clev": _CENTRE,
-        "slev": _SURROUND_OF_TWO_PAIRS if two_pairs else _SURROUND,
+        "slev": _SURROUND_OF_TWO_PAIRS if two_pairs or {"BL", "SL"} <= {*sound.channels} else _SURROUND,
         "lfe_mix_level": 0,
         "tsf": "fltp",
         "osf": "flt",
@@ -296,7 +266,7 @@ def synchronise_audio(sound: Sound, pipe: int, seconds: Fraction) -> FilterableS
     """The ffmpeg-python stream of the sound from its `sound_pipe`: gaps and a late start are silence, and it lasts as long
     as the video, `seconds`."""
     end = f"{float(seconds):.6f}"
-    ceiling = 1 if sound.programme.layout in ("mono", "stereo", "FL+FR") else _LIMITER_CEILING
+    ceiling = 1 if sound.mono or sound.layout in ("stereo", "FL+FR") else _LIMITER_CEILING
     return (
         ffmpeg.input(f"pipe:{pipe}", format="nut", copyts=None, protocol_whitelist="pipe")
         .audio.filter_("aresample", **_SYNCHRONOUS)

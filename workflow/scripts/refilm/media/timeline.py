@@ -19,7 +19,9 @@ _MAX_UNORDERED = 24  # frames whose time is not after the one before: with more 
 _MAX_HOLD_SECONDS = 600  # that one frame is shown: after more the file's clock has jumped ahead
 
 # Rates that films have. A measured rate within a tick of the file's clock of one of these is that one.
-_STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)] + [Fraction(n) for n in range(1, 241)]
+_STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60, 120)] + [
+    Fraction(n) for n in range(1, 241)
+]
 
 
 class DecodedTimes:
@@ -193,9 +195,17 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
     if duration == 0:
         return header_rate, True
 
-    def deviation(fps: Fraction) -> float:
+    def deviations(fps: Fraction) -> np.ndarray:
+        """Seconds of each frame from its place."""
         ideal = np.arange(len(times)) * float(1 / (fps * tick))
-        return float(np.abs(times - times[0] - ideal).max()) * float(tick)
+        distances: np.ndarray = np.abs(times - times[0] - ideal) * float(tick)
+        return distances
+
+    def in_step(fps: Fraction) -> bool:
+        away = deviations(fps) * float(fps)
+        # A time that the file gives to two frames also puts its neighbours a frame off.
+        few = 20 * np.count_nonzero(away >= 0.5) < len(times) and (gaps == 0).any()
+        return bool(away.max() < 0.5 or (few and away.max() < 1.1 and away[-1] < 0.5))
 
     gaps = np.diff(times)
     gap = int(gaps[0]) * tick if (gaps == gaps[0]).all() else None  # each rounded alone, as in formats that keep durations
@@ -203,14 +213,16 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
     near = [rate for rate in _STANDARD_RATES if abs(rate - measured) < measured / 100]
 
     def preference(fps: Fraction) -> tuple[bool, bool, bool, bool, float]:
-        error = deviation(fps)
-        wrong = error > tick and (gap is None or 2 * abs(1 / fps - gap) > tick)
+        error = float(deviations(fps).max())
+        # Between the times that a file has, ffmpeg adds up rounded durations: then the header's rate is a hundredth off.
+        rounding = max(tick, 1 / (100 * fps)) if fps == header_rate else tick
+        wrong = error > rounding and (gap is None or 2 * abs(1 / fps - gap) > tick)
         return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
 
     rate = min([*near, measured], key=preference)
-    rate = rate if deviation(rate) < 1 / (2 * rate) else measured
-    if deviation(rate) < 1 / (2 * rate):
-        return rate, True
+    for constant in (rate, measured):
+        if in_step(constant):
+            return constant, True
     return _common_rate(gaps.tolist(), tick, header_rate), False
 
 
