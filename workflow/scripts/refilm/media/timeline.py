@@ -27,11 +27,11 @@ _STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60
 class DecodedTimes:
     """The times of the frames in the order in which the decoder gives them out, noted while it works.
 
-    times, durations: in ticks of `tick` seconds, NO_TIME and 0 where they are unknown.
+    times: in ticks of `tick` seconds, NO_TIME where they are unknown; last_duration: of the last frame, 0 if unknown.
     """
 
     def __init__(self) -> None:
-        self.times, self.durations, self.tick = array("q"), array("q"), Fraction(0)
+        self.times, self.last_duration, self.tick = array("q"), 0, Fraction(0)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -39,7 +39,7 @@ class DecodedTimes:
     def add(self, time: int, duration: int) -> None:
         """Note the time and the duration of the next frame."""
         self.times.append(time)
-        self.durations.append(duration)
+        self.last_duration = duration
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,9 @@ class Timeline:
         """Seconds of the first frame on the file's own clock."""
         return int(self.ticks[0]) * self.tick
 
-    @property
-    def seconds(self) -> np.ndarray:
-        """Seconds of each frame on the file's own clock, float64 (n,)."""
-        return self.ticks * float(self.tick)
-
     def since_start(self, times: "array[int]") -> np.ndarray:
         """Seconds from the first of these times as the decoder gave them to each frame, float64 (n,), as ffmpeg counts."""
-        given = np.array(times, np.int64)
+        given = np.frombuffer(times, np.int64)
         if len(given) < len(self.ticks):
             given = _of_fields(given)
         return np.where(given == NO_TIME, np.nan, (given - given[0]) * float(self.tick))
@@ -78,15 +73,13 @@ class Timeline:
         return Timeline(_of_fields(self.ticks), self.tick / 2, 2 * self.fps, self.constant, 2 * self.last - 1)
 
     def frames_shown(self, first: int, count: int) -> np.ndarray:
-        """The indices of the decoded frames that are shown at `count` places from `first` on, int64 (count,)."""
-        shown = np.searchsorted(self.places, np.arange(first, first + count), "right") - 1
-        return np.maximum(0, shown)
+        """The indices of the decoded frames that are shown at `count` places from `first` on, integers (count,)."""
+        wanted = np.arange(first, first + count, dtype=np.int32)
+        return wanted if self.constant else np.maximum(0, np.searchsorted(self.places, wanted, "right") - 1)
 
     @property
     def places(self) -> np.ndarray:
-        """The place of each frame at the constant rate, from 0, int64 (n,): the nearest one to its time."""
-        if self.constant:
-            return np.arange(len(self.ticks))
+        """The place of each frame of a variable-rate film at the constant rate, from 0, int64 (n,)."""
         step = self.tick * self.fps
         exact = (self.ticks - self.ticks[0]) * step.numerator  # in units of 1 / denominator
         places: np.ndarray = (2 * exact + step.denominator) // (2 * step.denominator)
@@ -95,7 +88,7 @@ class Timeline:
     @property
     def frames(self) -> int:
         """How many frames the film has at the constant rate."""
-        return int(self.places[-1]) + self.last
+        return (len(self.ticks) - 1 if self.constant else int(self.places[-1])) + self.last
 
 
 def _of_fields(ticks: np.ndarray) -> np.ndarray:
@@ -128,7 +121,7 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
             f"{name}: the file's clock jumps ahead by {ahead:.0f} s after {after:.1f} s, as where recordings were "
             "joined end to end: give the parts as films of their own, or convert the file to one first"
         )
-    shown = decoded.durations[-1] * tick  # 0 where it is unknown
+    shown = decoded.last_duration * tick  # 0 where it is unknown
     last = round(shown * fps) if shown <= _MAX_HOLD_SECONDS else 1
     return Timeline(times, tick, fps, constant and last <= 1, max(1, last))
 
@@ -136,7 +129,9 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
 def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | None:
     """The times in their order; one that is unknown, or not between its neighbours, lies evenly between known ones. None if
     all are unknown. Raises RefilmError if these are so many that the clock restarts, as where recordings were joined."""
-    known = np.array(times, np.int64)
+    known = np.frombuffer(times, np.int64)  # not copied: a long film has a hundred thousand times
+    if (known[1:] >= known[:-1]).all() and known[0] != NO_TIME:
+        return known
     order = np.flatnonzero(known != NO_TIME)
     if not len(order):
         return None
@@ -197,8 +192,12 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
 
     def deviations(fps: Fraction) -> np.ndarray:
         """Seconds of each frame from its place."""
-        ideal = np.arange(len(times)) * float(1 / (fps * tick))
-        distances: np.ndarray = np.abs(times - times[0] - ideal) * float(tick)
+        distances = np.arange(len(times), dtype=np.float64)
+        distances *= float(1 / (fps * tick))
+        distances += float(times[0])
+        distances -= times
+        np.abs(distances, out=distances)
+        distances *= float(tick)
         return distances
 
     def in_step(fps: Fraction) -> bool:
