@@ -281,7 +281,8 @@ def _rearrange(file: BinaryIO, base: int, size: int, places: np.ndarray) -> None
         if source != target:
             os.pwrite(file.fileno(), os.pread(file.fileno(), size, base + source * size), base + target * size)
 
-    used, ranks = np.unique(places, return_inverse=True)
+    new = np.diff(places, prepend=-1) > 0
+    used, ranks = places[new], np.cumsum(new, dtype=np.int32) - 1
     for target, source in enumerate(used):  # first without those that are not shown
         copy(int(source), target)
     for target in reversed(range(len(places))):  # then, from the end, each as often as it is shown

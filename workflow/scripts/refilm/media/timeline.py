@@ -2,10 +2,9 @@
 
 from array import array
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -77,12 +76,14 @@ class Timeline:
         wanted = np.arange(first, first + count, dtype=np.int32)
         return wanted if self.constant else np.maximum(0, np.searchsorted(self.places, wanted, "right") - 1)
 
-    @property
+    @cached_property
     def places(self) -> np.ndarray:
         """The place of each frame of a variable-rate film at the constant rate, from 0, int64 (n,)."""
         step = self.tick * self.fps
-        exact = (self.ticks - self.ticks[0]) * step.numerator  # in units of 1 / denominator
-        places: np.ndarray = (2 * exact + step.denominator) // (2 * step.denominator)
+        places: np.ndarray = self.ticks - self.ticks[0]
+        places *= 2 * step.numerator  # in units of 1 / (2 * denominator), in place, since long films have many frames
+        places += step.denominator
+        places //= 2 * step.denominator
         return places
 
     @property
@@ -222,13 +223,14 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
     for constant in (rate, measured):
         if in_step(constant):
             return constant, True
-    return _common_rate(gaps.tolist(), tick, header_rate), False
+    return _common_rate(gaps, tick, header_rate), False
 
 
-def _common_rate(all_gaps: Iterable[int], tick: Fraction, header_rate: Fraction) -> Fraction:
+def _common_rate(all_gaps: np.ndarray, tick: Fraction, header_rate: Fraction) -> Fraction:
     """The rate of a variable-rate film: that of the shortest gap between frames that is common, so that hardly a frame is
-    lost. The rate of the header, or the nearest standard rate, if it lies within the rounding of the file's clock."""
-    gaps = Counter(gap for gap in all_gaps if gap > 0)
+    lost. It is the standard rate that the header names, or the nearest, if that lies within the rounding of the clock."""
+    lengths, counts = np.unique(all_gaps[all_gaps > 0], return_counts=True)
+    gaps = dict(zip(lengths.tolist(), counts.tolist(), strict=True))
 
     def equal_gaps(gap: int) -> list[int]:
         rounding = min(1, gap // 8)  # on a coarse clock a tick more is another gap
@@ -240,4 +242,5 @@ def _common_rate(all_gaps: Iterable[int], tick: Fraction, header_rate: Fraction)
     common_gap = max(equal_gaps(shortest), key=lambda gap: shares[gap])  # the middle one of neighbouring gaps
     rate = Fraction(shares[common_gap], sum(gap * gaps[gap] for gap in equal_gaps(common_gap))) / tick
     nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    return next((known for known in (header_rate, nearest) if abs(known - rate) < rate / 200), rate)
+    standard = (header_rate, nearest) if header_rate in _STANDARD_RATES else (nearest,)
+    return next((known for known in standard if abs(known - rate) < rate / 200), rate)
