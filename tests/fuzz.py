@@ -40,7 +40,7 @@ _GROUP = 12  # frames from one key frame to the next: of a recording so many at 
 _REPORTED = re.compile(
     r"^\[(h264|hevc|vp9|mpeg[12]video|mpeg4|mjpeg|ffv1|prores) @ \w+\] "
     # A decoder says the latter of any film that begins between key frames.
-    r"(?!.*(reference|mmco|co located POCs|MVs not available|initial skip))",
+    r"(?!.*(reference|mmco|co located POCs|MVs not available|initial skip|overread|short term buffer|frame RPS|find ref|NALU|header damaged))",
     re.MULTILINE,
 )
 _FILMS = {  # file name: codec options

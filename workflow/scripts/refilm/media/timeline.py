@@ -138,7 +138,7 @@ def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | N
         return None
     if (np.diff(known[order]) < 0).any():
         back = order[int(np.flatnonzero(np.diff(known[order]) < 0)[0])]
-        kept = order[_longest_ascent(known[order].tolist())]
+        kept = order[_longest_ascent(known[order])]
         if len(order) - len(kept) > _MAX_UNORDERED:
             raise RefilmError(
                 f"{name}: the file's clock restarts after {float((known[back] - known[order[0]]) * tick):.1f} s, as where "
@@ -155,12 +155,15 @@ def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | N
     return filled
 
 
-def _longest_ascent(times: list[int]) -> list[int]:
-    """Indices of a longest subsequence that never descends."""
+def _longest_ascent(times: np.ndarray) -> np.ndarray:
+    """Indices of a longest subsequence that never descends, ascending."""
+    in_order = times == np.maximum.accumulate(times)
+    in_order &= times == np.minimum.accumulate(times[::-1])[::-1]
+    others = np.flatnonzero(~in_order)  # only these are before or after one that they should not be
     ends: list[int] = []  # the least last time of an ascent of each length, and the index of that time
     indices: list[int] = []
     before: list[int] = []
-    for index, time in enumerate(times):
+    for index, time in enumerate(times[others].tolist()):
         length = bisect_right(ends, time)
         before.append(indices[length - 1] if length else -1)
         ends[length : length + 1], indices[length : length + 1] = [time], [index]
@@ -168,7 +171,8 @@ def _longest_ascent(times: list[int]) -> list[int]:
     while index >= 0:
         chain.append(index)
         index = before[index]
-    return chain[::-1]
+    in_order[others[chain]] = True
+    return np.flatnonzero(in_order)
 
 
 def nominal_rate(printed: Fraction | None) -> Fraction:
