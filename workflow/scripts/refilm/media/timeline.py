@@ -207,8 +207,8 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
 
     def in_step(fps: Fraction) -> bool:
         away = deviations(fps) * float(fps)
-        # A time that the file gives to two frames also puts its neighbours a frame off.
-        few = 20 * np.count_nonzero(away >= 0.5) < len(times) and (gaps == 0).any()
+        # A time that the file gives to two frames, or that is out of order, puts a few frames one place off.
+        few = 20 * np.count_nonzero(away >= 0.5) < len(times)
         return bool(away.max() < 0.5 or (few and away.max() < 1.1 and away[-1] < 0.5))
 
     gaps = np.diff(times)
