@@ -209,9 +209,10 @@ class _Decoder:
             *plan.shape,
             *(["select=" + "*".join(select)] if select else []),
             *plan.scale,
-            "setpts=N",  # what is written has no times, but ffmpeg complains of equal ones
+            "settb=1/1000,setpts=N",  # what is written has no times, but of equal ones ffmpeg prints a line for each
         ]
         output = {"vf": ",".join(filters), "format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
+        output |= {"enc_time_base": "1:1000"}
         video = plan.film.video(copyts=None, **given)
         return command_line(ffmpeg.output(video, "pipe:1", **output), "-v", "repeat+level+info")
 
