@@ -43,14 +43,13 @@ def main(args: argparse.Namespace) -> None:
         check_decodable(sound)  # what is wrong with the sound is reported now, not after the training
     plan = plan_film(film, args, name)
     check_space(args.frames, (plan.estimated_frames or 0) * plan.width * plan.height * 3)
+    record = describe_film(name, plan, args, index, made_by("extract_frames", "h5py", ffmpeg=version()))
     rates: list[Fraction] = []
 
     def produce(into: BinaryIO) -> tuple[FrameMetadata, np.ndarray]:
         part = decode_frames(plan, into, f"extract {name}", args.threads, args.hwaccel)
-        written_by = made_by("extract_frames", "h5py", ffmpeg=version())
-        record = describe_film(name, plan, args, index, written_by, fps=str(part.fps))
         rates.append(part.fps)
-        return _metadata(plan, part, args, record), part.times
+        return _metadata(plan, part, args, record | {"fps": str(part.fps)}), part.times
 
     count = write_frames(args.frames, plan.width, plan.height, produce)
     picture = f"picture {plan.crop} of {plan.video.width}x{plan.video.height}"
@@ -67,10 +66,8 @@ def plan_film(film: FilmFile, args: argparse.Namespace, name: str) -> DecodePlan
         raise RefilmError(f"film '{name}' ({film.path}): {error}") from error
 
 
-def describe_film(
-    name: str, plan: DecodePlan, args: argparse.Namespace, index: Path | None, written_by: Record, **known: str
-) -> Record:
-    """The provenance of frames, of which more is `known`. Reads the film once, unless the index has its SHA-256."""
+def describe_film(name: str, plan: DecodePlan, args: argparse.Namespace, index: Path | None, written_by: Record) -> Record:
+    """The provenance of frames, without their rate. Reads the film once, unless the index has its SHA-256."""
     sha256 = remembered_sha256(args.source, index)
     address = address_of(args.source, sha256)
     return film_record(
@@ -81,7 +78,6 @@ def describe_film(
         sha256=sha256,
         bytes=Path(args.source).stat().st_size,
         size=args.size,
-        **known,
         crop=str(plan.crop),
         filter=plan.filters,
         settings={key: getattr(args, key) for key in _PIXEL_OPTIONS},

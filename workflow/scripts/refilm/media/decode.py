@@ -209,9 +209,10 @@ class _Decoder:
             *plan.shape,
             *(["select=" + "*".join(select)] if select else []),
             *plan.scale,
-            "setpts=N",  # what is written has no times, but ffmpeg complains of equal ones
+            "settb=1/1000,setpts=N",  # what is written has no times, but of equal ones ffmpeg prints a line for each
         ]
         output = {"vf": ",".join(filters), "format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
+        output |= {"enc_time_base": "1:1000"}
         video = plan.film.video(copyts=None, **given)
         return command_line(ffmpeg.output(video, "pipe:1", **output), "-v", "repeat+level+info")
 
@@ -241,8 +242,10 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
             timeline = timeline.of_fields()
         first, count = _frame_range(plan, timeline.fps, timeline.frames)
         shown = timeline.frames_shown(first, count)
-        seconds = timeline.since_start(decoder.decoded.times)
-        kept = np.flatnonzero((seconds >= (start or -np.inf)) & (seconds < (np.inf if end is None else end)))
+        kept, seconds = np.arange(len(timeline.ticks), dtype=np.int32), None
+        if start or end is not None:
+            seconds = timeline.since_start(decoder.decoded.times)
+            kept = kept[(seconds >= (start or -np.inf)) & (seconds < (np.inf if end is None else end))]
         if not plan.video.damaged:
             if whole:
                 _check_complete(plan.film, decoder.log, timeline.first_time + timeline.frames / timeline.fps)
@@ -250,15 +253,18 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
         if len(kept) and kept[0] <= shown[0] and shown[-1] <= kept[-1]:
             break
         # The header's rate is not the film's, or the frame that is shown at the start began before it: now times are known.
+        seconds = timeline.since_start(decoder.decoded.times) if seconds is None else seconds
         start, end = float(seconds[shown[0]]) - 0.1 / rate, float(seconds[shown[-1]]) + 0.1 / rate
         into.seek(base)
         into.truncate()
     if written != len(kept):
         raise RefilmError(f"{plan.film.path}: ffmpeg wrote {written} frames where {len(kept)} were expected")
-    places = np.maximum(0, np.searchsorted(kept, shown, "right") - 1)  # in the file, of the frames that are shown
-    _rearrange(into, base, plan.width * plan.height * 3, places.tolist())
+    if not np.array_equal(kept, shown):
+        places = np.maximum(0, np.searchsorted(kept, shown, "right") - 1)  # in the file, of the frames that are shown
+        _rearrange(into, base, plan.width * plan.height * 3, places)
+        kept = kept[places]
     start_time = timeline.first_time + first / timeline.fps
-    return DecodedPart(timeline.fps, timeline.constant, start_time, timeline.seconds[kept[places]])
+    return DecodedPart(timeline.fps, timeline.constant, start_time, timeline.ticks[kept] * float(timeline.tick))
 
 
 def _frame_range(plan: DecodePlan, fps: Fraction, frames: int) -> tuple[int, int]:
@@ -269,19 +275,19 @@ def _frame_range(plan: DecodePlan, fps: Fraction, frames: int) -> tuple[int, int
         raise RefilmError(f"{plan.film.path}: {error}") from error
 
 
-def _rearrange(file: BinaryIO, base: int, size: int, places: list[int]) -> None:
+def _rearrange(file: BinaryIO, base: int, size: int, places: np.ndarray) -> None:
     """Make frame n of a file the one that is at places[n]; places ascend. Frames have `size` bytes and begin at `base`."""
 
     def copy(source: int, target: int) -> None:
         if source != target:
             os.pwrite(file.fileno(), os.pread(file.fileno(), size, base + source * size), base + target * size)
 
-    used = sorted(set(places))
+    new = np.diff(places, prepend=-1) > 0
+    used, ranks = places[new], np.cumsum(new, dtype=np.int32) - 1
     for target, source in enumerate(used):  # first without those that are not shown
-        copy(source, target)
-    ranks = {place: rank for rank, place in enumerate(used)}
+        copy(int(source), target)
     for target in reversed(range(len(places))):  # then, from the end, each as often as it is shown
-        copy(ranks[places[target]], target)
+        copy(int(ranks[target]), target)
     file.seek(base + len(places) * size)
     file.truncate()
 

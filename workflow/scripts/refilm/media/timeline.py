@@ -2,10 +2,9 @@
 
 from array import array
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -27,11 +26,11 @@ _STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60
 class DecodedTimes:
     """The times of the frames in the order in which the decoder gives them out, noted while it works.
 
-    times, durations: in ticks of `tick` seconds, NO_TIME and 0 where they are unknown.
+    times: in ticks of `tick` seconds, NO_TIME where they are unknown; last_duration: of the last frame, 0 if unknown.
     """
 
     def __init__(self) -> None:
-        self.times, self.durations, self.tick = array("q"), array("q"), Fraction(0)
+        self.times, self.last_duration, self.tick = array("q"), 0, Fraction(0)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -39,7 +38,7 @@ class DecodedTimes:
     def add(self, time: int, duration: int) -> None:
         """Note the time and the duration of the next frame."""
         self.times.append(time)
-        self.durations.append(duration)
+        self.last_duration = duration
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,9 @@ class Timeline:
         """Seconds of the first frame on the file's own clock."""
         return int(self.ticks[0]) * self.tick
 
-    @property
-    def seconds(self) -> np.ndarray:
-        """Seconds of each frame on the file's own clock, float64 (n,)."""
-        return self.ticks * float(self.tick)
-
     def since_start(self, times: "array[int]") -> np.ndarray:
         """Seconds from the first of these times as the decoder gave them to each frame, float64 (n,), as ffmpeg counts."""
-        given = np.array(times, np.int64)
+        given = np.frombuffer(times, np.int64)
         if len(given) < len(self.ticks):
             given = _of_fields(given)
         return np.where(given == NO_TIME, np.nan, (given - given[0]) * float(self.tick))
@@ -78,24 +72,24 @@ class Timeline:
         return Timeline(_of_fields(self.ticks), self.tick / 2, 2 * self.fps, self.constant, 2 * self.last - 1)
 
     def frames_shown(self, first: int, count: int) -> np.ndarray:
-        """The indices of the decoded frames that are shown at `count` places from `first` on, int64 (count,)."""
-        shown = np.searchsorted(self.places, np.arange(first, first + count), "right") - 1
-        return np.maximum(0, shown)
+        """The indices of the decoded frames that are shown at `count` places from `first` on, integers (count,)."""
+        wanted = np.arange(first, first + count, dtype=np.int32)
+        return wanted if self.constant else np.maximum(0, np.searchsorted(self.places, wanted, "right") - 1)
 
-    @property
+    @cached_property
     def places(self) -> np.ndarray:
-        """The place of each frame at the constant rate, from 0, int64 (n,): the nearest one to its time."""
-        if self.constant:
-            return np.arange(len(self.ticks))
+        """The place of each frame of a variable-rate film at the constant rate, from 0, int64 (n,)."""
         step = self.tick * self.fps
-        exact = (self.ticks - self.ticks[0]) * step.numerator  # in units of 1 / denominator
-        places: np.ndarray = (2 * exact + step.denominator) // (2 * step.denominator)
+        places: np.ndarray = self.ticks - self.ticks[0]
+        places *= 2 * step.numerator  # in units of 1 / (2 * denominator), in place, since long films have many frames
+        places += step.denominator
+        places //= 2 * step.denominator
         return places
 
     @property
     def frames(self) -> int:
         """How many frames the film has at the constant rate."""
-        return int(self.places[-1]) + self.last
+        return (len(self.ticks) - 1 if self.constant else int(self.places[-1])) + self.last
 
 
 def _of_fields(ticks: np.ndarray) -> np.ndarray:
@@ -128,7 +122,7 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
             f"{name}: the file's clock jumps ahead by {ahead:.0f} s after {after:.1f} s, as where recordings were "
             "joined end to end: give the parts as films of their own, or convert the file to one first"
         )
-    shown = decoded.durations[-1] * tick  # 0 where it is unknown
+    shown = decoded.last_duration * tick  # 0 where it is unknown
     last = round(shown * fps) if shown <= _MAX_HOLD_SECONDS else 1
     return Timeline(times, tick, fps, constant and last <= 1, max(1, last))
 
@@ -136,13 +130,15 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
 def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | None:
     """The times in their order; one that is unknown, or not between its neighbours, lies evenly between known ones. None if
     all are unknown. Raises RefilmError if these are so many that the clock restarts, as where recordings were joined."""
-    known = np.array(times, np.int64)
+    known = np.frombuffer(times, np.int64)  # not copied: a long film has a hundred thousand times
+    if (known[1:] >= known[:-1]).all() and known[0] != NO_TIME:
+        return known
     order = np.flatnonzero(known != NO_TIME)
     if not len(order):
         return None
     if (np.diff(known[order]) < 0).any():
         back = order[int(np.flatnonzero(np.diff(known[order]) < 0)[0])]
-        kept = order[_longest_ascent(known[order].tolist())]
+        kept = order[_longest_ascent(known[order])]
         if len(order) - len(kept) > _MAX_UNORDERED:
             raise RefilmError(
                 f"{name}: the file's clock restarts after {float((known[back] - known[order[0]]) * tick):.1f} s, as where "
@@ -159,12 +155,15 @@ def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | N
     return filled
 
 
-def _longest_ascent(times: list[int]) -> list[int]:
-    """Indices of a longest subsequence that never descends."""
+def _longest_ascent(times: np.ndarray) -> np.ndarray:
+    """Indices of a longest subsequence that never descends, ascending."""
+    in_order = times == np.maximum.accumulate(times)
+    in_order &= times == np.minimum.accumulate(times[::-1])[::-1]
+    others = np.flatnonzero(~in_order)  # only these are before or after one that they should not be
     ends: list[int] = []  # the least last time of an ascent of each length, and the index of that time
     indices: list[int] = []
     before: list[int] = []
-    for index, time in enumerate(times):
+    for index, time in enumerate(times[others].tolist()):
         length = bisect_right(ends, time)
         before.append(indices[length - 1] if length else -1)
         ends[length : length + 1], indices[length : length + 1] = [time], [index]
@@ -172,7 +171,8 @@ def _longest_ascent(times: list[int]) -> list[int]:
     while index >= 0:
         chain.append(index)
         index = before[index]
-    return chain[::-1]
+    in_order[others[chain]] = True
+    return np.flatnonzero(in_order)
 
 
 def nominal_rate(printed: Fraction | None) -> Fraction:
@@ -197,14 +197,18 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
 
     def deviations(fps: Fraction) -> np.ndarray:
         """Seconds of each frame from its place."""
-        ideal = np.arange(len(times)) * float(1 / (fps * tick))
-        distances: np.ndarray = np.abs(times - times[0] - ideal) * float(tick)
+        distances = np.arange(len(times), dtype=np.float64)
+        distances *= float(1 / (fps * tick))
+        distances += float(times[0])
+        distances -= times
+        np.abs(distances, out=distances)
+        distances *= float(tick)
         return distances
 
     def in_step(fps: Fraction) -> bool:
         away = deviations(fps) * float(fps)
-        # A time that the file gives to two frames also puts its neighbours a frame off.
-        few = 20 * np.count_nonzero(away >= 0.5) < len(times) and (gaps == 0).any()
+        # A time that the file gives to two frames, or that is out of order, puts a few frames one place off.
+        few = 20 * np.count_nonzero(away >= 0.5) < len(times)
         return bool(away.max() < 0.5 or (few and away.max() < 1.1 and away[-1] < 0.5))
 
     gaps = np.diff(times)
@@ -223,13 +227,14 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
     for constant in (rate, measured):
         if in_step(constant):
             return constant, True
-    return _common_rate(gaps.tolist(), tick, header_rate), False
+    return _common_rate(gaps, tick, header_rate), False
 
 
-def _common_rate(all_gaps: Iterable[int], tick: Fraction, header_rate: Fraction) -> Fraction:
+def _common_rate(all_gaps: np.ndarray, tick: Fraction, header_rate: Fraction) -> Fraction:
     """The rate of a variable-rate film: that of the shortest gap between frames that is common, so that hardly a frame is
-    lost. The rate of the header, or the nearest standard rate, if it lies within the rounding of the file's clock."""
-    gaps = Counter(gap for gap in all_gaps if gap > 0)
+    lost. It is the standard rate that the header names, or the nearest, if that lies within the rounding of the clock."""
+    lengths, counts = np.unique(all_gaps[all_gaps > 0], return_counts=True)
+    gaps = dict(zip(lengths.tolist(), counts.tolist(), strict=True))
 
     def equal_gaps(gap: int) -> list[int]:
         rounding = min(1, gap // 8)  # on a coarse clock a tick more is another gap
@@ -241,4 +246,5 @@ def _common_rate(all_gaps: Iterable[int], tick: Fraction, header_rate: Fraction)
     common_gap = max(equal_gaps(shortest), key=lambda gap: shares[gap])  # the middle one of neighbouring gaps
     rate = Fraction(shares[common_gap], sum(gap * gaps[gap] for gap in equal_gaps(common_gap))) / tick
     nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    return next((known for known in (header_rate, nearest) if abs(known - rate) < rate / 200), rate)
+    standard = (header_rate, nearest) if header_rate in _STANDARD_RATES else (nearest,)
+    return next((known for known in standard if abs(known - rate) < rate / 200), rate)

@@ -1,0 +1,63 @@
+"""What follows from the times of decoded frames: the rate, the places of frames, and lines about clocks that are wrong."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from refilm.core.errors import RefilmError
+from refilm.media.ffmpeg_log import NO_TIME
+from refilm.media.timeline import DecodedTimes, Timeline, frame_rate, make_timeline
+
+
+def timeline(times, tick=Fraction(1, 1000), header=Fraction(24), last_duration=0) -> Timeline:
+    decoded = DecodedTimes()
+    decoded.tick = tick
+    for time in times:
+        decoded.add(time, last_duration)
+    return make_timeline(decoded, header, "film.mkv")
+
+
+def test_a_picture_is_shown_as_long_as_the_file_says():
+    """A GIF of one second, six times a tenth, and two seconds: 10 + 6 + 20 frames at 10."""
+    film = timeline([0, *range(100, 161, 10)], Fraction(1, 100), Fraction(10), last_duration=200)
+    assert (film.fps, film.constant, film.frames) == (10, False, 36)
+    assert film.frames_shown(0, 36).tolist() == [0] * 10 + [1, 2, 3, 4, 5, 6] + [7] * 20
+
+
+def test_six_slides_of_five_seconds():
+    film = timeline(range(21, 30_000, 5000), header=Fraction(1, 5), last_duration=5000)
+    assert (film.fps, film.constant, film.frames) == (Fraction(1, 5), True, 6)
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30, 48, 60])
+def test_a_clock_that_ticks_once_a_frame_gives_the_exact_rate(fps):
+    assert frame_rate(range(48), Fraction(1, fps), Fraction(25)) == (fps, True)
+
+
+def test_durations_that_are_rounded_one_by_one_give_the_rate_that_they_mean():
+    """APNG counts in ticks of 1/100,000 s: each frame of a film of 48 frames/s has 2,083 of them."""
+    assert frame_rate(np.arange(96) * 2083, Fraction(1, 100_000), Fraction(48)) == (48, True)
+
+
+def test_times_out_of_order_or_unknown_lie_between_their_neighbours():
+    times = [round(1000 * n / 24) for n in range(96)]
+    wrong = list(times)
+    wrong[10], wrong[11] = wrong[11], wrong[10]
+    wrong[40], wrong[41], wrong[70] = NO_TIME, NO_TIME, 900_000
+    film = timeline(wrong)
+    assert (film.fps, film.constant) == (24, True) and np.abs(film.ticks - times).max() <= 42
+
+
+def test_a_clock_that_restarts_or_jumps_ahead_is_refused():
+    with pytest.raises(RefilmError, match=r"film.mkv: the file's clock restarts after 2.0 s"):
+        timeline([*range(0, 2000, 40), *range(0, 2000, 40)], header=Fraction(25))
+    with pytest.raises(RefilmError, match=r"jumps ahead by 36000 s after 2.0 s"):
+        timeline([*range(0, 2000, 40), *range(36_002_000, 36_004_000, 40)], header=Fraction(25))
+
+
+def test_the_second_field_of_a_frame_is_half_way_to_the_next():
+    fields = timeline(range(0, 400, 40), header=Fraction(25)).of_fields()
+    assert (fields.fps, fields.frames) == (50, 20) and np.array_equal(
+        fields.ticks * fields.tick * 1000, np.arange(0, 400, 20)
+    )
