@@ -71,6 +71,14 @@ def test_equal_weights_show_every_film_equally_often(films):
     assert len(sampler) == 22
 
 
+@pytest.mark.parametrize(("wanted", "of_each"), [(8, (4, 4)), (20, (11, 9)), (99, (13, 9))])
+def test_a_fit_has_as_many_frames_as_wanted_although_one_film_is_short(films, wanted, of_each):
+    with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
+        chosen = FrameSampler([one, two], small_recipe(film_weighting="equal")).representative(wanted)
+    assert len(set(chosen.tolist())) == len(chosen)
+    assert (np.sum(chosen < 13), np.sum(chosen >= 13)) == of_each
+
+
 def test_the_shards_of_a_batch_make_the_batch(films):
     with FrameStore(films[0]) as film:
         whole, parts = (

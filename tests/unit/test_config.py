@@ -529,6 +529,15 @@ def test_where_a_model_starts_is_a_part_of_what_it_is():
     assert renamed == recipes[0]
 
 
+def test_cosines_change_nothing_where_the_code_is_that_of_another_model():
+    chains = [
+        chained(a={"recipe": "hybrid"}, b={"recipe": "hybrid", "initial_model": "a"} | cosines)
+        for cosines in ({}, {"cosines": 5})
+    ]
+    assert chains[0].recipe("b") == chains[1].recipe("b")
+    assert chained(b={"recipe": "hybrid", "cosines": 5}).recipe("b") != chained(b={"recipe": "hybrid"}).recipe("b")
+
+
 def test_a_change_passes_through_a_chain_of_models():
     first, other = (chained(a={"seed": seed}, b={"initial_model": "a"}, c={"initial_model": "b"}) for seed in (0, 1))
     assert first.recipe("c") != other.recipe("c")

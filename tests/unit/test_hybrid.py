@@ -61,6 +61,16 @@ def test_without_cosines_it_is_the_best_linear_code_of_its_size():
     assert least <= error * 1.0001 and error <= 1.02 * least
 
 
+def test_small_frames_have_as_many_cosines_as_latents():
+    """Frames of 64x48 have 144 cosines of half periods of 8 pixels or more."""
+    frames = film_of(30)
+    code = fitted(frames, 200, 200)
+    basis = code.basis.numpy()
+    np.testing.assert_allclose(basis @ basis.T, np.eye(200), atol=2e-3)
+    few, many = (np.square(reconstructed(one, frames) - flat(frames)).mean() for one in (fitted(frames, 144, 144), code))
+    assert many < few
+
+
 def test_with_cosines_alone_it_is_a_truncated_cosine_transform():
     """Its picture of a frame of another film is the projection onto 16 cosines: what is left is orthogonal to them, and the
     patterns do not come from the film's frames."""

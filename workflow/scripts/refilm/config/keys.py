@@ -269,7 +269,8 @@ class TrainingKeys:
         "auto",
         "of `hybrid`: how many of the latents are cosines, which describe any film; the others are principal components "
         "of the films that it is trained on. 0 remembers best, `latent_dim` answers best to films never seen; `auto` is a "
-        "third of them, or all where fewer than 4,000 frames are trained on",
+        "third of them, or all where fewer than 4,000 frames are trained on. With `initial_model` it has no effect: the "
+        "code is that model's",
         choices=("auto",),
         minimum=0,
     )

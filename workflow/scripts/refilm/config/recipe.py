@@ -85,7 +85,9 @@ class Recipe(TrainingKeys):
         """
         usual = defaults(TrainingKeys)
         spec = RECIPES[settings.get("recipe", usual["recipe"])]
-        values = {**usual, **spec.defaults, **settings, **{key: usual[key] for key in spec.unused}}
+        # the linear code of a model that starts from another is the other's
+        unused = {*spec.unused} | ({"cosines"} if settings.get("initial_model") else set())
+        values = {**usual, **spec.defaults, **settings, **{key: usual[key] for key in unused}}
         if values["steps"] is not None:
             values["epochs"] = None
         is_auto = values["base_channels"] == AUTO

@@ -19,7 +19,7 @@ from refilm.models.device import full_float32
 _COMPONENT_ROUNDS = 12  # of subspace iteration
 _OVERSAMPLING = 40
 _BLOCK = 256  # frames that are converted at once
-_PERIODS = 8  # pixels of the shortest half period of a cosine
+_PERIODS = (8, 4, 2)  # pixels of the shortest half period of a cosine: the first that gives as many cosines as latents
 _MIN_STD = 1e-3  # of a latent in the film: those that hardly vary are not amplified
 
 
@@ -123,7 +123,9 @@ class _Cosines:
 def _cosines_of_most_variance(frames: Tensor, count: int) -> _Cosines:
     """The cosines in which the frames (n, H, W, 3), without their mean, vary most."""
     height, width = frames.shape[1:3]
-    rows, columns = _cosine_rows(height, 2 * height // _PERIODS), _cosine_rows(width, 2 * width // _PERIODS)
+    sizes = [(2 * height // period, 2 * width // period) for period in _PERIODS]
+    down, across = next((size for size in sizes if 3 * math.prod(size) >= count), sizes[-1])
+    rows, columns = _cosine_rows(height, down), _cosine_rows(width, across)
     rows, columns, colours = (part.to(frames.device) for part in (rows, columns, _Cosines.colours()))
     variance = torch.zeros(len(colours), len(rows), len(columns), device=frames.device)
     for block in frames.split(_BLOCK):

@@ -87,9 +87,13 @@ class FrameSampler:
         return prefetch((self.load(step, total) for step in range(first, total)), _PREFETCHED_BATCHES)
 
     def representative(self, count: int) -> np.ndarray:
-        """Indices of at most `count` training frames, evenly spaced, as many of each film as the film weighting shows."""
-        share = count // len(self._pools)
-        return np.concatenate([pool[evenly_spaced(len(pool), share)] for pool in self._pools])
+        """Indices of at most `count` training frames, evenly spaced, as many of each film as the film weighting shows. Where
+        a film has fewer, the others give more: the number of frames says how much there is to learn."""
+        parts: list[np.ndarray] = []
+        for pool in sorted(self._pools, key=len):
+            share = (count - sum(map(len, parts))) // (len(self._pools) - len(parts))
+            parts.append(pool[evenly_spaced(len(pool), share)])
+        return np.concatenate(parts)
 
     def evenly_spaced(self, count: int, held_out: bool = False) -> np.ndarray:
         """Indices of `count` frames, or all if there are fewer, evenly spaced over the training or the held-out frames."""
