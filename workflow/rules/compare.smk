@@ -100,7 +100,7 @@ rule render_ordered_stills:
     output:
         sheet=layout.ORDERED_STILLS,
     log:
-        layout.log("render_stills", layout.PAIR + "_{order}"),
+        layout.log("render_stills", f"{layout.PAIR}_{{order}}"),
     wildcard_constraints:
         film=planner.to_make(layout.ORDERED_STILLS),
         order="|".join(layout.ORDERS),
@@ -140,7 +140,7 @@ rule render_moment:
     output:
         still=layout.MOMENT,
     log:
-        layout.log("render_moment", layout.PAIR + "@{moment}"),
+        layout.log("render_moment", f"{layout.PAIR}@{{moment}}"),
     wildcard_constraints:
         film=planner.to_make(layout.MOMENT),
         moment=layout.MOMENT_TIME,
@@ -179,7 +179,7 @@ rule render_clip:
     output:
         clip=layout.CLIP,
     log:
-        layout.log("render_clip", layout.PAIR + "@{start}_to_{end}.{suffix}"),
+        layout.log("render_clip", f"{layout.PAIR}@{{start}}_to_{{end}}.{{suffix}}"),
     wildcard_constraints:
         film=planner.to_make(layout.CLIP),
         start=layout.MOMENT_TIME,
