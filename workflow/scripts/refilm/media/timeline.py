@@ -224,9 +224,8 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
         return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
 
     rate = min([*near, measured], key=preference)
-    for constant in (rate, measured):
-        if in_step(constant):
-            return constant, True
+    if in_step(rate):
+        return rate, True
     return _common_rate(gaps, tick, header_rate), False
 
 
