@@ -16,13 +16,11 @@ from refilm.core.errors import RefilmError
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.encode import encode_video
-from refilm.media.film_file import FilmFile
-from refilm.media.probe import probe_video
 from refilm.models.base import to_frames, to_network
 from refilm.models.model_file import load_model
 from refilm.rendering.comparison import Arrangement
 from tests.conftest import command, decoded, described, ffmpeg, heard, make_film, refused
-from tests.helpers import done, flash_and_beep, onsets, through
+from tests.helpers import done, extract, flash_and_beep, onsets, through
 
 SIZE = (64, 48)
 
@@ -59,8 +57,8 @@ def test_any_rate_is_kept_exactly(tmp_path, fps):
     path, count = tmp_path / "rate.mp4", 240
     frames = np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), dtype=np.uint8)
     encode_video(path, [frames], count, SIZE, fps, 30, None, "rate")
-    picture = probe_video(FilmFile(path))
-    assert (picture.fps, picture.frames, picture.constant) == (fps, count, True)
+    kept, attributes = extract(path, tmp_path)
+    assert (attributes["fps"], len(kept), attributes["constant_rate"]) == (str(fps), count, True)
 
 
 @pytest.mark.parametrize("fps", ["24", "25", "30000/1001", "24000/1001"])

@@ -158,7 +158,7 @@ def renamed_film(project: Project) -> None:
 def renamed_model(project: Project) -> None:
     project.file("results/models/one").rename(project.file("results/models/first"))
     project.config["models"]["first"] = project.config["models"].pop("one")
-    project.config |= {"reconstructions": [], "comparisons": {}}
+    project.config |= {"reconstructions": [], "comparisons": {}, "exports": {}, "posters": {}}
     project.targets = ("results/models/first/model.safetensors", "results/models/first/training.mp4")
 
 
