@@ -6,6 +6,7 @@ python -m refilm.render_clip --frames results/frames/256x144/bikes.h5 --latents 
 """
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from refilm.config.keys import GlobalKeys, add_option
@@ -13,34 +14,30 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.provenance import made_by
 from refilm.core.times import TimeSpan
-from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
 from refilm.models.device import choose_device
-from refilm.models.inference import decode_latents
-from refilm.models.model_file import load_model
+from refilm.models.pictures import film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.animation import write_animation
 from refilm.rendering.comparison import Arrangement, labels_of, side_by_side
 from refilm.rendering.upscale import upscaled_size
 
 _MAX_SECONDS = 30  # all of whose pictures are in memory
-_CHUNK = 16  # frames of the original read at once
 
 
 def main(args: argparse.Namespace) -> None:
-    with FrameStore(args.frames) as film, LatentStore(args.latents) as latents:
-        model = load_model(args.model, choose_device(args.device))
-        latents.check_model(model.recipe.latent_dim, args.model)
-        latents.check_film(film, model.recipe.size)
+    with ExitStack() as stack:
+        film = stack.enter_context(FrameStore(args.frames))
         first, count = TimeSpan.parse(args.start, args.end).frame_range(film.fps, len(film))
         if count / film.fps > _MAX_SECONDS:
             raise RefilmError(f"{args.clip}: {float(count / film.fps):.0f} s are too long: at most {_MAX_SECONDS} s fit")
-        pictures = [film.batches(_CHUNK, first, first + count), decode_latents(model, latents, first, first + count)]
+        device, end = choose_device(args.device), first + count
+        pictures, encoded = film_and_reconstructions(stack, film, [args.latents], [args.model], device, first, end)
         arrangement = Arrangement(2, "row", *upscaled_size((film.width, film.height), args.height))
         labels = arrangement.draw_labels(labels_of(args.title, [args.by]))
         drawn = [arrangement.draw(frames, labels) for frames in side_by_side(pictures)]
         written_by = made_by("render_clip", "torch", "pillow")
-        provenance = text_of_decoded(written_by, film.attributes, [latents.attributes], [args.model])
+        provenance = text_of_decoded(written_by, film.attributes, encoded, [args.model])
         write_animation(args.clip, drawn, film.fps, provenance)
     print(f"{args.clip}: {count} frames, {Path(args.clip).stat().st_size / 1e6:.1f} MB")
 

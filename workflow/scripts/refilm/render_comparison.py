@@ -35,7 +35,9 @@ def main(args: argparse.Namespace) -> None:
     name, device = Path(args.clip).stem, choose_device(args.device)
     with ExitStack() as stack:
         film = stack.enter_context(FrameStore(args.frames))
-        first, end = _frame_range(film, TimeSpan.parse(args.start, args.end), name)
+        span = TimeSpan.parse(args.start, args.end)
+        first, count = span.frame_range(film.fps, len(film), f"comparison '{name}'")
+        end = first + count
         pictures, encoded = film_and_reconstructions(stack, film, args.latents, args.models, device, first, end)
         sound = film_sound(args.source, film.metadata.start_time + first / film.fps, args.audio)
         tile = upscaled_size((film.width, film.height), args.height)
@@ -57,15 +59,6 @@ def main(args: argparse.Namespace) -> None:
             title=read_tags(args.source).title if args.source else "",
         )
     print(f"{args.clip}: {end - first} frames, {len(pictures)} pictures of {tile[0]}x{tile[1]}")
-
-
-def _frame_range(film: FrameStore, span: TimeSpan, clip: str) -> tuple[int, int]:
-    """(first frame, frame after the last) of a part of the film."""
-    try:
-        first, count = span.frame_range(film.fps, len(film))
-    except RefilmError as error:
-        raise RefilmError(f"comparison '{clip}': {error}") from error
-    return first, first + count
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ def main(args: argparse.Namespace) -> None:
         latents.check_model(model.recipe.latent_dim, args.model)
         if latents.fps is None:
             raise RefilmError(f"{latents.path}: no attribute fps: make it with encode_film")
-        first, end = _frame_range(latents, TimeSpan.parse(args.start, args.end), name)
+        span = TimeSpan.parse(args.start, args.end)
+        first, count = span.frame_range(latents.fps, len(latents), f"export '{name}'")
+        end = first + count
         if args.loop:
             end = _loop_end(model, latents, first, end)
         count, seconds = end - first, (end - first) / latents.fps
@@ -52,16 +54,6 @@ def main(args: argparse.Namespace) -> None:
     width, height = picture.screen_size(model.recipe.size)
     screens = f"{args.screens} screens of " if args.screens > 1 else ""
     print(f"{args.export}: {count} frames, {screens}{width}x{height}, {describe_sound(sound, seconds)}")
-
-
-def _frame_range(latents: LatentStore, span: TimeSpan, name: str) -> tuple[int, int]:
-    """(first frame, frame after the last) of a part of the film."""
-    assert latents.fps is not None
-    try:
-        first, count = span.frame_range(latents.fps, len(latents))
-    except RefilmError as error:
-        raise RefilmError(f"export '{name}': {error}") from error
-    return first, first + count
 
 
 def _loop_end(model: Model, latents: LatentStore, first: int, end: int) -> int:

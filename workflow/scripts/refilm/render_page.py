@@ -37,7 +37,8 @@ def main(args: argparse.Namespace) -> None:
     page = Path(args.page)
     with ExitStack() as stack:
         film, folder = stack.enter_context(FrameStore(args.frames)), stack.enter_context(scratch_folder())
-        first, count = _frame_range(film, args, page.stem)
+        span = TimeSpan.parse(args.start, args.end)
+        first, count = span.frame_range(film.fps, len(film), f"comparison '{page.stem}'")
         end = first + count
         device = choose_device(args.device)
         pictures, encoded = film_and_reconstructions(stack, film, args.latents, args.models, device, first, end)
@@ -58,13 +59,6 @@ def main(args: argparse.Namespace) -> None:
     with atomic_write(page) as partial:
         partial.write_text(html, encoding="utf-8")
     print(f"{page}: {count} frames, {len(pictures)} pictures, {len(html) / 1e6:.1f} MB")
-
-
-def _frame_range(film: FrameStore, args: argparse.Namespace, name: str) -> tuple[int, int]:
-    try:
-        return TimeSpan.parse(args.start, args.end).frame_range(film.fps, len(film))
-    except RefilmError as error:
-        raise RefilmError(f"comparison '{name}': {error}") from error
 
 
 def check_size(size: int, name: str, start: float, seconds: float) -> None:

@@ -55,17 +55,20 @@ class TimeSpan:
         """From the texts of the options --start and --end; None or '' where one is not set. Raises RefilmError."""
         return cls(*(parse_time(text, name) if text else None for text, name in ((start, "start"), (end, "end"))))
 
-    def frame_range(self, fps: Fraction, frames: int) -> tuple[int, int]:
-        """(first, count) of these frames of a film with so many frames. Raises RefilmError if there are none."""
+    def frame_range(self, fps: Fraction, frames: int, of: str = "") -> tuple[int, int]:
+        """(first, count) of these frames of a film with so many frames. Raises RefilmError if there are none; its message
+        begins with `of`, the name of the film or of what is made of it."""
+        place = of and f"{of}: "
         start, end = self.start or Fraction(0), self.end
         first = first_frame(start, fps)
         last = frames if end is None else min(frames, first_frame(end, fps))
         if first >= frames:
             raise RefilmError(
-                f"start {format_time(start)} lies after the end of the film, which lasts {format_time(frames / fps)}"
+                f"{place}start {format_time(start)} lies after the end of the film, which lasts {format_time(frames / fps)}"
             )
         if end is not None and last <= first:
             raise RefilmError(
-                f"end {format_time(end)} is not after start {format_time(start)}: no frame of the film is between them"
+                f"{place}end {format_time(end)} is not after start {format_time(start)}: no frame of the film is between "
+                "them"
             )
         return first, last - first

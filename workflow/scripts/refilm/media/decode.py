@@ -121,15 +121,15 @@ def plan_decode(
     box = selected_box(video, crop)
     if fit == "crop":
         box = crop_to_aspect(box, video.sample_aspect, *size)
-    shape = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
-    shape = video.colour.before_scaler + shape
+    shape = _whole_picture_filters(video)
     if deinterlace != "off":
         shape += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field)
     scale = scale_filters(video.colour, video.sample_aspect, box, *size, fit)
     plan = DecodePlan(video, span or TimeSpan(), *size, each_field, box, tuple(shape), tuple(scale))
     declared = video.film.declared_duration
     if declared and plan.span.start and plan.span.start > declared.seconds + 1:  # before all of the film is decoded
-        _frame_range(plan, video.film.nominal_rate, round(declared.seconds * video.film.nominal_rate))
+        rate = video.film.nominal_rate
+        plan.span.frame_range(rate, round(declared.seconds * rate), video.film.path)
     return plan
 
 
@@ -143,6 +143,12 @@ def selected_box(video: VideoStream, crop: str) -> Box:
     if crop == "none":
         return Box(0, 0, video.width, video.height)
     return parse_crop_box(crop, video.width, video.height)
+
+
+def _whole_picture_filters(video: VideoStream) -> list[str]:
+    """Filters after which each frame has the size of the film, and a matrix that the scaler knows."""
+    unified = unify_size_filters(video.width, video.height, video.sample_aspect, video.variable_size)
+    return video.colour.before_scaler + unified
 
 
 def decode_frames(plan: DecodePlan, into: BinaryIO, label: str, threads: int, hwaccel: str = "none") -> DecodedPart:
@@ -240,7 +246,7 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
         whole = plan.span.end is None or timeline.frames < plan.span.end * timeline.fps
         if plan.each_field:
             timeline = timeline.of_fields()
-        first, count = _frame_range(plan, timeline.fps, timeline.frames)
+        first, count = plan.span.frame_range(timeline.fps, timeline.frames, plan.film.path)
         shown = timeline.frames_shown(first, count)
         kept, seconds = np.arange(len(timeline.ticks), dtype=np.int32), None
         if start or end is not None:
@@ -265,14 +271,6 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
         kept = kept[places]
     start_time = timeline.first_time + first / timeline.fps
     return DecodedPart(timeline.fps, timeline.constant, start_time, timeline.ticks[kept] * float(timeline.tick))
-
-
-def _frame_range(plan: DecodePlan, fps: Fraction, frames: int) -> tuple[int, int]:
-    """(first, count) of the planned frames of a film with so many. Raises RefilmError if there are none."""
-    try:
-        return plan.span.frame_range(fps, frames)
-    except RefilmError as error:
-        raise RefilmError(f"{plan.film.path}: {error}") from error
 
 
 def _rearrange(file: BinaryIO, base: int, size: int, places: np.ndarray) -> None:
@@ -373,9 +371,7 @@ def sample_frames(plan: DecodePlan, count: int, size: tuple[int, int]) -> tuple[
     size: (width, height). Frames of a damaged film that cannot be decoded are left out. Raises RefilmError if none can.
     """
     video = plan.video
-    filters = video.colour.before_scaler + unify_size_filters(
-        video.width, video.height, video.sample_aspect, video.variable_size
-    )
+    filters = _whole_picture_filters(video)
     filters += deinterlace_filters(video.field_order, video.tagged_interlaced, each_field=False)
     whole = Box(0, 0, video.width, video.height)
     filters += scale_filters(video.colour, video.sample_aspect, whole, *size, "stretch")
