@@ -26,7 +26,7 @@ from refilm.media.damage import damage_message, is_truncated
 from refilm.media.ffmpeg import FfmpegProcess, Watchdog, command_line, run_ffmpeg_into
 from refilm.media.ffmpeg_log import summarise_stderr
 from refilm.media.film_file import FilmFile
-from refilm.media.filters import deinterlace_filters, scale_filters, unify_size_filters
+from refilm.media.filters import SHOW_FRAMES, deinterlace_filters, scale_filters, unify_size_filters
 from refilm.media.probe import VideoStream
 from refilm.media.timeline import DecodedTimes, Timeline, make_timeline
 
@@ -210,7 +210,7 @@ class _Decoder:
         select = [f"gte(t-start_t\\,{start:.7f})"] if start else []
         select += [f"lt(t-start_t\\,{end:.7f})"] if end is not None else []
         filters = [
-            "showinfo=checksum=0",
+            *SHOW_FRAMES,
             *([f"trim=duration={end + _SECONDS_BEHIND:.3f}"] if end is not None else []),  # the rest need not be decoded
             *plan.shape,
             *(["select=" + "*".join(select)] if select else []),

@@ -8,6 +8,10 @@ from refilm.media.colour import Colour
 # ffmpeg's default flags are 1.25 grey levels off and 20 dB from an exact box average; these are within 0.01 and 52 dB.
 _SCALER = "flags=area+accurate_rnd+full_chroma_int"
 
+# The filters that print the properties and the time of each frame. x265 leaves its settings beside every frame, and printing
+# those takes as long as decoding a small frame.
+SHOW_FRAMES = ["sidedata=mode=delete:type=SEI_UNREGISTERED", "showinfo=checksum=0"]
+
 
 def unify_size_filters(width: int, height: int, aspect: Fraction, variable_size: bool) -> list[str]:
     """Filters after which each frame is width x height pixels of the sample aspect ratio `aspect`.

@@ -18,7 +18,7 @@ from refilm.media.bars import Box, picture_box
 from refilm.media.colour import Colour, colour_of
 from refilm.media.ffmpeg import command_line, run_ffmpeg
 from refilm.media.film_file import FilmFile
-from refilm.media.filters import unify_size_filters
+from refilm.media.filters import SHOW_FRAMES, unify_size_filters
 
 _SAMPLED_FRAMES = 200  # about so many frames are searched for black bars: 5 % of them, which must agree on an edge, are 10
 _MIN_KEY_FRAMES = 24  # fewer key frames than these say too little about black bars
@@ -69,7 +69,7 @@ def analyse_frames(film: FilmFile) -> FrameProperties:
 
 
 def _analyse(film: FilmFile, options: dict[str, str], every: int, min_frames: int) -> FrameProperties | None:
-    log = _run_filters(film, options, ["showinfo=checksum=0", *_every(every), _CROPDETECT])
+    log = _run_filters(film, options, [*SHOW_FRAMES, *_every(every), _CROPDETECT])
     frames = ffmpeg_log.shown_frames(log)
     if not frames:
         return None
