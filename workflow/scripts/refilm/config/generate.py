@@ -25,6 +25,7 @@ from refilm.config.keys import (
     RecordingKeys,
     TrainingKeys,
     VideoKeys,
+    WalkKeys,
     defaults,
     keys_of,
 )
@@ -77,6 +78,7 @@ def manual_text(text: str) -> str:
         "comparisons": _table(keys_of(ComparisonKeys).values()),
         "posters": _table(keys_of(PosterKeys).values()),
         "exports": _table(keys_of(ExportKeys).values()),
+        "walks": _table(keys_of(WalkKeys).values()),
         "reconstruction": _table(keys_of(ReconstructionKeys).values()),
         "video": _table(keys_of(VideoKeys).values()),
         "global": _table(keys_of(GlobalKeys).values()),

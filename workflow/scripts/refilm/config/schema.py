@@ -18,6 +18,7 @@ from refilm.config.keys import (
     RecordingKeys,
     TrainingKeys,
     VideoKeys,
+    WalkKeys,
     keys_of,
 )
 
@@ -29,10 +30,11 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "comparisons": (ComparisonKeys,),
     "exports": (ExportKeys,),
     "posters": (PosterKeys,),
+    "walks": (WalkKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
 }
-_BY_NAME = ("films", "models", "comparisons", "exports", "posters")
+_BY_NAME = ("films", "models", "comparisons", "exports", "posters", "walks")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", NoneType: "null"}
 
 
@@ -60,6 +62,7 @@ def schema() -> Schema:
                 "comparisons": _by_name("comparison clips, by name", _section(*_SECTIONS["comparisons"])),
                 "posters": _by_name("frames of a film on one page, by name", _section(*_SECTIONS["posters"])),
                 "exports": _by_name("reconstructions for a screen or a wall, by name", _section(*_SECTIONS["exports"])),
+                "walks": _by_name("videos of paths through latents, by name", _section(*_SECTIONS["walks"])),
                 "video": {"description": "how results are encoded", **_section(*_SECTIONS["video"])},
                 "reconstruction": {"description": "how models reconstruct films", **_section(*_SECTIONS["reconstruction"])},
                 **_section(GlobalKeys)["properties"],
@@ -112,7 +115,7 @@ def _values(key: Key) -> Schema:
     if tuple in key.types:
         item = "string" if key.pattern else "integer"
         least = {} if key.default == () else {"minItems": 1}
-        return {"type": "array", **least, "uniqueItems": True, "items": {"type": item, **given}}
+        return {"type": "array", **least, "uniqueItems": not key.repeats, "items": {"type": item, **given}}
     others = [_TYPES[kind] for kind in key.types if kind in (int, float, NoneType)]  # than the words
     if key.choices and others:
         return {"anyOf": [{"enum": list(key.choices)}, {"type": others, **given}]}
