@@ -117,9 +117,8 @@ def _moment(store: LatentStore, text: str) -> np.ndarray:
     seconds, fps = parse_time(text, f"{store.path}: moment"), _frame_rate(store, None)
     frame = int(seconds * fps)
     if frame >= len(store):
-        raise RefilmError(
-            f"{store.path}: moment {text} lies after the end of the film, which lasts {len(store) / fps:.1f} s"
-        )
+        length = float(len(store) / fps)
+        raise RefilmError(f"{store.path}: moment {text} lies after the end of the film, which lasts {length:.1f} s")
     return store[frame : frame + 1]
 
 
