@@ -1,5 +1,5 @@
 """Claim: a walk through latents is rendered at 85 % of the rate of the bare decoder or the bare encoder of video, whichever
-is slower. Where both share the cores, as without a GPU, that is said of the processor time of both.
+is slower. Where both share the cores, as without a GPU, the claim is of the processor time of both.
 
     python -m benchmarks.walks [WIDTH] [FRAMES] [ROUNDS]
 

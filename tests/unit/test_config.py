@@ -12,6 +12,8 @@ import yaml
 from refilm.config import generate, keys
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import (
+    BendKeys,
+    BendStepKeys,
     ComparisonKeys,
     ExportKeys,
     FilmKeys,
@@ -146,6 +148,64 @@ WRONG = [
             ({"film": "bladerunner", "start": 9, "end": 5}, "walks.w: end 5 is not after start 9"),
             ({"film": "bladerunner", "sound": "koyanisqatsi"}, "walks.w.sound: unknown film 'koyanisqatsi'; did you mean"),
             ({"film": "bladerunner", "fps": "fast"}, "walks.w.fps"),
+        )
+    ),
+    *(
+        ("bends", {"b": {"model": "bladerunner", "film": "bladerunner"} | keys}, words)
+        for keys, words in (
+            ({"transforms": [{"transform": "rotate", "layers": [1, 2], "by": "0 at 0, 90 at 0:10", "share": 0.5}]}, None),
+            (
+                {
+                    "film": None,
+                    "latents": "m.h5",
+                    "transforms": [{"transform": "flip", "layers": [3], "channels": [0, 159]}],
+                },
+                None,
+            ),
+            ({}, "bends.b: 'transforms' is missing"),
+            ({"transforms": []}, "bends.b.transforms: invalid value"),
+            (
+                {"transforms": [{"transform": "rotat", "layers": [1]}]},
+                "transforms.0.transform: 'rotat' is not one of .* 'rotate'",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layer": [1]}]},
+                "transforms.0.layer: unknown key; did you mean 'layers'",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [5]}]},
+                "transforms.0.layers.0: invalid value 5: a list of the lay",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [0]}]},
+                "layers: 0: larsen2015 has no linear code: .* are 1 to 4",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [1], "by": 2}]},
+                "0.by: flip does not take it: it takes no number",
+            ),
+            ({"transforms": [{"transform": "translate", "layers": [1], "by": 2}]}, "does not take it: it takes x and y"),
+            (
+                {"transforms": [{"transform": "scale", "layers": [1], "by": "up"}]},
+                "transforms.0.by: 'up' is not a valid curve",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [1], "amount": "up"}]},
+                "transforms.0.amount: 'up' is not a valid",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [2, 3], "channels": [160]}]},
+                "transforms.0.channels: 160: layer 3 has 160, from 0 to 159",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [1], "channels": [1], "share": 0.5}]},
+                "both channels and share",
+            ),
+            ({"film": "blade", "transforms": [{"transform": "flip", "layers": [1]}]}, "bends.b: unknown film 'blade'"),
+            (
+                {"latents": "m.h5", "transforms": [{"transform": "flip", "layers": [1]}]},
+                "film and latents is given: give either",
+            ),
         )
     ),
     ("films.koyaanisqatsi.start", "00:10:00", None),
@@ -304,7 +364,7 @@ def test_the_shipped_configuration_is_the_work_of_2016():
 def test_the_overlays_are_right_too(overlay):
     raw = copy.deepcopy(SHIPPED)
     for section, entries in yaml.safe_load((ROOT / "config" / overlay).read_text()).items():
-        raw[section] = raw[section] | entries if isinstance(entries, dict) else entries
+        raw[section] = raw.get(section, {}) | entries if isinstance(entries, dict) else entries
     Config(raw)
 
 
@@ -427,6 +487,10 @@ def no_encoder(monkeypatch):
         ({"exports": {"c": {"film": "bikes", "model": "bikes"}}}, "exports.c"),
         ({"posters": {"c": {"film": "bikes", "model": "bikes"}}}, "posters.c"),
         ({"walks": {"c": {"film": "bikes", "model": "bikes"}}}, "walks.c"),
+        (
+            {"bends": {"c": {"film": "bikes", "model": "bikes", "transforms": [{"transform": "flip", "layers": [1]}]}}},
+            "bends.c",
+        ),
     ],
 )
 def test_a_model_without_an_encoder_is_refused_as_a_reconstruction(no_encoder, sections, place):
@@ -462,7 +526,7 @@ def test_stale_files_are_named_by_the_check(tmp_path, monkeypatch):
 SECTIONS = (FilmKeys, ModelKeys, TrainingKeys, ComparisonKeys, VideoKeys, ReconstructionKeys, GlobalKeys)
 
 
-@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys, WalkKeys))
+@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys, WalkKeys, BendKeys, BendStepKeys))
 def test_every_key_is_in_the_manual_with_its_default(section):
     """In the rows of the section's table, where it has one."""
     manual = (ROOT / "config" / "README.md").read_text()

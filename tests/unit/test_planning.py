@@ -48,6 +48,26 @@ WALKS = {
 }
 
 
+BENDS = {
+    "melting": {
+        "model": "one@9",
+        "film": "one",
+        "end": 3,
+        "title": "Melting",
+        "transforms": [
+            {"transform": "rotate", "layers": [2], "by": "0 at 0, 90 at 3"},
+            {"transform": "flip", "layers": [1]},
+        ],
+    },
+    "own": {
+        "model": "plain",
+        "latents": "mine.h5",
+        "seed": 4,
+        "transforms": [{"transform": "translate", "layers": [1], "y": 1}],
+    },
+}
+
+
 def planner(**sections) -> Planner:
     return Planner(config(**({"films": FILMS, "models": MODELS, "comparisons": COMPARISONS} | sections)))
 
@@ -463,6 +483,42 @@ def test_a_walk_is_made_again_for_other_latents_and_no_others():
     paced = planner(walks={"own": WALKS["own"] | {"speed": 2}})
     assert paced.walked(job(walk="own")) == after.walked(job(walk="own"))
     assert paced.walk_digest(job(walk="own")) != after.walk_digest(job(walk="own"))
+
+
+def test_a_bend_decodes_the_latents_of_its_film_with_its_sound():
+    asked, melting, own = planner(bends=BENDS), job(bend="melting"), job(bend="own")
+    touch("mine.h5", "one")
+    assert asked.bend_latents(melting) == "results/latents/one_by_one@9.h5" and asked.bend_latents(own) == "mine.h5"
+    assert asked.bend_model(melting) == layout.model_file("one@9") and asked.config.kept_steps("one") == [9]
+    assert (asked.bend_source(melting), asked.bend_audio(melting)) == ("films/one.mkv", "auto")
+    assert (asked.bend_source(own), asked.bend_audio(own)) == ([], "none")
+    *span, transforms = asked.bend_options(melting)
+    assert span == ["--end=3"] and json.loads(transforms.removeprefix("--transforms=")) == [
+        {
+            "transform": "rotate",
+            "layers": [2],
+            "channels": [],
+            "share": 1,
+            "amount": 1,
+            "parameters": {"by": "0 at 0, 90 at 3"},
+        },
+        {"transform": "flip", "layers": [1], "channels": [], "share": 1, "amount": 1, "parameters": {}},
+    ]
+    assert asked.bend_options(own)[0] == "--seed=4" and '"parameters": {"x": 0.1, "y": 1}' in asked.bend_options(own)[1]
+    before = asked.bent(own), asked.bend_digest(own)
+    touch("mine.h5", "two", later=9)
+    assert planner(bends=BENDS).bent(own) != before[0] and planner(bends=BENDS).bend_digest(own) != before[1]
+    shown = planner(reconstructions=["two_by_one"], bends={"melting": BENDS["melting"]})
+    still = "results/gallery/bent/melting.webp"
+    assert json.loads(shown.gallery_entries(job()))["videos"] == {"Bends": [["Melting", "results/bent/melting.mp4", still]]}
+    assert still in shown.gallery_files(job()) and "results/bent/melting.mp4" in shown.targets()
+    results = [(layout.BEND, layout.BEND.format(bend=name)) for name in BENDS]
+    for _, path in results:
+        touch(path)
+    assert all(is_to_make(*result, bends=BENDS) for result in results)
+    Path("films/one.mkv").unlink()
+    assert [is_to_make(*result, bends=BENDS) for result in results] == [False, True]
+    assert not planner(bends=BENDS).made_from({"bend": "melting"})
 
 
 def test_walks_stay_when_a_film_that_they_need_is_deleted():

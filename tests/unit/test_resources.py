@@ -111,6 +111,15 @@ def test_walks_are_given_time_by_their_frames(feature):
     assert asked.network_mem_mb(SimpleNamespace(walk="slow"), attempt=1) == asked.network_mem_mb(PAIR, attempt=1)
 
 
+def test_bends_are_given_time_for_their_transforms(feature):
+    bend = {"film": "bikes", "model": "bikes", "transforms": [{"transform": "flip", "layers": [1]}]}
+    asked, given, melting = needs(bends={"b": bend}), SimpleNamespace(latents=feature.latents), SimpleNamespace(bend="b")
+    film = asked.render_runtime(PAIR, given, attempt=1)
+    assert asked.bend_runtime(melting, given, attempt=1) - 30 == pytest.approx(2 * (film - 30), abs=2)
+    assert asked.bend_disk_mb(melting, given) > FEATURE * 10_000 / 1e6
+    assert asked.network_mem_mb(melting, attempt=1) == asked.network_mem_mb(PAIR, attempt=1)
+
+
 def test_what_is_written_fits_the_disk_that_was_asked_for(feature):
     given = SimpleNamespace(frames=feature.frames, latents=feature.latents)
     assert needs().encode_disk_mb(PAIR, given) == 136  # 170,000 x 200 x 4 bytes

@@ -85,6 +85,7 @@ wildcard_constraints:
     export=SLUG,
     poster=SLUG,
     walk=SLUG,
+    bend=SLUG,
 
 
 # The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each

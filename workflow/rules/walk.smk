@@ -1,8 +1,9 @@
-"""Walks through latents: between moments, along a film at another pace, of two films mixed, and nearest frames.
+"""Walks through latents: between moments, along a film at another pace, of two films mixed, and nearest frames. And films by
+a model whose decoder is bent.
 
 Input       latents, models, the sound of a film; of nearest frames, the frames of both films
-Output      results/walks/{walk}.mp4
-Steps       compute the latents of the walk, decode, encode and add the sound in one pass
+Output      results/walks/{walk}.mp4, results/bent/{bend}.mp4
+Steps       compute the latents of a walk, decode, encode and add the sound in one pass
 """
 
 
@@ -66,3 +67,61 @@ use rule render_thumbnail as render_walk_thumbnail with:
         made_of=planner.walk_digest,
     message:
         "{wildcards.walk}: a still of the walk for the gallery"
+
+
+rule render_bend:
+    input:
+        latents=planner.bend_latents,
+        model=planner.bend_model,
+        source=planner.bend_source,
+    output:
+        bend=layout.BEND,
+    log:
+        layout.log("render_bend", "{bend}"),
+    benchmark:
+        layout.benchmark("render_bend", "{bend}")
+    wildcard_constraints:
+        bend=planner.to_make(layout.BEND),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: threads_on_gpu
+    resources:
+        gpu=1,
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.bend_runtime,
+        disk_mb=needs.bend_disk_mb,
+    params:
+        made_of=planner.bent,
+        options=planner.bend_options,
+        audio=planner.bend_audio,
+        crf=planner.config.video.crf,
+        device=planner.device,
+    message:
+        "{wildcards.bend}: latents through a bent decoder"
+    shell:
+        step(
+            "render_bend"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --source={input.source:q}"
+            " --audio={params.audio:q}"
+            " --bend={output.bend:q}"
+            " {params.options:q}"
+            " --crf={params.crf}"
+            " --device={params.device:q}"
+        )
+
+
+use rule render_thumbnail as render_bend_thumbnail with:
+    input:
+        video=planner.bend_video,
+    output:
+        thumbnail=layout.BEND_THUMBNAIL,
+    log:
+        layout.log("render_bend_thumbnail", "{bend}"),
+    wildcard_constraints:
+        bend=SLUG,
+    params:
+        made_of=planner.bend_digest,
+    message:
+        "{wildcards.bend}: a still of the bend for the gallery"

@@ -22,6 +22,7 @@ _KINDS = {  # what is looked at first stands first
     "videos": layout.VIDEO,
     "comparisons": layout.COMPARISON,
     "walks": layout.WALK,
+    "bends": layout.BEND,
     "posters": layout.POSTER,
     "posters for printing": layout.POSTER_PAGE,
     "exports": layout.EXPORT_FILE,

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from refilm.config.recipes import RECIPES
+from refilm.config.transforms import LAYERS, TRANSFORMS
 from refilm.layout import EXPORT_SUFFIXES
 
 SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model, a comparison or an export
@@ -540,6 +541,59 @@ class WalkKeys:
         if self.moments:
             return tuple(moment.partition("@")[0] for moment in self.moments)
         return tuple(film for film in (self.film, self.mix_with, self.nearest_in) if film)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BendStepKeys:
+    """bends: one entry of the list `transforms` of a bend."""
+
+    transform: str = required("what is done to the features; see [bends](#bends)", choices=tuple(TRANSFORMS))
+    layers: tuple[int, ...] = required(
+        "a list of the layers of the decoder at whose features it is done: 1 has the coarsest ones, at a sixteenth of the "
+        "size of a frame, 4 the finest, at half of it; 0 is the picture of the linear code of `hybrid`",
+        minimum=0,
+        maximum=LAYERS,
+    )
+    channels: tuple[int, ...] = key(
+        (), "a list of the channels that are transformed, from 0; all, or `share` of them, without it", minimum=0
+    )
+    share: float = key(1, "fraction of the channels, drawn at random by the `seed` of the bend", above=0, maximum=1)
+    amount: str | float = key(
+        1,
+        "how much of it: 0 leaves the features as they are, 1 puts the transformed ones in their place; a number or a "
+        '[curve](../docs/time.md#curves), such as `"0 at 0:00, 1 at 0:10"`',
+    )
+    by: str | float | None = key(
+        None, "the number that the transform takes, or a curve of it", unset="that of the transform"
+    )
+    x: str | float | None = key(None, "the same of `translate`: to the right", unset="that of the transform")
+    y: str | float | None = key(None, "the same of `translate`: down", unset="that of the transform")
+
+    def parameters(self) -> dict[str, str | float]:
+        """The numbers or curves that its transform takes, by name."""
+        usual = TRANSFORMS[self.transform].parameters
+        given = {name: getattr(self, name) for name in ("by", "x", "y")}
+        return {name: value if given[name] is None else given[name] for name, value in usual.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BendKeys:
+    """bends: one bend, besides its `transforms`."""
+
+    model: str = required("the model whose decoder is bent; or `MODEL@STEP`", pattern=f"^{MODEL_STEP}$")
+    film: str | None = key(None, "the film that it decodes", pattern=f"^{SLUG}$", unset="`latents` is given")
+    latents: str | None = key(None, "path of a latents file of your own, in place of `film`", unset="`film` is given")
+    start: str | float | None = key(
+        None, 'first moment of the film: seconds, or `"HH:MM:SS"` in quotes', unset="the beginning", minimum=0
+    )
+    end: str | float | None = key(None, 'end of it: seconds, or `"HH:MM:SS"` in quotes', unset="the end", minimum=0)
+    fps: str | float | None = key(
+        None, "frames per second of a latents file that does not say, such as `24`", unset="those of the film"
+    )
+    seed: int = key(0, "seed of random channels, and of the noise of curves", minimum=0)
+    height: int = key(432, "height of the picture in pixels", minimum=16, multiple_of=2)
+    title: str | None = key(None, "title in the gallery", unset="the name")
+    transforms: tuple[BendStepKeys, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -156,6 +156,16 @@ class JobResources:
         frames, panes = self._walk_frames(wildcards, input), 1 + bool(self._config.walk(wildcards.walk).nearest_in)
         return _whole(frames * panes * _CLIP_BYTES / 1e6)
 
+    def bend_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the rows of the latents; transforms take up to as long as the decoder."""
+        recipe = self._config.recipe(self._config.bend(wildcards.bend).model)
+        return _minutes(_rows(input.latents, recipe), _RENDER / 2, _work(recipe), attempt)
+
+    def bend_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The video."""
+        recipe = self._config.recipe(self._config.bend(wildcards.bend).model)
+        return _whole(_rows(input.latents, recipe) * _CLIP_BYTES / 1e6)
+
     def _walk_frames(self, wildcards: Wildcards, input: Any) -> float:
         walk = self._config.walk(wildcards.walk)
         if walk.moments:
@@ -203,6 +213,8 @@ class JobResources:
             return tuple(self._config.shown_models(wildcards.film, wildcards.size))
         if hasattr(wildcards, "walk"):
             return (self._config.walk(wildcards.walk).model,)
+        if hasattr(wildcards, "bend"):
+            return (self._config.bend(wildcards.bend).model,)
         if hasattr(wildcards, "poster"):
             return (self._config.poster(wildcards.poster).model,)
         return (self._config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model,)
