@@ -165,8 +165,8 @@ WRONG = [
             ({}, "bends.b: 'transforms' is missing"),
             ({"transforms": []}, "bends.b.transforms: invalid value"),
             (
-                {"transforms": [{"transform": "rotat", "layers": [1]}]},
-                "transforms.0.transform: 'rotat' is not one of .* 'rotate'",
+                {"transforms": [{"transform": "rotates", "layers": [1]}]},
+                "transforms.0.transform: 'rotates' is not one of .* 'rotate'",
             ),
             (
                 {"transforms": [{"transform": "flip", "layer": [1]}]},
