@@ -178,13 +178,14 @@ def test_between_unrelated_latents_the_distance_from_the_mean_stays():
 
 
 def test_spherical_interpolation_turns_evenly_and_meets_its_ends():
-    a, b = np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32)
-    a[0, 0], b[0, 1] = 2, 4
+    """A quarter turn from a distance of 2 to one of 4, in standard deviations from the mean."""
+    mean, deviation = np.array([7.0, -1, 3]), np.array([2.0, 0.5, 1])
+    one, other = (np.tile((mean + deviation * point).astype(np.float32), (5, 1)) for point in ([2, 0, 0], [0, 4, 0]))
     shares = np.linspace(0, 1, 5)
-    found = standard(3)(a.repeat(5, 0), b.repeat(5, 0), shares)
-    expected = [((2 + 2 * s) * np.cos(s * np.pi / 2), (2 + 2 * s) * np.sin(s * np.pi / 2), 0) for s in shares]
-    assert np.abs(found - expected).max() < 1e-6
-    assert np.array_equal(found[[0, -1]], np.concatenate([a, b]))
+    found = Spherical(mean, deviation)(one, other, shares)
+    turned = [((2 + 2 * s) * np.cos(s * np.pi / 2), (2 + 2 * s) * np.sin(s * np.pi / 2), 0) for s in shares]
+    assert np.abs(found - (mean + deviation * turned)).max() < 1e-5
+    assert np.array_equal(found[[0, -1]], np.stack([one[0], other[0]]))
 
 
 def test_where_there_is_no_direction_the_way_is_straight():
@@ -236,12 +237,12 @@ def test_directions_do_not_depend_on_the_distance_from_the_mean():
 
 
 def test_a_way_leads_over_points_that_lie_near_each_other():
-    """Around three quarters of a circle of points instead of across its gap."""
-    angles = np.linspace(0, 1.5 * np.pi, 31)
+    """Around three quarters of a circle of points instead of across its gap, though that is shorter."""
+    angles = np.linspace(0, 1.5 * np.pi, 10)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    assert way_over(circle, 0, 30) == list(range(31))
-    assert way_over(circle[::-1], 30, 0) == list(range(30, -1, -1))
-    assert way_over(circle[[0, 30]], 0, 1) == [0, 1]
+    assert way_over(circle, 0, 9) == list(range(10))
+    assert way_over(circle[::-1], 9, 0) == list(range(9, -1, -1))
+    assert way_over(circle[::3], 0, 3) == [0, 3]  # of steps as long as the gap
 
 
 # --- curves
