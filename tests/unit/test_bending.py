@@ -185,6 +185,14 @@ def test_steps_are_done_in_their_order_at_the_channels_that_they_name():
     assert not np.array_equal(decoded(model, z, *steps[::-1]), expected)
 
 
+def test_places_are_computed_in_float32_whatever_the_decoder_computes_in():
+    bent, x = Bending(model_of("vae"), [], FPS), features(36, 64)
+    steps = [(0, step("rotate", 1, by=1.5)), (1, step("scale", 1, by=1.01))]
+    expected = bent._bent(x, 1, steps)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(bent._bent(x, 1, steps), expected)
+
+
 def test_a_layer_or_channel_that_a_decoder_has_not_is_one_line():
     model, z = model_of("vae"), latents(1)
     with pytest.raises(RefilmError, match=r"^layer 0: vae has the layers 1, 2, 3, 4$"):

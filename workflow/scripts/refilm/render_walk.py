@@ -154,7 +154,9 @@ def _along_films(args: argparse.Namespace, stores: list[LatentStore], fps: Fract
     walk = walks[0]
     if args.mix is not None:
         curve = parse_curve(args.mix, "--mix")
-        walk = Mixed(*walks, lambda frames: np.array([curve.at(float(frame / fps), of) for frame in frames]), between)
+        walk = Mixed(
+            *walks, lambda frames: np.array([curve.at(float(int(frame) / fps), "mix") for frame in frames]), between
+        )
     walk = Backwards(walk) if args.reverse else walk
     if args.loop == "return":
         return ThereAndBack(walk)

@@ -126,12 +126,13 @@ class Bending:
 
     def _bent(self, features: Tensor, layer: int, steps: list[tuple[int, Step]]) -> Tensor:
         bent = features.float().clone()
-        for number, step in steps:
-            channels = self._channels(number, step, layer, bent.shape[1]).to(bent.device)
-            chosen = bent[:, channels]
-            values = {name: self._values(curve, f"{number}/{name}", bent) for name, curve in step.parameters.items()}
-            changed = _FUNCTIONS[step.transform](chosen, **values)
-            bent[:, channels] = torch.lerp(chosen, changed, self._values(step.amount, f"{number}/amount", bent))
+        with torch.autocast(bent.device.type, enabled=False):  # bfloat16 is too coarse for places in a picture
+            for number, step in steps:
+                channels = self._channels(number, step, layer, bent.shape[1]).to(bent.device)
+                chosen = bent[:, channels]
+                values = {name: self._values(curve, f"{number}/{name}", bent) for name, curve in step.parameters.items()}
+                changed = _FUNCTIONS[step.transform](chosen, **values)
+                bent[:, channels] = torch.lerp(chosen, changed, self._values(step.amount, f"{number}/amount", bent))
         return bent.to(features.dtype)
 
     def _values(self, curve: Curve, name: str, features: Tensor) -> Tensor:
