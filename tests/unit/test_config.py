@@ -12,6 +12,8 @@ import yaml
 from refilm.config import generate, keys
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import (
+    BendKeys,
+    BendStepKeys,
     ComparisonKeys,
     ExportKeys,
     FilmKeys,
@@ -21,6 +23,7 @@ from refilm.config.keys import (
     ReconstructionKeys,
     TrainingKeys,
     VideoKeys,
+    WalkKeys,
     keys_of,
 )
 from refilm.config.recipe import Recipe, auto_shown, parse_size
@@ -107,6 +110,103 @@ WRONG = [
         "posters",
         {"big": {"film": "bladerunner", "model": "bladerunner", "width": 5000, "height": 5000}},
         "posters.big: 5000 x 5000 mm at 300 dpi are 3,488 million pixels: at most 1,000 fit into memory: lower dpi",
+    ),
+    *(
+        ("walks", {"w": {"model": "bladerunner"} | keys}, words)
+        for keys, words in (
+            ({"moments": ["bladerunner@1", "koyaanisqatsi@00:02:00", "bladerunner@1"], "loop": "close"}, None),
+            ({"film": "koyaanisqatsi", "mix_with": "bladerunner", "mix": "0 at 0, 1 at 0:10"}, None),
+            ({"latents": "mine.h5", "fps": 24, "speed": 0.25}, None),
+            ({}, "walks.w: none of them is given: give either film, latents or moments"),
+            ({"film": "bladerunner", "latents": "a.h5"}, "walks.w: film and latents is given: give either film"),
+            ({"film": "bladeruner"}, "walks.w: unknown film 'bladeruner'; did you mean 'bladerunner'"),
+            ({"film": "bladerunner", "model": "x"}, "walks.w: unknown model 'x'"),
+            ({"moments": ["bladerunner@1"]}, "walks.w.moments: one moment is not a way: give two or more"),
+            ({"moments": ["bladerunner@1", "x@2"]}, "walks.w: unknown film 'x'"),
+            (
+                {"moments": ["bladerunner@1", "bladerunner"]},
+                "walks.w.moments.1: invalid value 'bladerunner': a list of moments",
+            ),
+            ({"moments": ["bladerunner@1:2:3:4", "bladerunner@2"]}, "walks.w.moments: '1:2:3:4' is not a valid time"),
+            (
+                {"moments": ["bladerunner@1", "bladerunner@2"], "speed": 2},
+                "walks.w.speed: has no effect on a walk between mom",
+            ),
+            ({"film": "bladerunner", "seconds": 3}, "walks.w.seconds: has no effect on a walk along latents: remove it"),
+            ({"film": "bladerunner", "mix": 0.3}, "walks.w.mix: has no effect on a walk along latents"),
+            ({"film": "bladerunner", "path": "neighbours"}, "walks.w.path: neighbours is a way between moments"),
+            ({"film": "bladerunner", "mix_with": "bladerunner"}, "walks.w: it has the film 'bladerunner' twice"),
+            (
+                {"film": "bladerunner", "mix_with": "koyaanisqatsi", "mix": "0 at 0, 2 at 9"},
+                "walks.w.mix: .* between 0 and 1",
+            ),
+            ({"film": "bladerunner", "mix_with": "koyaanisqatsi", "mix": "up"}, "walks.w.mix: 'up' is not a valid curve"),
+            (
+                {"film": "bladerunner", "nearest_in": "koyaanisqatsi", "loop": "close"},
+                "walks.w.loop: has no effect on nearest",
+            ),
+            ({"film": "bladerunner", "start": 9, "end": 5}, "walks.w: end 5 is not after start 9"),
+            ({"film": "bladerunner", "sound": "koyanisqatsi"}, "walks.w.sound: unknown film 'koyanisqatsi'; did you mean"),
+            ({"film": "bladerunner", "fps": "fast"}, "walks.w.fps"),
+        )
+    ),
+    *(
+        ("bends", {"b": {"model": "bladerunner", "film": "bladerunner"} | keys}, words)
+        for keys, words in (
+            ({"transforms": [{"transform": "rotate", "layers": [1, 2], "by": "0 at 0, 90 at 0:10", "share": 0.5}]}, None),
+            (
+                {
+                    "film": None,
+                    "latents": "m.h5",
+                    "transforms": [{"transform": "flip", "layers": [3], "channels": [0, 159]}],
+                },
+                None,
+            ),
+            ({}, "bends.b: 'transforms' is missing"),
+            ({"transforms": []}, "bends.b.transforms: invalid value"),
+            (
+                {"transforms": [{"transform": "rotates", "layers": [1]}]},
+                "transforms.0.transform: 'rotates' is not one of .* 'rotate'",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layer": [1]}]},
+                "transforms.0.layer: unknown key; did you mean 'layers'",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [5]}]},
+                "transforms.0.layers.0: invalid value 5: a list of the lay",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [0]}]},
+                "layers: 0: larsen2015 has no linear code: .* are 1 to 4",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [1], "by": 2}]},
+                "0.by: flip does not take it: it takes no number",
+            ),
+            ({"transforms": [{"transform": "translate", "layers": [1], "by": 2}]}, "does not take it: it takes x and y"),
+            (
+                {"transforms": [{"transform": "scale", "layers": [1], "by": "up"}]},
+                "transforms.0.by: 'up' is not a valid curve",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [1], "amount": "up"}]},
+                "transforms.0.amount: 'up' is not a valid",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [2, 3], "channels": [160]}]},
+                "transforms.0.channels: 160: layer 3 has 160, from 0 to 159",
+            ),
+            (
+                {"transforms": [{"transform": "flip", "layers": [1], "channels": [1], "share": 0.5}]},
+                "both channels and share",
+            ),
+            ({"film": "blade", "transforms": [{"transform": "flip", "layers": [1]}]}, "bends.b: unknown film 'blade'"),
+            (
+                {"latents": "m.h5", "transforms": [{"transform": "flip", "layers": [1]}]},
+                "film and latents is given: give either",
+            ),
+        )
     ),
     ("films.koyaanisqatsi.start", "00:10:00", None),
     ("films.koyaanisqatsi.start", "ten", "films.koyaanisqatsi.start: 'ten' is not a valid time"),
@@ -264,7 +364,7 @@ def test_the_shipped_configuration_is_the_work_of_2016():
 def test_the_overlays_are_right_too(overlay):
     raw = copy.deepcopy(SHIPPED)
     for section, entries in yaml.safe_load((ROOT / "config" / overlay).read_text()).items():
-        raw[section] = raw[section] | entries if isinstance(entries, dict) else entries
+        raw[section] = raw.get(section, {}) | entries if isinstance(entries, dict) else entries
     Config(raw)
 
 
@@ -386,6 +486,11 @@ def no_encoder(monkeypatch):
         ({"comparisons": {"c": {"film": "bikes", "models": ["bikes"]}}}, "comparisons.c"),
         ({"exports": {"c": {"film": "bikes", "model": "bikes"}}}, "exports.c"),
         ({"posters": {"c": {"film": "bikes", "model": "bikes"}}}, "posters.c"),
+        ({"walks": {"c": {"film": "bikes", "model": "bikes"}}}, "walks.c"),
+        (
+            {"bends": {"c": {"film": "bikes", "model": "bikes", "transforms": [{"transform": "flip", "layers": [1]}]}}},
+            "bends.c",
+        ),
     ],
 )
 def test_a_model_without_an_encoder_is_refused_as_a_reconstruction(no_encoder, sections, place):
@@ -421,7 +526,7 @@ def test_stale_files_are_named_by_the_check(tmp_path, monkeypatch):
 SECTIONS = (FilmKeys, ModelKeys, TrainingKeys, ComparisonKeys, VideoKeys, ReconstructionKeys, GlobalKeys)
 
 
-@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys))
+@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys, WalkKeys, BendKeys, BendStepKeys))
 def test_every_key_is_in_the_manual_with_its_default(section):
     """In the rows of the section's table, where it has one."""
     manual = (ROOT / "config" / "README.md").read_text()

@@ -10,7 +10,16 @@ import pytest
 from refilm.core.errors import RefilmError
 from refilm.render_page import MOST_BYTES, check_size
 from refilm.rendering.composite import Composite
-from refilm.rendering.gallery import Entry, describe, film_script, read_description, read_measures, render_index, to_script
+from refilm.rendering.gallery import (
+    Entry,
+    Video,
+    describe,
+    film_script,
+    read_description,
+    read_measures,
+    render_index,
+    to_script,
+)
 from tests.conftest import decoded
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028&amp;\"'"
@@ -71,6 +80,14 @@ def test_no_text_ends_a_script_or_begins_a_tag():
     assert "alert(1)" in page
     for tag in ("<script", "</script", "<!--", "<img"):
         assert page.count(tag) == own.count(tag)
+
+
+def test_other_videos_are_links_under_their_headings():
+    described = describe(2, Fraction(24), (64, 48), ["one"]) | {"ssim": [None]}
+    entries = [Entry("64x48/film", "A film", {"one": "A model"}, "films/x.webp", described)]
+    page = render_index(entries, videos={"Walks": [Video(HOSTILE, "../walks/a.mp4", "walks/a.webp")]})
+    assert "<h2>Walks</h2>" in page and '<a href="../walks/a.mp4"><img src="walks/a.webp" alt="" loading="lazy">' in page
+    assert page.count("<script") == render_index(entries).count("<script") and "<h2>Walks</h2>" not in render_index(entries)
 
 
 def test_a_page_that_is_too_large_says_which_stretch_fits():

@@ -39,6 +39,35 @@ EXPORTS = {
 }
 
 
+WALKS = {
+    "between": {"model": "plain", "moments": ["one@1", "two@0:02.5", "one@1"], "seconds": 2, "loop": "close"},
+    "slow": {"model": "one@9", "film": "one", "start": 2, "speed": 0.25, "reverse": True, "sound": "one"},
+    "mixed": {"model": "one", "film": "one", "mix_with": "two", "title": "A mixture"},
+    "near": {"model": "one", "film": "two", "nearest_in": "one", "start": 1, "sound": "one"},
+    "own": {"model": "one", "latents": "mine.h5", "fps": 24},
+}
+
+
+BENDS = {
+    "melting": {
+        "model": "one@9",
+        "film": "one",
+        "end": 3,
+        "title": "Melting",
+        "transforms": [
+            {"transform": "rotate", "layers": [2], "by": "0 at 0, 90 at 3"},
+            {"transform": "flip", "layers": [1]},
+        ],
+    },
+    "own": {
+        "model": "plain",
+        "latents": "mine.h5",
+        "seed": 4,
+        "transforms": [{"transform": "translate", "layers": [1], "y": 1}],
+    },
+}
+
+
 def planner(**sections) -> Planner:
     return Planner(config(**({"films": FILMS, "models": MODELS, "comparisons": COMPARISONS} | sections)))
 
@@ -418,6 +447,90 @@ def test_an_export_is_asked_for_by_the_name_that_its_codec_gives_it(capsys):
     assert asked.config.kept_steps("one") == [9]
 
 
+def test_a_walk_reads_the_latents_of_its_moments_or_films(capsys):
+    asked = planner(walks=WALKS)
+    between, slow, mixed, near, own = (job(walk=name) for name in WALKS)
+    one, two = "results/latents/one_by_one.h5", "results/latents/two_by_one.h5"
+    plain = [f"results/latents/{film}_by_plain.h5" for film in ("one", "two", "one")]
+    assert asked.walk_latents(between) == plain and asked.walk_model(between) == layout.model_file("plain")
+    assert asked.walk_options(between) == ["--moment=1", "--moment=0:02.5", "--moment=1", "--loop=close", "--seconds=2"]
+    assert asked.walk_latents(slow) == ["results/latents/one_by_one@9.h5"] and asked.config.kept_steps("one") == [9]
+    assert asked.walk_options(slow) == ["--sound-start=2", "--speed=0.25", "--start=2", "--reverse"]
+    assert asked.walk_source(slow) == "films/one.mkv" and asked.walk_audio(slow) == "auto"
+    assert asked.walk_sound_frames(slow) == "results/frames/256x144/one.h5" and asked.walk_frames(slow) == []
+    assert asked.walk_latents(mixed) == [one, two] and asked.walk_options(mixed) == ["--mix=0.5"]
+    assert asked.walk_source(mixed) == [] and asked.walk_audio(mixed) == "none"
+    assert asked.walk_latents(near) == [two, one]
+    assert asked.walk_frames(near) == ["results/frames/256x144/two.h5", "results/frames/256x144/one.h5"]
+    assert asked.walk_options(near) == ["--title=two", "--title=Number One", "--start=1"]  # and its sound from the beginning
+    line = "mine.h5: the latents file is missing: put it there, or set walks.own.latents"
+    assert refusal(capsys, asked.walk_latents, own) == line
+    touch("mine.h5")
+    assert asked.walk_latents(own) == ["mine.h5"]
+    assert "unknown walk 'slo'; did you mean 'slow'?" in refusal(capsys, asked.walk_latents, job(walk="slo"))
+
+
+def test_a_walk_is_made_again_for_other_latents_and_no_others():
+    walks = {"own": WALKS["own"]}
+    touch("mine.h5", "one")
+    before = planner(walks=walks).walked(job(walk="own")), planner(walks=walks).walk_digest(job(walk="own"))
+    touch("mine.h5", "one", later=9)
+    Path("films/one.mkv").unlink()
+    assert (planner(walks=walks).walked(job(walk="own")), planner(walks=walks).walk_digest(job(walk="own"))) == before
+    touch("mine.h5", "two", later=20)
+    after = planner(walks=walks)
+    assert after.walked(job(walk="own")) != before[0] and after.walk_digest(job(walk="own")) != before[1]
+    paced = planner(walks={"own": WALKS["own"] | {"speed": 2}})
+    assert paced.walked(job(walk="own")) == after.walked(job(walk="own"))
+    assert paced.walk_digest(job(walk="own")) != after.walk_digest(job(walk="own"))
+
+
+def test_a_bend_decodes_the_latents_of_its_film_with_its_sound():
+    asked, melting, own = planner(bends=BENDS), job(bend="melting"), job(bend="own")
+    touch("mine.h5", "one")
+    assert asked.bend_latents(melting) == "results/latents/one_by_one@9.h5" and asked.bend_latents(own) == "mine.h5"
+    assert asked.bend_model(melting) == layout.model_file("one@9") and asked.config.kept_steps("one") == [9]
+    assert (asked.bend_source(melting), asked.bend_audio(melting)) == ("films/one.mkv", "auto")
+    assert (asked.bend_source(own), asked.bend_audio(own)) == ([], "none")
+    *span, transforms = asked.bend_options(melting)
+    assert span == ["--end=3"] and json.loads(transforms.removeprefix("--transforms=")) == [
+        {
+            "transform": "rotate",
+            "layers": [2],
+            "channels": [],
+            "share": 1,
+            "amount": 1,
+            "parameters": {"by": "0 at 0, 90 at 3"},
+        },
+        {"transform": "flip", "layers": [1], "channels": [], "share": 1, "amount": 1, "parameters": {}},
+    ]
+    assert asked.bend_options(own)[0] == "--seed=4" and '"parameters": {"x": 0.1, "y": 1}' in asked.bend_options(own)[1]
+    before = asked.bent(own), asked.bend_digest(own)
+    touch("mine.h5", "two", later=9)
+    assert planner(bends=BENDS).bent(own) != before[0] and planner(bends=BENDS).bend_digest(own) != before[1]
+    shown = planner(reconstructions=["two_by_one"], bends={"melting": BENDS["melting"]})
+    still = "results/gallery/bent/melting.webp"
+    assert json.loads(shown.gallery_entries(job()))["videos"] == {"Bends": [["Melting", "results/bent/melting.mp4", still]]}
+    assert still in shown.gallery_files(job()) and "results/bent/melting.mp4" in shown.targets()
+    results = [(layout.BEND, layout.BEND.format(bend=name)) for name in BENDS]
+    for _, path in results:
+        touch(path)
+    assert all(is_to_make(*result, bends=BENDS) for result in results)
+    Path("films/one.mkv").unlink()
+    assert [is_to_make(*result, bends=BENDS) for result in results] == [False, True]
+    assert not planner(bends=BENDS).made_from({"bend": "melting"})
+
+
+def test_walks_stay_when_a_film_that_they_need_is_deleted():
+    results = [(layout.WALK, layout.WALK.format(walk=name)) for name in WALKS]
+    for _, path in results:
+        touch(path)
+    assert all(is_to_make(*result, walks=WALKS) for result in results)
+    Path("films/one.mkv").unlink()
+    assert [is_to_make(*result, walks=WALKS) for result in results] == [True, False, True, False, True]
+    assert not planner(walks=WALKS).made_from({"walk": "slow"})
+
+
 def test_a_poster_says_what_it_shows():
     asked = planner(posters={"big": {"film": "one", "model": "plain", "width": 841, "height": 1189.5}})
     big = job(poster="big")
@@ -450,6 +563,16 @@ def test_targets_are_what_the_configuration_lists():
         "results/exports/row",
         "results/gallery/index.html",
     ]
+    assert planner(comparisons={}, walks={"slow": WALKS["slow"]}).targets() == ["results/walks/slow.mp4"]
+
+
+def test_the_gallery_links_to_walks():
+    asked = planner(reconstructions=["two_by_one"], walks={"mixed": WALKS["mixed"]})
+    still = "results/gallery/walks/mixed.webp"
+    assert still in asked.gallery_files(job())
+    listed = json.loads(asked.gallery_entries(job()))["videos"]
+    assert listed == {"Walks": [["A mixture", "results/walks/mixed.mp4", still]]}
+    assert "videos" not in json.loads(planner(reconstructions=["two_by_one"]).gallery_entries(job()))
 
 
 # --- constraints

@@ -97,6 +97,29 @@ def test_a_training_is_given_time_by_its_frames_and_memory_by_its_networks(featu
     assert wide.train_runtime(PAIR, given, attempt=1) > 3 * needs().train_runtime(PAIR, given, attempt=1)
 
 
+def test_walks_are_given_time_by_their_frames(feature):
+    walks = {
+        "slow": {"film": "bikes", "model": "bikes", "speed": 0.5},
+        "back": {"film": "bikes", "model": "bikes", "speed": 0.5, "loop": "return"},
+        "short": {"moments": ["bikes@1", "bikes@2"], "model": "bikes"},
+    }
+    asked, given = needs(walks=walks), SimpleNamespace(latents=[feature.latents])
+    slow, back, short = (asked.walk_runtime(SimpleNamespace(walk=name), given, attempt=1) for name in walks)
+    film = asked.render_runtime(PAIR, SimpleNamespace(latents=feature.latents), attempt=1)
+    assert slow - 30 == pytest.approx(2 * (film - 30), abs=2) and back - 30 == pytest.approx(4 * (film - 30), abs=3)
+    assert short < 40 and asked.walk_disk_mb(SimpleNamespace(walk="slow"), given) > 2 * FEATURE * 10_000 / 1e6
+    assert asked.network_mem_mb(SimpleNamespace(walk="slow"), attempt=1) == asked.network_mem_mb(PAIR, attempt=1)
+
+
+def test_bends_are_given_time_for_their_transforms(feature):
+    bend = {"film": "bikes", "model": "bikes", "transforms": [{"transform": "flip", "layers": [1]}]}
+    asked, given, melting = needs(bends={"b": bend}), SimpleNamespace(latents=feature.latents), SimpleNamespace(bend="b")
+    film = asked.render_runtime(PAIR, given, attempt=1)
+    assert asked.bend_runtime(melting, given, attempt=1) - 30 == pytest.approx(2 * (film - 30), abs=2)
+    assert asked.bend_disk_mb(melting, given) > FEATURE * 10_000 / 1e6
+    assert asked.network_mem_mb(melting, attempt=1) == asked.network_mem_mb(PAIR, attempt=1)
+
+
 def test_what_is_written_fits_the_disk_that_was_asked_for(feature):
     given = SimpleNamespace(frames=feature.frames, latents=feature.latents)
     assert needs().encode_disk_mb(PAIR, given) == 136  # 170,000 x 200 x 4 bytes

@@ -39,6 +39,21 @@ CONFIG = {
         "strips": {"film": "one", "model": "one", "height": 48, "end": 0.25, "codec": "png", "screens": 2, "loop": True},
     },
     "posters": {"page": {"film": "two", "model": "one", "frames": 20, "width": 60, "height": 80, "dpi": 100}},
+    "walks": {
+        "both": {"model": "one", "film": "one", "mix_with": "two", "start": 0.5, "speed": 0.5, "sound": "two", "height": 48}
+    },
+    "bends": {
+        "turned": {
+            "model": "one",
+            "film": "two",
+            "end": 0.6,
+            "height": 48,
+            "transforms": [
+                {"transform": "flip", "layers": [1, 2], "share": 0.5, "amount": "0 at 0, 1 at 0.2"},
+                {"transform": "rotate", "layers": [3], "by": "drift -20 to 20 every 1"},
+            ],
+        }
+    },
     "device": "cpu",
 }
 TARGETS = (
@@ -74,8 +89,8 @@ def test_as_many_frames_at_every_stage(made):
 
 def test_what_is_made_is_what_the_layout_says(made):
     assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
-        "clips", "comparisons", "exports", "frames", "gallery", "latents", "metrics", "models", "posters", "samples",
-        "shots", "stills",
+        "bent", "clips", "comparisons", "exports", "frames", "gallery", "latents", "metrics", "models", "posters", "samples",
+        "shots", "stills", "walks",
     }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []
@@ -160,6 +175,27 @@ def test_exports_are_the_decoded_frames_in_the_files_that_their_codec_needs(made
     assert len(decoded(made / "results/exports/wall.mp4", (128, 96))) == 12  # frames 7 to 18
 
 
+def test_a_walk_is_as_long_as_the_shorter_film_and_the_gallery_links_to_it(made):
+    """The second film, of 25 frames at 25 frames/s, at half its pace: the last of 47 frames is at 23.99 of it."""
+    walk = made / "results/walks/both.mp4"
+    assert len(decoded(walk, (64, 48))) == 47 and "23.98 fps" in described(walk)
+    assert len(heard(walk)) / 8000 == pytest.approx(47 * 1001 / 24000, abs=0.05)
+    page = (made / "results/gallery/index.html").read_text()
+    assert '<a href="../walks/both.mp4"><img src="walks/both.webp"' in page
+    assert Image.open(made / "results/gallery/walks/both.webp").size == (64, 48)
+
+
+def test_a_bend_has_the_frames_rate_and_sound_of_its_film_and_begins_as_it(made):
+    """The first transform comes in over time, the other one begins at once; what is seen is the frame, changed."""
+    bend = made / "results/bent/turned.mp4"
+    assert len(decoded(bend, (64, 48))) == 15 and "25 fps" in described(bend)
+    assert len(heard(bend)) / 8000 == pytest.approx(0.6, abs=0.05)
+    plain = decoded(made / "results/two_by_one.mp4", (64, 48))[:15].astype(int)
+    change = np.abs(decoded(bend, (64, 48)) - plain).mean((1, 2, 3))
+    assert change.min() > 0 and change[10:].mean() > change[0]
+    assert 'href="../bent/turned.mp4"' in (made / "results/gallery/index.html").read_text()
+
+
 def test_the_time_of_a_step_is_recorded(made):
     table = pd.read_csv(made / "logs/benchmarks/encode_film/one_by_one.tsv", sep="\t")
     assert table["s"].item() > 0
@@ -179,6 +215,8 @@ def test_every_step_has_recorded_its_progress(made):
             ("render_comparison", "side-by-side"): (18, 18, "frames"),
             ("render_export", "wall.mp4"): (12, 12, "frames"),
             ("render_export", "strips"): (6, 6, "frames"),
+            ("render_walk", "both"): (47, 47, "frames"),
+            ("render_bend", "turned"): (15, 15, "frames"),
         }.items()
     )
     (training,) = [job for job in jobs if job["rule"] == "train_model" and job["job"] == "one"]
@@ -194,7 +232,15 @@ def test_everything_made_nothing_is_to_be_done(made):
 def test_a_report_shows_it_with_the_rules_that_made_it_and_makes_nothing(made):
     archive, results, _ = report(made, CONFIG)
     played = {path.name for shown in pages(archive).values() for tag, path in shown if tag == "video"}
-    assert played == {"one_by_one.mp4", "two_by_one.mp4", "side-by-side.mp4", "one.mp4", "training.mp4"}
+    assert played == {
+        "one_by_one.mp4",
+        "two_by_one.mp4",
+        "side-by-side.mp4",
+        "one.mp4",
+        "training.mp4",
+        "both.mp4",
+        "turned.mp4",
+    }
     assert {entry["labels"].get("model") for entry in results.values()} == {"one", "both", None}
     assert '"render_video"' in archive.read("report/report.html").decode()
     assert plan(made, *TARGETS, config=CONFIG) == {}

@@ -158,7 +158,7 @@ def renamed_film(project: Project) -> None:
 def renamed_model(project: Project) -> None:
     project.file("results/models/one").rename(project.file("results/models/first"))
     project.config["models"]["first"] = project.config["models"].pop("one")
-    project.config |= {"reconstructions": [], "comparisons": {}, "exports": {}, "posters": {}}
+    project.config |= {"reconstructions": [], "comparisons": {}, "exports": {}, "posters": {}, "walks": {}, "bends": {}}
     project.targets = ("results/models/first/model.safetensors", "results/models/first/training.mp4")
 
 
@@ -181,9 +181,11 @@ def all_films_deleted(project: Project) -> None:
 
 PICTURES = {"render_ordered_stills": 1, "render_moment": 1, "render_clip": 1}
 EXPORTS = {"render_export": 1, "render_export_folder": 1, "render_poster": 1}
+WALKS = {"render_walk": 1, "render_walk_thumbnail": 1}
+BENDS = {"render_bend": 1, "render_bend_thumbnail": 1}
 GALLERY = {"render_composite": 2, "render_thumbnail": 2, "gather_measures": 2, "render_gallery": 1}
 OF_MODEL_ONE = {"encode_film": 2, "render_video": 2, "render_stills": 2, "measure_film": 2, "render_comparison": 1}
-OF_MODEL_ONE |= PICTURES | EXPORTS | GALLERY
+OF_MODEL_ONE |= PICTURES | EXPORTS | GALLERY | WALKS | BENDS
 BESIDE_MODEL_ONE = {"train_model": 1, "render_training": 1, "render_drift": 1}
 OF_BOTH = {"train_model": 1, "encode_film": 1, "render_comparison": 1, "render_samples": 1}
 
@@ -232,7 +234,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
             "extract_frames": 1, "train_model": 1, "encode_film": 2, "render_video": 1, "render_stills": 1,
             "measure_film": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1, "list_shots": 1,
             "render_composite": 1, "render_thumbnail": 1, "gather_measures": 1, "render_gallery": 1, "render_export": 1,
-            "render_poster": 1, **PICTURES,
+            "render_poster": 1, **PICTURES, **WALKS, **BENDS,
         },
     ),
     "noise": (
@@ -262,13 +264,21 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     ),
     "quality of video": (
         keys(video__crf=30),
-        {"render_video": 2, "render_comparison": 1, "render_training": 1, "render_drift": 1, "render_export": 1},
+        {"render_video": 2, "render_comparison": 1, "render_training": 1, "render_drift": 1, "render_export": 1,
+         "render_walk": 1, "render_bend": 1},
     ),
     "soundtrack": (keys(films__one__audio="none"), {"render_video": 1, "render_export_folder": 1, "render_composite": 1}),
     "codec of an export": (keys(exports__wall__codec="hevc"), {"render_export": 1}),
     "height of an export": (keys(exports__strips__height=96), {"render_export_folder": 1}),
     "another export": (keys(exports__new={"film": "one", "model": "one"}), {"render_export": 1}),
     "page of a poster": (keys(posters__page__dpi=150), {"render_poster": 1}),
+    "pace of a walk": (keys(walks__both__speed=1), WALKS),
+    "title of a walk": (keys(walks__both__title="Both"), {"render_gallery": 1}),
+    "seed of a bend": (keys(bends__turned__seed=1), BENDS),
+    "another walk": (
+        keys(walks__back={"model": "one", "film": "two", "loop": "return"}),
+        {"render_walk": 1, "render_walk_thumbnail": 1, "render_gallery": 1},
+    ),
     "no chapters": (keys(video__chapters="none"), {"render_video": 2}),
     "chapters of shots": (keys(video__chapters="shots"), {"list_shots": 1, "render_video": 2}),
     "chapters of the film": (keys(video__chapters="film"), NOTHING),

@@ -144,6 +144,8 @@ def test_exports_and_pictures_need_the_latents_of_their_film(folder, targets, ru
         ("results/samples/bladeruner.mp4", "unknown model 'bladeruner'; did you mean 'bladerunner'?"),
         ("results/exports/wal.mp4", "unknown export 'wal'"),
         ("results/posters/wal.png", "unknown poster 'wal'"),
+        ("results/walks/wal.mp4", "unknown walk 'wal'"),
+        ("results/bent/ben.mp4", "unknown bend 'ben'"),
         ("results/stills/x_by_bladerunner@00-00-01.png", "unknown film 'x'"),
         ("results/frames/250x144/bladerunner.h5", "250x144 is not a valid frame size"),
     ],

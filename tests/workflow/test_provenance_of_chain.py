@@ -29,6 +29,7 @@ RESULTS = {
     "results/gallery/films/64x48/two.mp4": ("two", ["one"], "render_composite"),
     "results/comparisons/side-by-side.mp4": ("two", ["one", "both"], "render_comparison"),
     "results/exports/wall.mp4": ("two", ["one"], "render_export"),
+    "results/bent/turned.mp4": ("two", ["one"], "render_bend"),
     "results/posters/page.png": ("two", ["one"], "render_poster"),
     "results/stills/two_by_one@00-00-00.5.png": ("two", ["one"], "render_moment"),
     "results/samples/both.png": (None, ["both"], "render_samples"),

@@ -84,6 +84,8 @@ wildcard_constraints:
     comparison=SLUG,
     export=SLUG,
     poster=SLUG,
+    walk=SLUG,
+    bend=SLUG,
 
 
 # The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each

@@ -47,5 +47,6 @@ rule demo:
         expand(
             layout.COMPARISON, comparison=["demo-bikes", "demo-bunny", "demo-whitney"]
         ),
+        expand(layout.WALK, walk="demo-walk"),
         layout.GALLERY,
     localrule: True

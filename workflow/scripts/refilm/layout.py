@@ -1,8 +1,8 @@
 """Where results lie: every path pattern, and the catalogue of what a configuration makes.
 
-The rules, the planner and the commands read it, so a path is written once. {film}, {model}, {comparison} and {export} are
-names without an underscore: `{film}_by_{model}` reads one way only. Where a model reconstructs or makes samples, {model} may
-be MODEL@STEP: what it was after so many steps.
+The rules, the planner and the commands read it, so a path is written once. {film}, {model}, {comparison}, {export} and so on
+are names without an underscore: `{film}_by_{model}` reads one way only. Where a model reconstructs or makes samples, {model}
+may be MODEL@STEP: what it was after so many steps.
 """
 
 import re
@@ -18,6 +18,7 @@ PAIR = "{film}_by_{model}"
 DOWNLOAD = "films/downloads/{film}{suffix}"
 DOWNLOAD_RECORD = f"{DOWNLOAD}.json"  # the address, size and SHA-256 of a film that was fetched
 FRAMES = "results/frames/{size}/{film}.h5"
+LATENTS_INDEX = "results/latents/own/{name}.json"  # the digest of a latents file of the user's, with its size and time
 IMAGES_INDEX = "results/frames/images/{film}.json"  # the digest of each image of a film, with its size and time
 FILM_INDEX = "results/frames/films/{film}.json"  # the SHA-256 of a film file, with its size and time
 LATENTS = f"results/latents/{PAIR}.h5"
@@ -38,6 +39,8 @@ EXPORT_FILE = "results/exports/{export}.{suffix}"
 EXPORT_FOLDER = "results/exports/{export}"  # of images, or of a file for each screen
 EXPORT_SUFFIXES = {"h264": "mp4", "hevc": "mp4", "prores": "mov", "ffv1": "mkv", "png": ""}  # by codec
 CRF_CODECS = ("h264", "hevc")  # those whose quality is the key `crf`
+WALK = "results/walks/{walk}.mp4"
+BEND = "results/bent/{bend}.mp4"
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
@@ -49,6 +52,8 @@ COMPOSITE = "results/gallery/films/{size}/{film}.mp4"
 THUMBNAIL = "results/gallery/films/{size}/{film}.webp"
 MEASURES = "results/gallery/films/{size}/{film}.js"
 GALLERY = "results/gallery/index.html"
+WALK_THUMBNAIL = "results/gallery/walks/{walk}.webp"
+BEND_THUMBNAIL = "results/gallery/bent/{bend}.webp"
 WATCH_PAGE = "results/watch.html"  # written by `make watch`
 COMPARISON_PAGE = "results/gallery/{comparison}.html"  # one file to send
 
@@ -67,6 +72,8 @@ RESULTS = (
     COMPARISON,
     EXPORT_FILE,
     EXPORT_FOLDER,
+    WALK,
+    BEND,
     CROP_PREVIEW,
     SHOTS,
     COMPOSITE,
@@ -126,6 +133,26 @@ class Export(Poster, Protocol):
     def screens(self) -> int: ...
 
 
+class Walk(Protocol):
+    """The keys of a walk that say what it shows."""
+
+    @property
+    def films(self) -> tuple[str, ...]: ...
+
+    @property
+    def model(self) -> str: ...
+
+
+class Bend(Protocol):
+    """The keys of a bend that say what it shows."""
+
+    @property
+    def film(self) -> str | None: ...
+
+    @property
+    def model(self) -> str: ...
+
+
 class Configuration(Protocol):
     """The part of a configuration that says what is made: `refilm.config.configuration.Config` is one."""
 
@@ -141,11 +168,17 @@ class Configuration(Protocol):
     @property
     def exports(self) -> Mapping[str, Export]: ...
 
+    @property
+    def walks(self) -> Mapping[str, Walk]: ...
+
+    @property
+    def bends(self) -> Mapping[str, Bend]: ...
+
 
 @dataclass(frozen=True)
 class Result:
-    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export or gallery; film, models:
-    whose it shows, of the gallery none in particular."""
+    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export, walk, bend or gallery;
+    film, models: whose it shows, of the gallery none in particular, of a walk the first film."""
 
     kind: str
     path: str
@@ -155,8 +188,8 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports; and the
-    gallery of the videos."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports, walks,
+    bends; and the gallery of the videos."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -172,6 +205,14 @@ def catalogue(config: Configuration) -> list[Result]:
         *(
             Result("export", export_path(name, export), name, export.film, (export.model,))
             for name, export in config.exports.items()
+        ),
+        *(
+            Result("walk", WALK.format(walk=name), name, next(iter(walk.films), ""), (walk.model,))
+            for name, walk in config.walks.items()
+        ),
+        *(
+            Result("bend", BEND.format(bend=name), name, bend.film or "", (bend.model,))
+            for name, bend in config.bends.items()
         ),
         *([Result("gallery", GALLERY, "gallery", "", ())] if pairs else []),
     ]

@@ -115,10 +115,11 @@ _READERS |= dict.fromkeys(_KEYS, _of_picture) | dict.fromkeys((".mp4", ".mov", "
 def _described(file: str, place: Path, record: Record) -> Iterator[str]:
     yield file if Path(file) == place else f"{file} (no metadata in a CSV file: this is that of {place})"
     yield _line("made by", _software(record["made_by"]))
-    if record["film"]:
-        yield from _film("film", record["film"])
-        yield from _extraction(record["film"])
-    elif record["latents"]:
+    for film in record.get("films", filter(None, [record["film"]])):
+        yield from _film("film", film)
+        if film:
+            yield from _extraction(film)
+    if not record["film"] and "films" not in record and record["latents"]:
         yield _line("film", "unknown")
     for model in record["models"]:
         yield from _model(model)

@@ -12,22 +12,28 @@ from pathlib import Path
 from refilm import layout
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import atomic_write
-from refilm.rendering.gallery import Entry, read_description, render_index
+from refilm.rendering.gallery import Entry, Video, read_description, render_index
 
 
 def main(args: argparse.Namespace) -> None:
     page, given = Path(args.page), json.loads(args.entries)
     entries = [_entry(page.parent, film, size, models, given) for film, size, models in given["shown"]]
+    videos = {
+        heading: [Video(title, _link(video), _link(thumbnail)) for title, video, thumbnail in listed]
+        for heading, listed in given.get("videos", {}).items()
+    }
     with atomic_write(page) as partial:
-        partial.write_text(render_index(entries, args.made_of), encoding="utf-8")
+        partial.write_text(render_index(entries, args.made_of, videos), encoding="utf-8")
     print(f"{page}: {sum(len(entry.models) for entry in entries):,} reconstructions of {len(given['films']):,} films")
 
 
+def _link(path: str) -> str:
+    """The address of a result on the page."""
+    return os.path.relpath(path, Path(layout.GALLERY).parent)
+
+
 def _entry(folder: Path, film: str, size: str, models: list[str], given: dict[str, dict[str, str]]) -> Entry:
-    thumbnail, measures = (
-        os.path.relpath(pattern.format(film=film, size=size), Path(layout.GALLERY).parent)
-        for pattern in (layout.THUMBNAIL, layout.MEASURES)
-    )
+    thumbnail, measures = (_link(pattern.format(film=film, size=size)) for pattern in (layout.THUMBNAIL, layout.MEASURES))
     described = read_description(folder / measures)
     titles = {model: given["models"][model] for model in models}
     return Entry(f"{size}/{film}", given["films"][film], titles, thumbnail, described)

@@ -21,6 +21,8 @@ _KINDS = {  # what is looked at first stands first
     "comparisons as one file": layout.COMPARISON_PAGE,
     "videos": layout.VIDEO,
     "comparisons": layout.COMPARISON,
+    "walks": layout.WALK,
+    "bends": layout.BEND,
     "posters": layout.POSTER,
     "posters for printing": layout.POSTER_PAGE,
     "exports": layout.EXPORT_FILE,

@@ -17,6 +17,8 @@ from jsonschema.exceptions import ValidationError, best_match
 from refilm import layout
 from refilm.config.keys import (
     SLUG,
+    BendKeys,
+    BendStepKeys,
     ComparisonKeys,
     ExportKeys,
     FilmKeys,
@@ -27,17 +29,20 @@ from refilm.config.keys import (
     RecordingKeys,
     TrainingKeys,
     VideoKeys,
+    WalkKeys,
     defaults,
     keys_of,
 )
 from refilm.config.recipe import Recipe, parse_size
 from refilm.config.recipes import RECIPES
 from refilm.config.schema import Schema, key_at, schema
+from refilm.config.transforms import LAYERS, TRANSFORMS
+from refilm.core.curves import parse_curve
 from refilm.core.errors import RefilmError, suggest
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
 
-_NAMED = ("films", "models", "comparisons", "exports", "posters")
+_NAMED = ("films", "models", "comparisons", "exports", "posters", "walks", "bends")
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what decides which pixels of a film a model sees
 _LATER_PIXEL_KEYS = (
     "deinterlace",
@@ -45,14 +50,23 @@ _LATER_PIXEL_KEYS = (
 )  # the same: newer keys, which a recipe names only where they are not the default
 _SHAPE_KEYS = ("recipe", "frame_size", "base_channels", "latent_dim")  # what decides the shapes of the networks
 
+_WALKS = {"moments": "a walk between moments", "film": "a walk along latents", "mixture": "a mixture of films",
+          "nearest": "nearest frames"}  # fmt: skip
+_UNUSED_BY_WALKS = {
+    "moments": ("start", "end", "smooth", "speed", "reverse", "mix_with", "mix", "nearest_in", "blend"),
+    "film": ("seconds", "mix"),
+    "mixture": ("seconds", "nearest_in"),
+    "nearest": ("latents", "path", "seconds", "smooth", "speed", "reverse", "mix_with", "mix", "loop", "blend", "fps"),
+}
+
 _MOST_PIXELS = 1e9  # of a poster: 3 GB
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several times as fast, and not everywhere
 
 
 class Config:
-    """A checked configuration. `films`, `models`, `comparisons`, `exports`, `posters`: the keys of each entry by its
-    name."""
+    """A checked configuration. `films`, `models`, `comparisons`, `exports`, `posters`, `walks`, `bends`: the keys of each
+    entry by its name."""
 
     def __init__(self, raw: Mapping[str, Any], auto_channels: Callable[[str, Recipe, str], int] | None = None):
         """auto_channels: what `base_channels: auto` is, from a model, its recipe and the key `device`; without it that is
@@ -70,6 +84,8 @@ class Config:
         self.comparisons = {name: _comparison(given) for name, given in values.get("comparisons", {}).items()}
         self.exports = {name: ExportKeys(**given) for name, given in values.get("exports", {}).items()}
         self.posters = {name: PosterKeys(**given) for name, given in values.get("posters", {}).items()}
+        self.walks = {name: _walk(given) for name, given in values.get("walks", {}).items()}
+        self.bends = {name: _bend(given) for name, given in values.get("bends", {}).items()}
         self.reconstructions: list[str] = values.get("reconstructions", [])
         self.video = VideoKeys(**values.get("video", {}))
         self.reconstruction = ReconstructionKeys(**values.get("reconstruction", {}))
@@ -106,6 +122,8 @@ class Config:
         named = [*pairs, *initial, *(name for comparison in self.comparisons.values() for name in comparison.models)]
         named += [export.model for export in self.exports.values()]
         named += [poster.model for poster in self.posters.values()]
+        named += [walk.model for walk in self.walks.values()]
+        named += [bend.model for bend in self.bends.values()]
         needed = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
         return sorted({*self.recording(model).keep, *needed})
 
@@ -123,6 +141,16 @@ class Config:
         """The poster's keys. Raises RefilmError with the nearest known name."""
         _check_name("poster", name, self.posters)
         return self.posters[name]
+
+    def walk(self, name: str) -> WalkKeys:
+        """The walk's keys. Raises RefilmError with the nearest known name."""
+        _check_name("walk", name, self.walks)
+        return self.walks[name]
+
+    def bend(self, name: str) -> BendKeys:
+        """The bend's keys. Raises RefilmError with the nearest known name."""
+        _check_name("bend", name, self.bends)
+        return self.bends[name]
 
     @cached_property
     def gallery(self) -> dict[tuple[str, str], list[str]]:
@@ -266,6 +294,10 @@ class Config:
         for name, poster in self.posters.items():
             self._check_pair(f"config: posters.{name}", poster.film, [poster.model])
             _check_page(poster, f"config: posters.{name}")
+        for name, walk in self.walks.items():
+            self._check_walk(walk, f"walks.{name}")
+        for name, bend in self.bends.items():
+            self._check_bend(bend, f"bends.{name}")
 
     def _check_model(self, name: str) -> None:
         own, place = self._of_model[name], f"config: models.{name}"
@@ -281,6 +313,51 @@ class Config:
         self._check_initial_model(name)
         with _at(place):
             self.recipe(name)
+
+    def _check_walk(self, walk: WalkKeys, place: str) -> None:
+        _check_one_of(walk, place, "film", "latents", "moments")
+        usual = defaults(WalkKeys)
+        for key in _UNUSED_BY_WALKS[walk.kind]:
+            if getattr(walk, key) != usual[key]:
+                raise RefilmError(f"config: {place}.{key}: has no effect on {_WALKS[walk.kind]}: remove it")
+        if walk.path == "neighbours" and not walk.moments:
+            raise RefilmError(f"config: {place}.path: neighbours is a way between moments: give moments, or another path")
+        if walk.film and walk.film in (walk.mix_with, walk.nearest_in):
+            raise RefilmError(f"config: {place}: it has the film '{walk.film}' twice: name another one")
+        if len(walk.moments) == 1:
+            raise RefilmError(f"config: {place}.moments: one moment is not a way: give two or more")
+        self._check_sound(walk.sound, place)
+        _check_span(walk, place)
+        for moment in walk.moments:
+            parse_time(moment.partition("@")[2], f"config: {place}.moments")
+        if walk.fps is not None:
+            parse_rate(walk.fps, f"config: {place}.fps")
+        least, most = parse_curve(walk.mix, f"config: {place}.mix").limits
+        if least < 0 or most > 1:
+            raise RefilmError(f"config: {place}.mix: {walk.mix}: a share lies between 0 and 1")
+        _check_known(f"config: {place}", "model", layout.split_step(walk.model)[0], self.models)
+        for film in walk.films:
+            self._check_pair(f"config: {place}", film, [walk.model])
+
+    def _check_bend(self, bend: BendKeys, place: str) -> None:
+        _check_one_of(bend, place, "film", "latents")
+        _check_span(bend, place)
+        if bend.fps is not None:
+            parse_rate(bend.fps, f"config: {place}.fps")
+        _check_known(f"config: {place}", "model", layout.split_step(bend.model)[0], self.models)
+        if bend.film:
+            self._check_pair(f"config: {place}", bend.film, [bend.model])
+        for number, step in enumerate(bend.transforms):
+            _check_step(step, self.recipe(bend.model), f"config: {place}.transforms.{number}")
+
+    def _check_sound(self, film: str | None, place: str) -> None:
+        """Raises RefilmError if the film of a key `sound` has none."""
+        if film is not None:
+            _check_known(f"config: {place}.sound", "film", film, self.films)
+            if not self.has_sound(film):
+                raise RefilmError(
+                    f"config: {place}.sound: film '{film}' is silent (images, or audio: none): name another one"
+                )
 
     def _check_pair(self, place: str, film: str, models: Iterable[str]) -> None:
         _check_known(place, "film", film, self.films)
@@ -318,6 +395,15 @@ def _comparison(given: dict[str, Any]) -> ComparisonKeys:
     return ComparisonKeys(**given | {"models": tuple(given["models"])})
 
 
+def _walk(given: dict[str, Any]) -> WalkKeys:
+    return WalkKeys(**given | {"moments": tuple(given.get("moments", ()))})
+
+
+def _bend(given: dict[str, Any]) -> BendKeys:
+    steps = ({**step, "channels": tuple(step.get("channels", ()))} for step in given["transforms"])
+    return BendKeys(**given | {"transforms": tuple(BendStepKeys(**s | {"layers": tuple(s["layers"])}) for s in steps)})
+
+
 def _only(section: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """The entries that are keys of one section."""
     known = {field.name for field in dataclasses.fields(section)}
@@ -353,7 +439,33 @@ def reject_duplicate_keys(file: Path | str) -> None:
                 unread.append(value)
 
 
-def _check_span(values: FilmKeys | ComparisonKeys | ExportKeys, place: str) -> None:
+def _check_one_of(values: WalkKeys | BendKeys, place: str, *keys: str) -> None:
+    given = [key for key in keys if getattr(values, key)]
+    if len(given) != 1:
+        found = " and ".join(given) or "none of them"
+        raise RefilmError(f"config: {place}: {found} is given: give either {', '.join(keys[:-1])} or {keys[-1]}")
+
+
+def _check_step(step: BendStepKeys, recipe: Recipe, place: str) -> None:
+    """Raises RefilmError for numbers that a transform does not take, and for layers and channels that a decoder has not."""
+    taken = TRANSFORMS[step.transform].parameters
+    for name in ("by", "x", "y"):
+        if getattr(step, name) is not None and name not in taken:
+            numbers = f"it takes {' and '.join(taken)}" if taken else "it takes no number"
+            raise RefilmError(f"{place}.{name}: {step.transform} does not take it: {numbers}")
+    for name, curve in {"amount": step.amount, **step.parameters()}.items():
+        parse_curve(curve, f"{place}.{name}")
+    if step.channels and step.share != 1:
+        raise RefilmError(f"{place}: both channels and share are given: keep one")
+    if 0 in step.layers and not recipe.spec.linear_code:
+        raise RefilmError(f"{place}.layers: 0: {recipe.recipe} has no linear code: its layers are 1 to {LAYERS}")
+    for layer in step.layers if step.channels else ():
+        count = recipe.base_channels * 2 ** (LAYERS - layer) if layer else 3
+        if max(step.channels) >= count:
+            raise RefilmError(f"{place}.channels: {max(step.channels)}: layer {layer} has {count}, from 0 to {count - 1}")
+
+
+def _check_span(values: FilmKeys | ComparisonKeys | ExportKeys | WalkKeys | BendKeys, place: str) -> None:
     start, end = (
         None if value is None else parse_time(value, f"config: {place}.{key}")
         for key, value in (("start", values.start), ("end", values.end))

@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 
 from refilm.config.keys import (
+    BendKeys,
+    BendStepKeys,
     ComparisonKeys,
     ExportKeys,
     FilmKeys,
@@ -25,12 +27,14 @@ from refilm.config.keys import (
     RecordingKeys,
     TrainingKeys,
     VideoKeys,
+    WalkKeys,
     defaults,
     keys_of,
 )
 from refilm.config.recipe import auto_shown
 from refilm.config.recipes import RECIPES
 from refilm.config.schema import schema
+from refilm.config.transforms import TRANSFORMS
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 
@@ -77,6 +81,10 @@ def manual_text(text: str) -> str:
         "comparisons": _table(keys_of(ComparisonKeys).values()),
         "posters": _table(keys_of(PosterKeys).values()),
         "exports": _table(keys_of(ExportKeys).values()),
+        "walks": _table(keys_of(WalkKeys).values()),
+        "bends": _table(keys_of(BendKeys).values()),
+        "steps": _table(keys_of(BendStepKeys).values()),
+        "transforms": _transforms(),
         "reconstruction": _table(keys_of(ReconstructionKeys).values()),
         "video": _table(keys_of(VideoKeys).values()),
         "global": _table(keys_of(GlobalKeys).values()),
@@ -98,6 +106,17 @@ def _recipes() -> str:
         own = ", ".join(f"`{key}: {_number(value)}`" for key, value in spec.defaults.items())
         unused = ", ".join(f"`{key}`" for key in keys_of(TrainingKeys) if key in spec.unused)
         rows.append(f"| `{name}` | {_cell(spec.summary)} | {own or 'none'} | {unused or 'none'} |")
+    return "\n".join([*head, *rows])
+
+
+def _transforms() -> str:
+    head = ["| transform | the features become | its numbers |", "|---|---|---|"]
+    rows = [
+        f"| `{name}` | {_cell(spec.summary)} | "
+        + (", ".join(f"`{parameter}: {_number(value)}`" for parameter, value in spec.parameters.items()) or "none")
+        + " |"
+        for name, spec in TRANSFORMS.items()
+    ]
     return "\n".join([*head, *rows])
 
 

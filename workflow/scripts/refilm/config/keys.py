@@ -15,11 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 from refilm.config.recipes import RECIPES
+from refilm.config.transforms import LAYERS, TRANSFORMS
 from refilm.layout import EXPORT_SUFFIXES
 
 SLUG = "[a-z0-9][a-z0-9-]*"  # the name of a film, a model, a comparison or an export
 AUTO_CHANNELS = MappingProxyType({"cuda": 80, "mps": 40, "cpu": 24})  # `base_channels: auto`, by device
 MODEL_STEP = f"{SLUG}(@[1-9][0-9]*)?"  # a model, or what it was after so many steps
+MOMENT = f"{SLUG}@[0-9][0-9:.]*"  # of a film
 _METADATA = "refilm"
 
 
@@ -28,7 +30,8 @@ class Key:
     """One key. `minimum` and `maximum` belong to the range, `above` and `below` do not.
 
     Limits of a list are those of its items. choices: the words that it takes; required: whether it must be given; unset:
-    what the manual says instead of a default of None; former: its name in refilm 0.1.
+    what the manual says instead of a default of None; former: its name in refilm 0.1; repeats: whether an item may be in a
+    list more than once.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Key:
     required: bool = False
     unset: str = ""
     former: str | None = None
+    repeats: bool = False
 
     @property
     def summary(self) -> str:
@@ -443,6 +447,153 @@ class PosterKeys:
     width: float = key(594, "width of the page in mm. 594 by 841 is A1", minimum=20, maximum=5000)
     height: float = key(841, "height of the page in mm", minimum=20, maximum=5000)
     dpi: int = key(300, "pixels per inch of the page", minimum=36, maximum=1200)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkKeys:
+    """walks: one walk. Its kind follows from what is given."""
+
+    model: str = required("the model that decodes it; or `MODEL@STEP`", pattern=f"^{MODEL_STEP}$")
+    film: str | None = key(
+        None, "a film along whose latents it goes", pattern=f"^{SLUG}$", unset="`latents` or `moments` is given"
+    )
+    latents: str | None = key(
+        None, "path of a latents file of your own, in place of `film`", unset="`film` or `moments` is given"
+    )
+    moments: tuple[str, ...] = key(
+        (),
+        "a list of moments of films between which it goes, each written FILM@TIME, such as `bikes@00:01:30` or `bikes@2.5`, "
+        "of the film as reconstructed",
+        pattern=f"^{MOMENT}$",
+        repeats=True,
+    )
+    path: str = key(
+        "spherical",
+        "the way from one point to the next: `spherical` stays as far from the mean as frames are, `linear` is a straight "
+        "line, which passes nearer to it and looks greyer, `neighbours` of `moments` leads over frames of their films that "
+        "lie near each other",
+        choices=("spherical", "linear", "neighbours"),
+    )
+    seconds: float = key(4, "with `moments`, time from one to the next", above=0, maximum=3600)
+    start: str | float | None = key(
+        None,
+        'first moment of the film that is used: seconds, or `"HH:MM:SS"` in quotes',
+        unset="the beginning",
+        minimum=0,
+    )
+    end: str | float | None = key(
+        None, 'end of what is used: seconds, or `"HH:MM:SS"` in quotes', unset="the end", minimum=0
+    )
+    smooth: float = key(
+        0,
+        "standard deviation, in seconds of the film, of the Gaussian by which latents are averaged over time",
+        minimum=0,
+        maximum=60,
+    )
+    speed: float = key(
+        1, "pace: 0.25 takes four times as long, with new frames between those of the film", minimum=0.001, maximum=1000
+    )
+    reverse: bool = key(False, "whether it goes from the end to the beginning")
+    mix_with: str | None = key(
+        None, "another film, whose latents are mixed with these, from its beginning", pattern=f"^{SLUG}$", unset="none"
+    )
+    mix: str | float = key(
+        0.5,
+        "share of that film: a number, 0 for none of it and 1 for it alone, or a [curve](../docs/time.md#curves), such as "
+        '`"0 at 0:00, 1 at 0:10"`',
+    )
+    nearest_in: str | None = key(
+        None,
+        "another film: each frame of `film` is shown beside that frame of it whose latents lie in the nearest direction",
+        pattern=f"^{SLUG}$",
+        unset="none",
+    )
+    loop: str = key(
+        "none",
+        "how it is made to return to where it began: `close` goes from the last of the `moments` to the first, and blends "
+        "the end of a film into its beginning; `return` goes to the end and back",
+        choices=("none", "close", "return"),
+    )
+    blend: float = key(1, "with `loop: close`, seconds at the end of a film that are blended into its beginning", above=0)
+    fps: str | float | None = key(
+        None,
+        "frames per second, such as `24` or `24000/1001`. Required for a latents file that does not say",
+        unset="those of the film",
+    )
+    sound: str | None = key(
+        None,
+        "a film whose sound is laid under it, as it is: from `start` on where that is the film of the walk, else from its "
+        "beginning. It is cut to the length of the walk, and begins again where it is shorter",
+        pattern=f"^{SLUG}$",
+        unset="silent",
+    )
+    height: int = key(432, "height of the picture in pixels", minimum=16, multiple_of=2)
+    title: str | None = key(None, "title in the gallery", unset="the name")
+
+    @property
+    def kind(self) -> str:
+        """moments, nearest, mixture or film."""
+        return "moments" if self.moments else "nearest" if self.nearest_in else "mixture" if self.mix_with else "film"
+
+    @property
+    def films(self) -> tuple[str, ...]:
+        """The films whose latents are read, in the order in which they are: one for each of the moments."""
+        if self.moments:
+            return tuple(moment.partition("@")[0] for moment in self.moments)
+        return tuple(film for film in (self.film, self.mix_with, self.nearest_in) if film)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BendStepKeys:
+    """bends: one entry of the list `transforms` of a bend."""
+
+    transform: str = required("what is done to the features; see [bends](#bends)", choices=tuple(TRANSFORMS))
+    layers: tuple[int, ...] = required(
+        "a list of the layers of the decoder at whose features it is done: 1 has the coarsest ones, at a sixteenth of the "
+        "size of a frame, 4 the finest, at half of it; 0 is the picture of the linear code of `hybrid`",
+        minimum=0,
+        maximum=LAYERS,
+    )
+    channels: tuple[int, ...] = key(
+        (), "a list of the channels that are transformed, from 0; all, or `share` of them, without it", minimum=0
+    )
+    share: float = key(1, "fraction of the channels, drawn at random by the `seed` of the bend", above=0, maximum=1)
+    amount: str | float = key(
+        1,
+        "how much of it: 0 leaves the features as they are, 1 puts the transformed ones in their place; a number or a "
+        '[curve](../docs/time.md#curves), such as `"0 at 0:00, 1 at 0:10"`',
+    )
+    by: str | float | None = key(
+        None, "the number that the transform takes, or a curve of it", unset="that of the transform"
+    )
+    x: str | float | None = key(None, "the same of `translate`: to the right", unset="that of the transform")
+    y: str | float | None = key(None, "the same of `translate`: down", unset="that of the transform")
+
+    def parameters(self) -> dict[str, str | float]:
+        """The numbers or curves that its transform takes, by name."""
+        usual = TRANSFORMS[self.transform].parameters
+        given = {name: getattr(self, name) for name in ("by", "x", "y")}
+        return {name: value if given[name] is None else given[name] for name, value in usual.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BendKeys:
+    """bends: one bend, besides its `transforms`."""
+
+    model: str = required("the model whose decoder is bent; or `MODEL@STEP`", pattern=f"^{MODEL_STEP}$")
+    film: str | None = key(None, "the film that it decodes", pattern=f"^{SLUG}$", unset="`latents` is given")
+    latents: str | None = key(None, "path of a latents file of your own, in place of `film`", unset="`film` is given")
+    start: str | float | None = key(
+        None, 'first moment of the film: seconds, or `"HH:MM:SS"` in quotes', unset="the beginning", minimum=0
+    )
+    end: str | float | None = key(None, 'end of it: seconds, or `"HH:MM:SS"` in quotes', unset="the end", minimum=0)
+    fps: str | float | None = key(
+        None, "frames per second of a latents file that does not say, such as `24`", unset="those of the film"
+    )
+    seed: int = key(0, "seed of random channels, and of the noise of curves", minimum=0)
+    height: int = key(432, "height of the picture in pixels", minimum=16, multiple_of=2)
+    title: str | None = key(None, "title in the gallery", unset="the name")
+    transforms: tuple[BendStepKeys, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

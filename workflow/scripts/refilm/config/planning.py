@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from refilm import layout
 from refilm.config.configuration import Config
-from refilm.config.keys import SLUG, ComparisonKeys, ExportKeys, PosterKeys, VideoKeys, defaults
+from refilm.config.keys import SLUG, BendKeys, ComparisonKeys, ExportKeys, PosterKeys, VideoKeys, WalkKeys, defaults
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
 from refilm.config.shared_training import fetch_training
@@ -339,6 +339,16 @@ class Planner:
         """What decides the latents of all that is shown beside a film."""
         return [self._encoded(self._film_of(wildcards), model) for model in self._models_of(wildcards)]
 
+    @exit_on_error
+    def walked(self, wildcards: Wildcards) -> list[str]:
+        """What decides the latents of a walk."""
+        return self._walked(wildcards.walk)
+
+    @exit_on_error
+    def bent(self, wildcards: Wildcards) -> list[str]:
+        """What decides the latents that a bent decoder decodes."""
+        return self._latents_of_bend(wildcards.bend)
+
     # --- what is shown
 
     @exit_on_error
@@ -396,6 +406,100 @@ class Planner:
         crf = self.config.video.crf if export.codec in layout.CRF_CODECS else None
         shown = {key: getattr(export, key) for key in ("start", "end", "height", "scaler", "codec", "screens")}
         return _options(_given(crf=crf, **shown)) + (["--loop"] if export.loop else [])
+
+    @exit_on_error
+    def walk_latents(self, wildcards: Wildcards) -> list[str]:
+        """The latents files of a walk: of each moment, or its own and that of the other film. Raises RefilmError for a file
+        of the user's that is missing."""
+        walk = self.config.walk(wildcards.walk)
+        files = [self._latents(film, walk.model) for film in walk.films]
+        return files if walk.latents is None else [self._own_latents(walk.latents, f"walks.{wildcards.walk}"), *files]
+
+    @exit_on_error
+    def walk_model(self, wildcards: Wildcards) -> str:
+        """The model of a walk."""
+        return self._model(self.config.walk(wildcards.walk).model)
+
+    @exit_on_error
+    def walk_frames(self, wildcards: Wildcards) -> list[str]:
+        """The frames of the films of a walk that shows them; none of the others."""
+        walk = self.config.walk(wildcards.walk)
+        return [self._model_frames(film, walk.model) for film in walk.films] if walk.kind == "nearest" else []
+
+    @exit_on_error
+    def walk_source(self, wildcards: Wildcards) -> str | list[str]:
+        """The film file of a walk's sound; none for a silent one."""
+        sound = self.config.walk(wildcards.walk).sound
+        return self._source(sound) if sound else []
+
+    @exit_on_error
+    def walk_sound_frames(self, wildcards: Wildcards) -> str | list[str]:
+        """The frames of that film, which say when it begins and ends."""
+        walk = self.config.walk(wildcards.walk)
+        return self._model_frames(walk.sound, walk.model) if walk.sound else []
+
+    @exit_on_error
+    def walk_audio(self, wildcards: Wildcards) -> str:
+        """Which soundtrack of that film."""
+        sound = self.config.walk(wildcards.walk).sound
+        return str(self.config.film(sound).audio) if sound else "none"
+
+    @exit_on_error
+    def walk_options(self, wildcards: Wildcards) -> list[str]:
+        """What a walk is: its kind, and the keys that it has."""
+        return self._walk_options(wildcards.walk)
+
+    @exit_on_error
+    def walk_digest(self, wildcards: Wildcards) -> str:
+        """A digest of what decides the pictures of a walk."""
+        return self._walk_digest(wildcards.walk)
+
+    @exit_on_error
+    def walk_video(self, wildcards: Wildcards) -> str:
+        """The walk of which a thumbnail is a still."""
+        path, thumbnail = _path_of(layout.WALK, wildcards), _path_of(layout.WALK_THUMBNAIL, wildcards)
+        return self._unless_made(path, thumbnail, self._walk_digest(wildcards.walk))
+
+    @exit_on_error
+    def bend_latents(self, wildcards: Wildcards) -> str:
+        """The latents file of a bend. Raises RefilmError for one of the user's that is missing."""
+        bend = self.config.bend(wildcards.bend)
+        if bend.latents is not None:
+            return self._own_latents(bend.latents, f"bends.{wildcards.bend}")
+        return self._latents(str(bend.film), bend.model)
+
+    @exit_on_error
+    def bend_model(self, wildcards: Wildcards) -> str:
+        """The model of a bend."""
+        return self._model(self.config.bend(wildcards.bend).model)
+
+    @exit_on_error
+    def bend_source(self, wildcards: Wildcards) -> str | list[str]:
+        """The film file of a bend's soundtrack; none for a silent one."""
+        film = self.config.bend(wildcards.bend).film
+        return self._source(film) if film and self.config.has_sound(film) else []
+
+    @exit_on_error
+    def bend_audio(self, wildcards: Wildcards) -> str:
+        """Which soundtrack of the film."""
+        film = self.config.bend(wildcards.bend).film
+        return str(self.config.film(film).audio) if film else "none"
+
+    @exit_on_error
+    def bend_options(self, wildcards: Wildcards) -> list[str]:
+        """What a bend is: the transforms as JSON, the part of the film, the seed."""
+        return self._bend_options(wildcards.bend)
+
+    @exit_on_error
+    def bend_digest(self, wildcards: Wildcards) -> str:
+        """A digest of what decides the pictures of a bend."""
+        return _digest([*self._latents_of_bend(wildcards.bend), *self._bend_options(wildcards.bend)])
+
+    @exit_on_error
+    def bend_video(self, wildcards: Wildcards) -> str:
+        """The bend of which a thumbnail is a still."""
+        path, thumbnail = _path_of(layout.BEND, wildcards), _path_of(layout.BEND_THUMBNAIL, wildcards)
+        return self._unless_made(path, thumbnail, self.bend_digest(wildcards))
 
     @exit_on_error
     def film_title(self, wildcards: Wildcards) -> str:
@@ -465,6 +569,8 @@ class Planner:
                 pattern.format(film=film, size=size) for pattern in (layout.COMPOSITE, layout.THUMBNAIL, layout.MEASURES)
             )
             files += [self._ancient(video), self._ancient(thumbnail), self._unless_made(measures, layout.GALLERY, digest)]
+        files += [self._ancient(layout.WALK_THUMBNAIL.format(walk=walk)) for walk in self.config.walks]
+        files += [self._ancient(layout.BEND_THUMBNAIL.format(bend=bend)) for bend in self.config.bends]
         return files
 
     @exit_on_error
@@ -474,11 +580,21 @@ class Planner:
 
     @exit_on_error
     def gallery_entries(self, _wildcards: Wildcards) -> str:
-        """What the gallery shows, as JSON: the titles of films and of models, and (film, size, models) of each entry."""
+        """What the gallery shows, as JSON: the titles of films and of models, and (film, size, models) of each entry; and
+        of other videos the title, the file and its thumbnail, by heading."""
         shown = [(film, size, models) for (film, size), models in self.config.gallery.items()]
         films = {film: self.config.film_title(film) for film, _size, _models in shown}
         titles = {model: self.config.model_title(model) for *_, models in shown for model in models}
-        return json.dumps({"films": films, "models": titles, "shown": shown})
+        walks = [
+            [walk.title or name, layout.WALK.format(walk=name), layout.WALK_THUMBNAIL.format(walk=name)]
+            for name, walk in self.config.walks.items()
+        ]
+        bends = [
+            [bend.title or name, layout.BEND.format(bend=name), layout.BEND_THUMBNAIL.format(bend=name)]
+            for name, bend in self.config.bends.items()
+        ]
+        videos = {heading: listed for heading, listed in (("Walks", walks), ("Bends", bends)) if listed}
+        return json.dumps({"films": films, "models": titles, "shown": shown} | _given(videos=videos or None))
 
     def targets(self) -> list[str]:
         """All files that the configuration lists."""
@@ -503,6 +619,10 @@ class Planner:
         films = [shown.film] if shown else [names["film"]] if "film" in names else []
         models = [poster.model] if poster else [names["model"]] if "model" in names else []
         models += comparison.models if comparison else []
+        if walk := self.config.walks.get(names.get("walk", "")):
+            films, models = [*walk.films, *filter(None, [walk.sound])], [walk.model]
+        if bend := self.config.bends.get(names.get("bend", "")):
+            films, models = [*filter(None, [bend.film])], [bend.model]
         for model in models:
             films += [] if self._is_trained(model) else self.config.model(model).films
         return all(self._is_available(film) and not self._replacement(film) for film in films)
@@ -548,6 +668,55 @@ class Planner:
             return self.config.comparison(wildcards.comparison).film
         return self.config.export(wildcards.export).film if hasattr(wildcards, "export") else wildcards.film
 
+    def _walked(self, name: str) -> list[str]:
+        walk = self.config.walk(name)
+        made_of = [self._encoded(film, walk.model) for film in walk.films]
+        return made_of if walk.latents is None else [self._decoded(walk.latents, walk.model, f"walk-{name}"), *made_of]
+
+    def _latents_of_bend(self, name: str) -> list[str]:
+        bend = self.config.bend(name)
+        if bend.latents is not None:
+            return [self._decoded(bend.latents, bend.model, f"bend-{name}")]
+        return [self._encoded(str(bend.film), bend.model)]
+
+    def _decoded(self, latents: str, model: str, name: str) -> str:
+        """What decides what a model makes of a latents file of the user's. Without the file, as it was last seen."""
+        index = Path(layout.LATENTS_INDEX.format(name=name))
+        digest = images_digest([latents] if Path(latents).exists() else [], index)
+        recipe, step = self.config.recipe(model).to_json(), layout.split_step(model)[1]
+        return json.dumps({"latents": digest, "recipe": recipe} | _given(step=step), sort_keys=True)
+
+    def _bend_options(self, name: str) -> list[str]:
+        bend, usual = self.config.bend(name), defaults(BendKeys)
+        steps = [
+            {"transform": step.transform, "layers": step.layers, "channels": step.channels, "share": step.share}
+            | {"amount": step.amount, "parameters": step.parameters()}
+            for step in bend.transforms
+        ]
+        keys = ("start", "end", "fps", "seed", "height")
+        given = {key: getattr(bend, key) for key in keys if getattr(bend, key) != usual[key]}
+        return _options({"transforms": json.dumps(steps, sort_keys=True)} | given)
+
+    def _walk_options(self, name: str) -> list[str]:
+        walk, usual = self.config.walk(name), defaults(WalkKeys)
+        keys = ("seconds", "start", "end", "path", "smooth", "speed", "loop", "blend", "fps", "height")
+        given = {key: getattr(walk, key) for key in keys if getattr(walk, key) != usual[key]}
+        given |= {"mix": walk.mix} if walk.kind == "mixture" else {}
+        titles = [f"--title={self.config.film_title(film)}" for film in walk.films if walk.kind == "nearest"]
+        # the sound of another film begins where that does
+        given |= {"sound-start": walk.start} if walk.start is not None and walk.sound == walk.film else {}
+        moments = [f"--moment={moment.partition('@')[2]}" for moment in walk.moments]
+        return [*moments, *titles, *_options(given), *(["--reverse"] if walk.reverse else [])]
+
+    def _walk_digest(self, name: str) -> str:
+        return _digest([*self._walked(name), *self._walk_options(name)])
+
+    def _own_latents(self, latents: str, place: str) -> str:
+        """A latents file of the user's as an input, whose digest is in the params."""
+        if not (Path(latents).exists() or latents.startswith("results/")):
+            raise RefilmError(f"{latents}: the latents file is missing: put it there, or set {place}.latents")
+        return self._ancient(_literal(latents))
+
     def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
         if hasattr(wildcards, "export"):
             return self.config.export(wildcards.export)
@@ -572,6 +741,11 @@ class Planner:
 
     def _is_kept(self, result: str, file: Path, deleted: set[str]) -> bool:
         names = layout.wildcards(result, file)
+        if result == layout.WALK:
+            return names.get("walk") in self.config.walks and self._is_walk_kept(self.config.walks[names["walk"]], deleted)
+        if result == layout.BEND:
+            bend = self.config.bends.get(names.get("bend", ""))
+            return bool(bend and bend.film in deleted and self.config.has_sound(str(bend.film)))
         comparison = self.config.comparisons.get(names.get("comparison", ""))
         one = self.config.exports.get(names.get("export", "")) or self.config.posters.get(names.get("poster", ""))
         shown = comparison or one
@@ -594,6 +768,12 @@ class Planner:
             and not Path(self._frames_file(film, model)).exists()
         )
         return needs_sound or needs_frames
+
+    def _is_walk_kept(self, walk: WalkKeys, deleted: set[str]) -> bool:
+        """Whether a walk needs a film that was deleted: for its sound, or for frames that are deleted too."""
+        shown = {*(walk.films if walk.kind == "nearest" else ()), *filter(None, [walk.sound])}
+        missing = {film for film in shown & deleted if not Path(self._frames_file(film, walk.model)).exists()}
+        return bool(missing) or walk.sound in deleted
 
     def _pixels(self, film: str) -> str:
         images = self._images_identity(film) if is_images(self.config.film(film).source) else {}

@@ -35,6 +35,7 @@ _IMAGES_PER_SECOND = 5  # at least, and for each thread
 _LEAST_BIT_RATE = 2e6  # of a film file, by which its length is estimated before it is decoded
 _LONGEST_FILM = 4 * 3600  # seconds
 _FPS = 30
+_MOST_FPS = 60
 _VIDEO_BYTES = 0.2  # of a pixel, at the default quality: six times what was measured
 _CLIP_BYTES = 30_000  # of a frame of each picture, the same
 # Of an export, by codec: pixels per second, four times what was measured with two cores that five other jobs used as well;
@@ -145,6 +146,34 @@ class JobResources:
         recipe, codec = self._config.recipe(self._models(wildcards)[0]), self._config.export(wildcards.export).codec
         return _whole(_rows(input.latents, recipe) * self._exported_pixels(wildcards) * _EXPORT_BYTES[codec] / 1e6)
 
+    def walk_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the frames of the walk, of which none has more than 60 per second between moments."""
+        recipe = self._config.recipe(self._config.walk(wildcards.walk).model)
+        return _minutes(self._walk_frames(wildcards, input), _RENDER, _work(recipe), attempt)
+
+    def walk_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The video."""
+        frames, panes = self._walk_frames(wildcards, input), 1 + bool(self._config.walk(wildcards.walk).nearest_in)
+        return _whole(frames * panes * _CLIP_BYTES / 1e6)
+
+    def bend_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By the rows of the latents; transforms take up to as long as the decoder."""
+        recipe = self._config.recipe(self._config.bend(wildcards.bend).model)
+        return _minutes(_rows(input.latents, recipe), _RENDER / 2, _work(recipe), attempt)
+
+    def bend_disk_mb(self, wildcards: Wildcards, input: Any) -> int:
+        """The video."""
+        recipe = self._config.recipe(self._config.bend(wildcards.bend).model)
+        return _whole(_rows(input.latents, recipe) * _CLIP_BYTES / 1e6)
+
+    def _walk_frames(self, wildcards: Wildcards, input: Any) -> float:
+        walk = self._config.walk(wildcards.walk)
+        if walk.moments:
+            once = len(walk.moments) * walk.seconds * _MOST_FPS
+        else:
+            once = _rows(input.latents[0], self._config.recipe(walk.model)) / walk.speed
+        return once * (2 if walk.loop == "return" else 1)
+
     def poster_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """That of the network, and of the page with a copy."""
         return self.network_mem_mb(wildcards, attempt) + attempt * 2 * self.poster_disk_mb(wildcards)
@@ -182,6 +211,10 @@ class JobResources:
             return tuple(self._config.comparison(wildcards.comparison).models)
         if hasattr(wildcards, "size"):
             return tuple(self._config.shown_models(wildcards.film, wildcards.size))
+        if hasattr(wildcards, "walk"):
+            return (self._config.walk(wildcards.walk).model,)
+        if hasattr(wildcards, "bend"):
+            return (self._config.bend(wildcards.bend).model,)
         if hasattr(wildcards, "poster"):
             return (self._config.poster(wildcards.poster).model,)
         return (self._config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model,)

@@ -7,6 +7,8 @@ from typing import Any
 from refilm.config.keys import (
     MODEL_STEP,
     SLUG,
+    BendKeys,
+    BendStepKeys,
     ComparisonKeys,
     ExportKeys,
     FilmKeys,
@@ -18,6 +20,7 @@ from refilm.config.keys import (
     RecordingKeys,
     TrainingKeys,
     VideoKeys,
+    WalkKeys,
     keys_of,
 )
 
@@ -29,10 +32,12 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "comparisons": (ComparisonKeys,),
     "exports": (ExportKeys,),
     "posters": (PosterKeys,),
+    "walks": (WalkKeys,),
+    "bends": (BendKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
 }
-_BY_NAME = ("films", "models", "comparisons", "exports", "posters")
+_BY_NAME = ("films", "models", "comparisons", "exports", "posters", "walks", "bends")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", NoneType: "null"}
 
 
@@ -60,6 +65,8 @@ def schema() -> Schema:
                 "comparisons": _by_name("comparison clips, by name", _section(*_SECTIONS["comparisons"])),
                 "posters": _by_name("frames of a film on one page, by name", _section(*_SECTIONS["posters"])),
                 "exports": _by_name("reconstructions for a screen or a wall, by name", _section(*_SECTIONS["exports"])),
+                "walks": _by_name("videos of paths through latents, by name", _section(*_SECTIONS["walks"])),
+                "bends": _by_name("films by a model whose decoder is bent, by name", _bend()),
                 "video": {"description": "how results are encoded", **_section(*_SECTIONS["video"])},
                 "reconstruction": {"description": "how models reconstruct films", **_section(*_SECTIONS["reconstruction"])},
                 **_section(GlobalKeys)["properties"],
@@ -73,6 +80,9 @@ def key_at(path: Sequence[str | int]) -> Key | None:
     section, *below = path or [""]
     if not below:
         return keys_of(GlobalKeys).get(str(section))
+    if section == "bends" and below[1:2] == ["transforms"]:
+        names = [part for part in below[2:] if isinstance(part, str)]
+        return keys_of(BendStepKeys).get(names[0]) if names else None
     name = str(below[1] if section in _BY_NAME and len(below) > 1 else below[0])
     known = {key: entry for keys in _SECTIONS.get(str(section), ()) for key, entry in keys_of(keys).items()}
     return known.get(name)
@@ -90,6 +100,14 @@ def _section(*sections: type) -> Schema:
     keys = {name: key for section in sections for name, key in keys_of(section).items()}
     required = [name for name, key in keys.items() if key.required]
     return _object({name: _key(key) for name, key in keys.items()}) | ({"required": required} if required else {})
+
+
+def _bend() -> Schema:
+    """A bend: its keys, and the list of its transforms."""
+    bend = _section(*_SECTIONS["bends"])
+    steps = {"description": "what is done to the features, in this order", "type": "array", "minItems": 1}
+    bend["properties"]["transforms"] = steps | {"items": _section(BendStepKeys)}
+    return bend | {"required": [*bend["required"], "transforms"]}
 
 
 def _key(key: Key) -> Schema:
@@ -112,7 +130,7 @@ def _values(key: Key) -> Schema:
     if tuple in key.types:
         item = "string" if key.pattern else "integer"
         least = {} if key.default == () else {"minItems": 1}
-        return {"type": "array", **least, "uniqueItems": True, "items": {"type": item, **given}}
+        return {"type": "array", **least, "uniqueItems": not key.repeats, "items": {"type": item, **given}}
     others = [_TYPES[kind] for kind in key.types if kind in (int, float, NoneType)]  # than the words
     if key.choices and others:
         return {"anyOf": [{"enum": list(key.choices)}, {"type": others, **given}]}

@@ -6,6 +6,7 @@
   "latents": how the film was encoded for each of the models: {"model", "noise", "made_by"}, and "search" where latents
              were searched; null where that is unknown
   "made_by": what wrote the file, as of `made_by`
+  "films":   of a walk with the latents of several films alone, in place of `film`: their records, in the order of `latents`
 }
 
 The text is canonical, and no time is in it: the same work makes the same bytes again. What is derived from a file takes the
@@ -33,10 +34,14 @@ Record = dict[str, Any]
 
 
 def provenance_text(
-    written_by: Record, film: Record | None = None, models: Sequence[Record] = (), latents: Sequence[Record | None] = ()
+    written_by: Record,
+    film: Record | None = None,
+    models: Sequence[Record] = (),
+    latents: Sequence[Record | None] = (),
+    **others: Sequence[Record | None],
 ) -> str:
-    """The text of a file. written_by: `made_by` of the command that writes it."""
-    return canonical({"film": film, "models": [*models], "latents": [*latents], "made_by": written_by})
+    """The text of a file. written_by: `made_by` of the command that writes it; others: `films`, where there are several."""
+    return canonical({"film": film, "models": [*models], "latents": [*latents], "made_by": written_by} | others)
 
 
 def canonical(record: Mapping[str, Any]) -> str:

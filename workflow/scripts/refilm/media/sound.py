@@ -1,9 +1,10 @@
 """The sound of a film: which of its soundtracks, and those as stereo at 48 kHz on the clock of the video."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -72,12 +73,13 @@ class Track:
 @dataclass(frozen=True)
 class Sound:
     """The sound of a film from `start` seconds on the file's own clock: one track, or some of one channel each, which are
-    joined as `channels`."""
+    joined as `channels`; the whole file as many `times` in a row."""
 
     film: FilmFile
     tracks: tuple[Track, ...]
     channels: tuple[str, ...]
     start: Fraction
+    times: int = 1
 
     def __str__(self) -> str:
         joined = f" as {' + '.join(self.channels)}" if len(self.tracks) > 1 else ""
@@ -190,6 +192,25 @@ def _end(film: FilmFile, tracks: Sequence[Track]) -> Fraction | None:
     return ffmpeg_log.framecrc_end(text.encode().splitlines())
 
 
+def repeat_sound(sound: Sound, period: Fraction, seconds: Fraction, folder: Path) -> Sound:
+    """The first `period` seconds of a sound, again and again for `seconds`; as it is where one time is enough.
+
+    One time, which is silent where the soundtrack ends before, is written into the folder: 0.4 MB a second.
+    """
+    times = math.ceil(seconds / period)
+    if times <= 1:
+        return sound
+    file = folder / "sound.w64"  # a WAV file ends at 4 GB
+    with sound_pipe(sound, period) as pipe:
+        stream = synchronise_audio(sound, pipe, period)
+        output = ffmpeg.output(stream, f"file:{file}", format="w64", acodec="pcm_f32le", ar=SAMPLE_RATE)
+        with FfmpegProcess(command_line(output, "-v", "error"), sound.film.path, pass_fds=[pipe]) as process:
+            process.finish()
+    once = FilmFile(file)
+    tracks = tuple(replace(track, language=sound.language) for track in soundtracks(once))
+    return Sound(once, tracks, (), Fraction(0), times)
+
+
 def check_decodable(sound: Sound) -> None:
     """Raises RefilmError if nothing of a soundtrack can be decoded: it decodes the first samples."""
     for track in sound.tracks:
@@ -226,7 +247,8 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
     those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe. Tracks of one channel do
     not change, and are joined in step. Raises RefilmError if the sound cannot be decoded.
     """
-    source, start, end = sound.film.input(copyts=None), f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
+    again = {"stream_loop": sound.times - 1} if sound.times > 1 else {}
+    source, start, end = sound.film.input(copyts=None, **again), f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
     parts = [source[str(track.stream)].filter_("atrim", start=start) for track in sound.tracks]
     parts = [part.filter_("asetpts", f"PTS-({start})/TB").filter_("aselect", f"lt(t,{end})") for part in parts]
     if sound.channels:

@@ -110,6 +110,12 @@ class Model(nn.Module):
         frames: Tensor = self.decoder(latents)
         return frames
 
+    def bent_modules(self) -> dict[int, nn.Module]:
+        """The modules of the decoder whose last argument can be bent, by the number of the layer: 1 to 4 take its features,
+        at 1/16, 1/8, 1/4 and 1/2 of the size of a frame."""
+        modules: dict[int, nn.Module] = self.decoder.bent_modules()  # type: ignore[operator]  # of any module, says torch
+        return modules
+
     def posterior_std(self, log_variance: Tensor) -> Tensor:
         """Standard deviation of the posterior: (B, latent_dim)."""
         return (0.5 * log_variance).exp()

@@ -77,6 +77,10 @@ class Decoder(nn.Module):
         features = self.head(latents).unflatten(1, self.bottleneck)
         return full_precision(self.layers(features.contiguous(memory_format=torch.channels_last))).tanh()
 
+    def bent_modules(self) -> dict[int, nn.Module]:
+        """As of `Model.bent_modules`."""
+        return dict(enumerate((module for module in self.layers if isinstance(module, _Upsample)), 1))
+
 
 class Discriminator(nn.Module):
     """Frames to logits of being film, (B,) float32, and the features of the four layers after their activation."""

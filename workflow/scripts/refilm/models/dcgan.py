@@ -14,7 +14,7 @@ Losses on the discriminator's logits, with the gradients of both networks at the
 Frames and samples have batch statistics of their own. Latents are drawn from U(-1, 1).
 """
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import grad
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import cached
@@ -39,6 +39,9 @@ class DCGAN(Model):
     def decode(self, latents: Tensor) -> Tensor:
         frames: Tensor = self.generator(latents)
         return frames
+
+    def bent_modules(self) -> dict[int, nn.Module]:
+        return self.generator.bent_modules()
 
     def prior_latents(self, normal: Tensor) -> Tensor:
         return uniform(normal)

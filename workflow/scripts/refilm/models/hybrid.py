@@ -94,6 +94,10 @@ class Decoder(nn.Module):
             x = stage(x) + conv(F.avg_pool2d(picture, 2 ** (DOWNSAMPLINGS - number)))
         return picture + _GAIN * full_precision(self.last(x))
 
+    def bent_modules(self) -> dict[int, nn.Module]:
+        """As of `Model.bent_modules`: features with what the picture adds to them. 0 is the picture of the code itself."""
+        return dict(enumerate([self, *self.stages[1:], self.last]))
+
 
 class Hybrid(Model):
     """A linear code, a decoder and a discriminator."""

@@ -6,7 +6,7 @@ are those of the training, and whole batches are decoded even if few of their fr
 begins inside the one before it: the frames that both have keep the latents of the earlier one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -67,15 +67,23 @@ def encode_film(model: Model, film: FrameStore, noise: float = 0.0, search: int 
 
 
 @torch.no_grad()
-def decode_latents(model: Model, latents: Latents, first: int = 0, end: int | None = None) -> Iterator[np.ndarray]:
+def decode_latents(
+    model: Model,
+    latents: Latents,
+    first: int = 0,
+    end: int | None = None,
+    before: Callable[[range], object] = lambda _frames: None,
+) -> Iterator[np.ndarray]:
     """Frames `first` to `end` of the film whose latents these are, uint8 (n, H, W, 3) at a time, in order.
 
-    latents: a LatentStore or an array (N, latent_dim), from the first frame of the film on.
+    latents: a LatentStore or an array (N, latent_dim), from the first frame of the film on; before: called with the frames
+    of each batch before it is decoded.
     """
     batch, end = inference_batch(model), len(latents) if end is None else min(end, len(latents))
     for frames, own in batch_ranges(len(latents), batch):
         wanted = range(max(own.start, first), min(own.stop, end))
         if wanted:
+            before(frames)
             decoded = _decode(model, np.asarray(latents[frames.start : frames.stop]), batch)
             yield decoded[wanted.start - frames.start :][: len(wanted)].cpu().numpy()
 

@@ -93,6 +93,10 @@ class Decoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         return self.decode_features(self.head(latents))
 
+    def bent_modules(self) -> dict[int, nn.Module]:
+        """As of `Model.bent_modules`."""
+        return dict(enumerate((m for m in self.layers if isinstance(m, (UpsampleConv, UpsampleConvToRGB))), 1))
+
     def decode_features(self, features: Tensor) -> Tensor:
         """The head's output to frames: (B, 8w * 9 * 16) -> (B, 3, H, W)."""
         features = features.unflatten(1, self.bottleneck).contiguous(memory_format=torch.channels_last)

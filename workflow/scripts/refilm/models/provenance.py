@@ -1,11 +1,12 @@
 """The provenance of what networks make, from that of the files that are read: see `refilm.core.provenance`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from refilm.config.recipe import Recipe, metadata_of_model, training_key_of
 from refilm.core.provenance import KEY, Record, film_of, made_by, model_record, parse_provenance, provenance_text
+from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
 
 Attributes = Mapping[str, Any]  # of a frames file or a latents file
@@ -68,3 +69,13 @@ def text_of_decoded(
     known = [parse_provenance(attributes.get(KEY)) for attributes in latents]
     encoded = [record["latents"][0] if record and record["latents"] else None for record in known]
     return provenance_text(written_by, film_of(film), [record for file in models if (record := model_of(file))], encoded)
+
+
+def text_of_walk(written_by: Record, latents: Iterable[LatentStore], model: Path | str) -> str:
+    """The text of a video that a model decoded of the latents of one film or several: those of several are its `films`."""
+    known = [parse_provenance(store.attributes.get(KEY)) for store in latents]
+    films = [record["film"] if record else None for record in known]
+    encoded = [record["latents"][0] if record and record["latents"] else None for record in known]
+    several = {"films": films} if len(films) > 1 else {}
+    decoded_by = [record for record in [model_of(model)] if record]
+    return provenance_text(written_by, None if several else films[0], decoded_by, encoded, **several)

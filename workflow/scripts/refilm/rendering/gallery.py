@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -67,6 +68,15 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         return {"title": self.title, "models": self.models}
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video that a page links to. video, thumbnail: URLs."""
+
+    title: str
+    video: str
+    thumbnail: str
 
 
 def describe(count: int, fps: Fraction, size: tuple[int, int], models: Sequence[str]) -> dict[str, Any]:
@@ -134,10 +144,12 @@ def to_script(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def render_index(entries: Sequence[Entry], made_of: str = "") -> str:
-    """The page of all films. made_of: what a plan knows it by."""
+def render_index(
+    entries: Sequence[Entry], made_of: str = "", videos: Mapping[str, Sequence[Video]] = MappingProxyType({})
+) -> str:
+    """The page of all films. made_of: what a plan knows it by; videos: others, by the heading above their links."""
     models = {name: title for entry in entries for name, title in entry.models.items()}
-    return _render(entries=entries, models=models, film="", heading="The screening room", made_of=made_of)
+    return _render(entries=entries, models=models, videos=videos, film="", heading="The screening room", made_of=made_of)
 
 
 def render_page(entry: Entry, script: str, video: str, made_of: str = "") -> str:
