@@ -561,6 +561,37 @@ def test_exports_and_posters_stay_when_all_of_which_they_were_made_is_deleted():
     assert [is_to_make(*result, **sections) for result in results] == [False, True, True, False, False]
 
 
+def test_a_network_is_shown_with_a_frame_of_its_own_film(capsys):
+    asked = planner(models=MODELS | {"noise": {"films": ["one"], "recipe": "dcgan"}})
+    one, noise, at = job(model="one"), job(model="noise"), job(model="noise", moment="00-01-02.5")
+    assert asked.network_frames(one) == "results/frames/256x144/one.h5"
+    assert asked.network_latents(one) == "results/latents/one_by_one.h5"
+    assert asked.network_made_of(one) == asked.encoded(job(film="one", model="one"))
+    assert asked.network_film_title(one) == "Number One" and asked.network_film_title(noise) == ""
+    assert asked.network_frames(noise) == [] and asked.network_latents(noise) == []
+    assert asked.network_made_of(noise) == asked.recipe(noise)
+    assert [asked.network_moment(wanted, None) for wanted in (one, at)] == ["", "00:01:02.5"]
+    line = "model 'noise' has no encoder, so no frame of a film is shown: ask for results/models/noise/network.html"
+    assert refusal(capsys, asked.network_latents, at) == line
+    listed = planner(reconstructions=["two_by_one"])  # of its two films the one that is reconstructed anyway
+    assert listed.network_latents(one) == "results/latents/two_by_one.h5"
+
+
+def test_a_network_in_pictures_stays_when_its_film_and_frames_are_deleted():
+    pages = (
+        (layout.NETWORK, "results/models/one/network.html"),
+        (layout.NETWORK_AT, "results/models/one/network@00-00-01.html"),
+    )
+    for _, page in pages:
+        touch(page)
+    assert all(is_to_make(*page) for page in pages)
+    Path("films/one.mkv").unlink()
+    assert not any(is_to_make(*page) for page in pages)
+    assert all(is_to_make(*page, reconstructions=["two_by_one"]) for page in pages)  # of whose film it then is
+    touch("results/frames/256x144/one.h5")
+    assert all(is_to_make(*page) for page in pages)
+
+
 def test_a_target_that_cannot_be_made_again_is_one_line(capsys):
     targets = ["all", "results/one_by_one.mp4", "results/two_by_one.mp4", "results/stills/one_by_one.png"]
     touch("results/one_by_one.mp4")

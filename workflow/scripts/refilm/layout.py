@@ -41,6 +41,8 @@ CRF_CODECS = ("h264", "hevc")  # those whose quality is the key `crf`
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
+NETWORK = "results/models/{model}/network.html"  # the network in pictures
+NETWORK_AT = "results/models/{model}/network@{moment}.html"  # the same, of the frame at that time
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
@@ -72,6 +74,8 @@ RESULTS = (
     COMPOSITE,
     MEASURES,
     COMPARISON_PAGE,
+    NETWORK,
+    NETWORK_AT,
 )
 
 DEMO_FILM = "results/demo/films/{film}"

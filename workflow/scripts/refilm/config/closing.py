@@ -31,6 +31,8 @@ _KINDS = {  # what is looked at first stands first
     "animations": layout.CLIP,
     "crop previews": layout.CROP_PREVIEW,
     "trainings as films": layout.TRAINING_FILM,
+    "networks in pictures": layout.NETWORK,
+    "networks at a moment": layout.NETWORK_AT,
     "sample sheets": layout.SAMPLES,
     "sample films": layout.DRIFT,
     "metrics": layout.METRICS,

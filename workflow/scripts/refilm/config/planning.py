@@ -456,6 +456,38 @@ class Planner:
         return list(self._models_of(wildcards))
 
     @exit_on_error
+    def network_frames(self, wildcards: Wildcards) -> str | list[str]:
+        """The frames of the film of which a network is shown a frame; none for one without an encoder."""
+        film = self._own_film(wildcards.model)
+        return self._model_frames(film, wildcards.model) if film else []
+
+    @exit_on_error
+    def network_latents(self, wildcards: Wildcards) -> str | list[str]:
+        """The latents of that film; none for a network without an encoder. Raises RefilmError for a moment of none."""
+        film = self._own_film(wildcards.model)
+        if not film and hasattr(wildcards, "moment"):
+            whole = layout.NETWORK.format(model=wildcards.model)
+            raise RefilmError(f"model '{wildcards.model}' has no encoder, so no frame of a film is shown: ask for {whole}")
+        return self._latents(film, wildcards.model) if film else []
+
+    @exit_on_error
+    def network_made_of(self, wildcards: Wildcards) -> str:
+        """What decides what is shown of a network: its recipe, and the latents of the film."""
+        film = self._own_film(wildcards.model)
+        return self._encoded(film, wildcards.model) if film else self.config.recipe(wildcards.model).to_json()
+
+    @exit_on_error
+    def network_film_title(self, wildcards: Wildcards) -> str:
+        """The title of that film."""
+        film = self._own_film(wildcards.model)
+        return self.config.film_title(film) if film else ""
+
+    @untracked
+    def network_moment(self, wildcards: Wildcards) -> str:
+        """The moment of the frame, which is in the path; empty where a frame is chosen."""
+        return layout.clock_time(wildcards.moment) if hasattr(wildcards, "moment") else ""
+
+    @exit_on_error
     def gallery_files(self, _wildcards: Wildcards) -> list[str]:
         """What the gallery shows: of each film and frame size the measures, which it reads, and the video and its still,
         which it only names."""
@@ -548,6 +580,14 @@ class Planner:
             return self.config.comparison(wildcards.comparison).film
         return self.config.export(wildcards.export).film if hasattr(wildcards, "export") else wildcards.film
 
+    def _own_film(self, model: str) -> str:
+        """The film of a model that its pages show: the first of those that it is trained on, and before them one that the
+        configuration reconstructs with it; none for a model without an encoder."""
+        if not self.config.recipe(model).spec.reconstructs:
+            return ""
+        films = self.config.model(model).films
+        return next((film for film in films if f"{film}_by_{model}" in self.config.reconstructions), films[0])
+
     def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
         if hasattr(wildcards, "export"):
             return self.config.export(wildcards.export)
@@ -575,7 +615,9 @@ class Planner:
         comparison = self.config.comparisons.get(names.get("comparison", ""))
         one = self.config.exports.get(names.get("export", "")) or self.config.posters.get(names.get("poster", ""))
         shown = comparison or one
-        film = shown.film if shown else names.get("film", "")
+        known = names.get("model", "") in self.config.models
+        of_model = self._own_film(names["model"]) if known and "film" not in names else ""
+        film = shown.film if shown else names.get("film", of_model)
         in_gallery = self.config.gallery.get((film, names.get("size", "")), [""])
         model = comparison.models[0] if comparison else one.model if one else names.get("model", in_gallery[0])
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):

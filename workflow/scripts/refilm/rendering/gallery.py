@@ -10,7 +10,6 @@ The first line is what `read_description` reads of it. Every text goes through J
 """
 
 import csv
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,12 +18,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from refilm.rendering.composite import Composite
+from refilm.rendering.templates import render_template
 
-_FOLDER = Path(__file__).parent / "viewer"
 # Of each measure the column of the metrics that the film has, if any, and the one that a reconstruction has.
 _MEASURES = {
     "ssim": (None, "ssim"),
@@ -147,23 +145,4 @@ def render_page(entry: Entry, script: str, video: str, made_of: str = "") -> str
 
 def _render(entries: Sequence[Entry], **values: Any) -> str:
     data = {entry.key: entry.to_json() for entry in entries}
-    return _environment().get_template("page.html").render(entries=entries, data=Markup(to_script(data)), **values)
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
-    environment.globals["asset"] = _asset
-    environment.filters["clock"] = _clock
-    return environment
-
-
-def _asset(name: str) -> Markup:
-    """A file of the folder, as it is: our own text, and that of uPlot."""
-    return Markup((_FOLDER / name).read_text(encoding="utf-8"))
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return render_template("page.html", entries=entries, data=Markup(to_script(data)), **values)
