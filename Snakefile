@@ -19,6 +19,7 @@ What can be asked for:
     results/models/{model}/model.safetensors  the trained networks
     results/models/{model}/training.mp4       the training as a film
     results/models/{model}/network.html       the network in pictures; network@00-12-30.html of that frame
+    results/findings/{model}.html, .md        what the text of 2016 says, measured on its reconstructions
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
 With no target: all that config/config.yaml lists under reconstructions, comparisons, posters and exports, and the gallery.

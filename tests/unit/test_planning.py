@@ -592,6 +592,40 @@ def test_a_network_in_pictures_stays_when_its_film_and_frames_are_deleted():
     assert all(is_to_make(*page) for page in pages)
 
 
+FOUND = {  # large and other are of one recipe and size, and each was trained on one of the films
+    "models": MODELS | {"other": {"films": ["two"], "frame_size": "512x288", "holdout_fraction": 0.1, "title": "Other"}},
+    "reconstructions": ["one_by_large", "one_by_other", "two_by_large", "one_by_one", "one_by_other@9"],
+}
+
+
+def test_findings_are_of_all_films_of_a_model_and_of_models_that_know_the_others(capsys):
+    asked, large = planner(**FOUND), job(model="large")
+    assert asked.findings_frames(large) == [f"results/frames/512x288/{film}.h5" for film in ("one", "two")]
+    assert asked.findings_latents(large) == [f"results/latents/{film}_by_large.h5" for film in ("one", "two")]
+    pairs = ("one_by_large", "one_by_other", "two_by_large")
+    assert asked.findings_metrics(large) == [f"results/metrics/{pair}.csv" for pair in pairs]
+    one, two = json.loads(asked.findings_films(large))
+    assert (one["name"], one["title"], one["metrics"]) == ("one", "Number One", "results/metrics/one_by_large.csv")
+    beside = {"title": "Other", "metrics": "results/metrics/one_by_other.csv", "watched": False}
+    assert one["beside"] == [beside | {"holdout_fraction": 0.1, "seed": 0}] and two["beside"] == []
+    digest = asked.findings_digest(large)
+    changed = planner(**FOUND | {"films": FILMS | {"two": FILMS["two"] | {"end": "0:30"}}})
+    assert digest == planner(**FOUND).findings_digest(large) != changed.findings_digest(large)
+    line = "model 'plain': no film is reconstructed with it: add one_by_plain to reconstructions"
+    assert refusal(capsys, asked.findings_frames, job(model="plain")) == line
+
+
+def test_findings_stay_when_one_of_their_films_and_its_frames_are_deleted():
+    pages = ((layout.FINDINGS, "results/findings/large.html"), (layout.FINDINGS_TABLE, "results/findings/large.md"))
+    for _, page in pages:
+        touch(page)
+    assert all(is_to_make(*page, **FOUND) for page in pages)
+    Path("films/two.mkv").unlink()
+    assert not any(is_to_make(*page, **FOUND) for page in pages)
+    touch("results/frames/512x288/two.h5")
+    assert all(is_to_make(*page, **FOUND) for page in pages)
+
+
 def test_a_target_that_cannot_be_made_again_is_one_line(capsys):
     targets = ["all", "results/one_by_one.mp4", "results/two_by_one.mp4", "results/stills/one_by_one.png"]
     touch("results/one_by_one.mp4")

@@ -33,6 +33,8 @@ _KINDS = {  # what is looked at first stands first
     "trainings as films": layout.TRAINING_FILM,
     "networks in pictures": layout.NETWORK,
     "networks at a moment": layout.NETWORK_AT,
+    "findings": layout.FINDINGS,
+    "findings as Markdown": layout.FINDINGS_TABLE,
     "sample sheets": layout.SAMPLES,
     "sample films": layout.DRIFT,
     "metrics": layout.METRICS,

@@ -482,6 +482,58 @@ class Planner:
         film = self._own_film(wildcards.model)
         return self.config.film_title(film) if film else ""
 
+    @exit_on_error
+    def findings_frames(self, wildcards: Wildcards) -> list[str]:
+        """The frames of the films that the configuration reconstructs with a model. Raises RefilmError if there are none."""
+        self.config.check_reconstructs(wildcards.model)
+        films = self._reconstructed_films(wildcards.model)
+        if not films:
+            missing = f"{self._own_film(wildcards.model)}_by_{wildcards.model}"
+            raise RefilmError(
+                f"model '{wildcards.model}': no film is reconstructed with it: add {missing} to reconstructions"
+            )
+        return [self._model_frames(film, wildcards.model) for film in films]
+
+    @exit_on_error
+    def findings_latents(self, wildcards: Wildcards) -> list[str]:
+        """The latents of these films by the model."""
+        return [self._latents(film, wildcards.model) for film in self._reconstructed_films(wildcards.model)]
+
+    @exit_on_error
+    def findings_metrics(self, wildcards: Wildcards) -> list[str]:
+        """The metrics of these films by the model, and by those that it is compared with."""
+        page, digest = layout.FINDINGS.format(model=wildcards.model), self._findings_digest(wildcards.model)
+        paths = [layout.METRICS.format(film=film, model=model) for film, model in self._findings_pairs(wildcards.model)]
+        return [self._unless_made(path, page, digest) for path in paths]
+
+    @exit_on_error
+    def findings_digest(self, wildcards: Wildcards) -> str:
+        """A digest of what decides all that is measured."""
+        return self._findings_digest(wildcards.model)
+
+    @exit_on_error
+    def findings_films(self, wildcards: Wildcards) -> str:
+        """The films with their files, and with the models that they are compared by, as JSON."""
+        model, films = wildcards.model, []
+        for film in self._reconstructed_films(model):
+            beside = [
+                {
+                    "title": self.config.model_title(other),
+                    "metrics": layout.METRICS.format(film=film, model=other),
+                    "watched": film in self.config.model(other).films,
+                    "holdout_fraction": self.config.recipe(other).holdout_fraction,
+                    "seed": self.config.recipe(other).seed,
+                }
+                for other in self._counterparts(film, model)
+            ]
+            files = {
+                "frames": self._frames_file(film, model),
+                "latents": layout.LATENTS.format(film=film, model=model),
+                "metrics": layout.METRICS.format(film=film, model=model),
+            }
+            films.append({"name": film, "title": self.config.film_title(film), **files, "beside": beside})
+        return json.dumps(films)
+
     @untracked
     def network_moment(self, wildcards: Wildcards) -> str:
         """The moment of the frame, which is in the path; empty where a frame is chosen."""
@@ -588,6 +640,31 @@ class Planner:
         films = self.config.model(model).films
         return next((film for film in films if f"{film}_by_{model}" in self.config.reconstructions), films[0])
 
+    def _reconstructed_films(self, model: str) -> list[str]:
+        """The films that the configuration reconstructs with a model."""
+        pairs = (layout.split_pair(pair) for pair in self.config.reconstructions)
+        return [film for film, by in pairs if by == model]
+
+    def _counterparts(self, film: str, model: str) -> list[str]:
+        """The models of the same recipe and frame size that the configuration reconstructs a film with, of which either they
+        or this model were trained on it."""
+        own, watched = self.config.recipe(model), film in self.config.model(model).films
+        pairs = (layout.split_pair(pair) for pair in self.config.reconstructions)
+        others = [by for shown, by in pairs if shown == film and layout.split_step(by)[1] is None]
+        return [
+            other
+            for other in others
+            if (film in self.config.model(other).films) != watched
+            and (self.config.recipe(other).recipe, self.config.recipe(other).frame_size) == (own.recipe, own.frame_size)
+        ]
+
+    def _findings_pairs(self, model: str) -> list[tuple[str, str]]:
+        films = self._reconstructed_films(model)
+        return [(film, by) for film in films for by in (model, *self._counterparts(film, model))]
+
+    def _findings_digest(self, model: str) -> str:
+        return _digest(self._encoded(film, by) for film, by in self._findings_pairs(model))
+
     def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
         if hasattr(wildcards, "export"):
             return self.config.export(wildcards.export)
@@ -617,6 +694,9 @@ class Planner:
         shown = comparison or one
         known = names.get("model", "") in self.config.models
         of_model = self._own_film(names["model"]) if known and "film" not in names else ""
+        if result in (layout.FINDINGS, layout.FINDINGS_TABLE):
+            films = self._reconstructed_films(names["model"]) if known else []
+            return any(film in deleted and not Path(self._frames_file(film, names["model"])).exists() for film in films)
         film = shown.film if shown else names.get("film", of_model)
         in_gallery = self.config.gallery.get((film, names.get("size", "")), [""])
         model = comparison.models[0] if comparison else one.model if one else names.get("model", in_gallery[0])
