@@ -66,8 +66,8 @@ def test_no_text_ends_a_script_or_begins_a_tag():
     text = to_script({"title": HOSTILE})
     assert not set("<>&\u2028") & set(text) and json.loads(text) == {"title": HOSTILE}
     described = describe(2, Fraction(24), (64, 48), ["one"]) | {"ssim": [None]}
-    page = render_index([Entry("64x48/film", HOSTILE, {"one": HOSTILE}, "films/x.webp", described)])
-    own = render_index([Entry("64x48/film", "A film", {"one": "A model"}, "films/x.webp", described)])
+    page = render_index([Entry("64x48/film", HOSTILE, {"one": HOSTILE}, "films/x.webp", described)], {})
+    own = render_index([Entry("64x48/film", "A film", {"one": "A model"}, "films/x.webp", described)], {})
     assert "alert(1)" in page
     for tag in ("<script", "</script", "<!--", "<img"):
         assert page.count(tag) == own.count(tag)

@@ -1,7 +1,8 @@
 """The gallery: one page with all films and reconstructions, that opens without a server.
 
 python -m refilm.render_gallery --page results/gallery/index.html
-    --entries '{"films": {"bikes": "Bikes"}, "models": {"bikes": "Bikes"}, "shown": [["bikes", "256x144", ["bikes"]]]}'
+    --entries '{"films": {"bikes": "Bikes"}, "models": {"bikes": "Bikes"}, "shown": [["bikes", "256x144", ["bikes"]]],
+    "pages": ["results/models/bikes/network.html"]}'
 """
 
 import argparse
@@ -12,15 +13,26 @@ from pathlib import Path
 from refilm import layout
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import atomic_write
-from refilm.rendering.gallery import Entry, read_description, render_index
+from refilm.rendering.gallery import Entry, ModelPages, read_description, render_index
 
 
 def main(args: argparse.Namespace) -> None:
     page, given = Path(args.page), json.loads(args.entries)
     entries = [_entry(page.parent, film, size, models, given) for film, size, models in given["shown"]]
     with atomic_write(page) as partial:
-        partial.write_text(render_index(entries, args.made_of), encoding="utf-8")
+        partial.write_text(render_index(entries, _pages(page.parent, given), args.made_of), encoding="utf-8")
     print(f"{page}: {sum(len(entry.models) for entry in entries):,} reconstructions of {len(given['films']):,} films")
+
+
+def _pages(folder: Path, given: dict[str, dict[str, str]]) -> dict[str, ModelPages]:
+    """The pages of each model, as URLs from the folder of the gallery."""
+    kinds = {"network": layout.NETWORK, "findings": layout.FINDINGS}
+    pages: dict[str, dict[str, str]] = {}
+    for path in given.get("pages", ()):
+        for kind, pattern in kinds.items():
+            for model in layout.wildcards(pattern, Path(path)).values():
+                pages.setdefault(model, {})[kind] = os.path.relpath(path, Path(layout.GALLERY).parent)
+    return {model: ModelPages(**of) for model, of in pages.items()}
 
 
 def _entry(folder: Path, film: str, size: str, models: list[str], given: dict[str, dict[str, str]]) -> Entry:

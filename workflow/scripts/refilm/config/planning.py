@@ -549,7 +549,7 @@ class Planner:
                 pattern.format(film=film, size=size) for pattern in (layout.COMPOSITE, layout.THUMBNAIL, layout.MEASURES)
             )
             files += [self._ancient(video), self._ancient(thumbnail), self._unless_made(measures, layout.GALLERY, digest)]
-        return files
+        return files + [self._ancient(page) for page in self._pages_of_models()]
 
     @exit_on_error
     def gallery_digest(self, _wildcards: Wildcards) -> str:
@@ -562,7 +562,7 @@ class Planner:
         shown = [(film, size, models) for (film, size), models in self.config.gallery.items()]
         films = {film: self.config.film_title(film) for film, _size, _models in shown}
         titles = {model: self.config.model_title(model) for *_, models in shown for model in models}
-        return json.dumps({"films": films, "models": titles, "shown": shown})
+        return json.dumps({"films": films, "models": titles, "shown": shown, "pages": self._pages_of_models()})
 
     def targets(self) -> list[str]:
         """All files that the configuration lists."""
@@ -664,6 +664,19 @@ class Planner:
 
     def _findings_digest(self, model: str) -> str:
         return _digest(self._encoded(film, by) for film, by in self._findings_pairs(model))
+
+    def _pages_of_models(self) -> list[str]:
+        """The pages of the models that the gallery shows: networks in pictures, and findings; those that are there, or can
+        be made of what the gallery needs anyway."""
+        models = {model: None for shown in self.config.gallery.values() for model in shown if "@" not in model}
+        pages = []
+        for model in models:
+            films = self._reconstructed_films(model)
+            networks = [layout.NETWORK.format(model=model)] if self._own_film(model) in films else []
+            for page in (*networks, layout.FINDINGS.format(model=model)):
+                if Path(page).exists() or all(map(self._is_available, films)):
+                    pages.append(page)
+        return pages
 
     def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
         if hasattr(wildcards, "export"):

@@ -26,7 +26,7 @@ MEASURES = {"share": "signal share", "ssim": "SSIM"}
 FEWEST_SHOTS = 10  # that decide: of fewer, the bootstrap gives intervals that are too narrow
 _EVEN = 2.0  # grey levels: in a frame of less contrast there is nothing to see
 _STATIC_SHOTS, _NEAR_FRAMES, _NEAR_STEP = 60, 6, 2  # of each film: shots, frames of each, and every how many
-_FACE_FRAMES = 1000  # of each film, that are searched for faces
+_FACE_FRAMES = 600  # of each film, that are searched for faces
 
 Decode = Callable[[Sequence[int]], np.ndarray]  # frames of the reconstruction by their numbers, uint8 (n, H, W, 3)
 Read = Callable[[Sequence[int]], np.ndarray]  # numbers of frames -> frames uint8 (n, H, W, 3), or latents (n, latent_dim)
@@ -261,9 +261,9 @@ def faces(films: Sequence[MeasuredFilm]) -> Claim:
         points = [(each, _mean_of(part.assign(share=part[each]))) for each in ("face", "elsewhere")]
         series.append(Series(label, points))
     method = (
-        f"At most {_FACE_FRAMES:,} frames of each film, evenly spaced, were searched by {which}. It finds frontal faces, "
-        "and takes some other things for them. The signal share inside of a face is compared with that of a box of the same "
-        "size and height at the edge of the same frame. Moving: frames with more motion than the median of their film."
+        f"At most {_FACE_FRAMES:,} frames of each film, evenly spaced, were searched by {which}. They find frontal "
+        "faces, and may take something else for one. The signal share inside of a face is compared with that of a box of "
+        "the same size and height at the edge of the same frame. Moving: with more motion than the median of the film."
     )
     rows.sort(key=lambda row: row.about.endswith("all"))
     absent = "" if len(found) else f"No face was found by {which}."

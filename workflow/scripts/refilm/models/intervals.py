@@ -45,7 +45,8 @@ def sums_of_groups(shots: np.ndarray, groups: np.ndarray, values: np.ndarray, co
 def means_of_groups(totals: np.ndarray) -> np.ndarray:
     """The mean of each group from sums and numbers: (R, 2 * count) -> (R, count); not a number for an empty one."""
     sums, numbers = np.hsplit(totals, 2)
-    return np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
+    means: np.ndarray = np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
+    return means
 
 
 def bootstrap(sums: np.ndarray, statistic: Statistic, frames: int) -> Interval:

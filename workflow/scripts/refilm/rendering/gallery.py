@@ -67,6 +67,14 @@ class Entry:
         return {"title": self.title, "models": self.models}
 
 
+@dataclass(frozen=True)
+class ModelPages:
+    """The pages of a model: URLs, or empty texts where there are none."""
+
+    network: str = ""
+    findings: str = ""
+
+
 def describe(count: int, fps: Fraction, size: tuple[int, int], models: Sequence[str]) -> dict[str, Any]:
     """What a page must know of a composite video. count: frames; size: (width, height) of a frame in pixels."""
     composite = Composite(1 + len(models), *size)
@@ -132,15 +140,17 @@ def to_script(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def render_index(entries: Sequence[Entry], made_of: str = "") -> str:
-    """The page of all films. made_of: what a plan knows it by."""
+def render_index(entries: Sequence[Entry], pages: Mapping[str, ModelPages], made_of: str = "") -> str:
+    """The page of all films. pages: of models, by name; made_of: what a plan knows it by."""
     models = {name: title for entry in entries for name, title in entry.models.items()}
-    return _render(entries=entries, models=models, film="", heading="The screening room", made_of=made_of)
+    return _render(entries=entries, models=models, pages=pages, film="", heading="The screening room", made_of=made_of)
 
 
 def render_page(entry: Entry, script: str, video: str, made_of: str = "") -> str:
     """The page of one film, with all that it shows inside. script: of the film; video: a URL."""
-    return _render(entries=[entry], models={}, film=Markup(script), video=video, heading=entry.title, made_of=made_of)
+    return _render(
+        entries=[entry], models={}, pages={}, film=Markup(script), video=video, heading=entry.title, made_of=made_of
+    )
 
 
 def _render(entries: Sequence[Entry], **values: Any) -> str:
