@@ -146,10 +146,8 @@ def test_frames_that_become_one_have_fallen_together():
     assert one.rows[1].interval.value == pytest.approx(0)  # of the latents, which are the pixels here
     # frames n, n + 2, ... of a shot differ by twice their distance in levels
     expected = np.mean([2 * (b - a) for a, b in itertools.combinations(range(6), 2)])
-    assert (
-        claims._distances_of(film_of(table_of(0.9), frames, frozen))["film_near"].tolist()
-        == [pytest.approx(expected)] * SHOTS
-    )
+    distances = list(claims._distances_of(film_of(table_of(0.9), frames, frozen)))
+    assert [row[2] for row in distances] == [pytest.approx(expected)] * SHOTS
     assert claims.near_identical([film_of(table_of(0.9, motion=9.0), frames, frozen)]).absent
 
 

@@ -114,7 +114,7 @@ def _populations(films: list[MeasuredFilm]) -> list[tuple[str, int, int, str]]:
             frames, shots = (
                 sum(each) for each in zip(*((len(part), part["shot"].nunique()) for _, part in parts), strict=True)
             )
-            found.append((label, frames, shots, ", ".join(title for title, _ in parts)))
+            found.append((label, frames, shots, "; ".join(title for title, _ in parts)))
     return found
 
 

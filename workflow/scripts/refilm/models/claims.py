@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from refilm.core.colour import BT709_LUMA
+from refilm.core.progress import progress_bar
 from refilm.core.sampling import evenly_spaced
-from refilm.models.faces import INSTALL, elsewhere, face_detector
+from refilm.models.faces import INSTALL, Box, elsewhere, face_detector
 from refilm.models.intervals import Interval, bootstrap, means_of_groups, sums_of_groups
 from refilm.models.metrics import STATIC
 
@@ -250,7 +251,7 @@ def faces(films: Sequence[MeasuredFilm]) -> Claim:
     if detector is None:
         return Claim(name, statement, "", absent=f"It takes a detector of faces, which refilm does not bring: {INSTALL}.")
     detect, which = detector
-    found = pd.concat([_faces_of(film, detect) for film in films], ignore_index=True)
+    found = pd.DataFrame([face for film in films for face in _faces_of(film, detect)], columns=_FACE_COLUMNS)
     rows, series = [], []
     for label, part in _populations(found):
         for about, some in ((f"{label}, moving", part[part["moves"]]), (f"{label}, all", part)):
@@ -270,31 +271,28 @@ def faces(films: Sequence[MeasuredFilm]) -> Claim:
     return Claim(name, statement, method, "mean elsewhere, less that of faces", "signal share", rows, series, absent)
 
 
-def _faces_of(film: MeasuredFilm, detect: Callable[[np.ndarray], list[tuple[int, int, int, int]]]) -> pd.DataFrame:
-    """A row for each face: face, elsewhere: signal shares; moves, shot, population."""
-    table, found = film.table, []
+_FACE_COLUMNS = ("face", "elsewhere", "moves", "shot", "population")
+
+
+def _faces_of(
+    film: MeasuredFilm, detect: Callable[[np.ndarray], list[Box]]
+) -> Iterator[tuple[float, float, bool, int, int]]:
+    """For each face: the signal shares in it and elsewhere, whether the frame moves, shot, population."""
+    table, searched = film.table, evenly_spaced(len(film.table), _FACE_FRAMES)
     moving = table["motion"].to_numpy() > table["motion"].median()
-    for index in evenly_spaced(len(table), _FACE_FRAMES):
-        frame = film.read([index])[0]
-        boxes = detect(frame)
-        pairs = [(box, elsewhere(box, boxes, frame.shape[1])) for box in boxes]
-        if any(other for _, other in pairs):
-            made, row = film.decode([index])[0], table.iloc[index]
-            found += [
-                (
-                    _share_in(frame, made, box),
-                    _share_in(frame, made, other),
-                    bool(moving[index]),
-                    row["shot"],
-                    row["population"],
-                )
-                for box, other in pairs
-                if other
-            ]
-    return pd.DataFrame(found, columns=["face", "elsewhere", "moves", "shot", "population"])
+    with progress_bar(f"faces in {film.title}", len(searched), " frames") as bar:
+        for index in searched:
+            frame = film.read([index])[0]
+            boxes = detect(frame)
+            pairs = [(box, other) for box in boxes if (other := elsewhere(box, boxes, frame.shape[1]))]
+            made = film.decode([index])[0] if pairs else frame
+            for box, other in pairs:
+                shot, population = (int(table[name].iloc[index]) for name in ("shot", "population"))
+                yield _share_in(frame, made, box), _share_in(frame, made, other), bool(moving[index]), shot, population
+            bar.update()
 
 
-def _share_in(frame: np.ndarray, made: np.ndarray, box: tuple[int, int, int, int]) -> float:
+def _share_in(frame: np.ndarray, made: np.ndarray, box: Box) -> float:
     left, top, width, height = box
     x, y = (each[top : top + height, left : left + width].astype(float) for each in (frame, made))
     contrast, error = (x @ BT709_LUMA).std(), np.square(x - y).mean()
@@ -306,14 +304,13 @@ def _share_in(frame: np.ndarray, made: np.ndarray, box: tuple[int, int, int, int
 
 def near_identical(films: Sequence[MeasuredFilm]) -> Claim:
     """Claim 4: distances within static shots and between them."""
-    tables = [_distances_of(film) for film in films]
-    found = pd.concat(tables, ignore_index=True)
+    found = pd.DataFrame([row for film in films for row in _distances_of(film)], columns=_DISTANCE_COLUMNS)
     rows, series = [], []
     for label, part in _populations(found):
         for kind, where in (("picture", "distance of pictures"), ("latents", "distance of latents")):
             sums = part[["film_near", "film_far", f"{kind}_near", f"{kind}_far"]].to_numpy()
             rows.append(Row(label, where, bootstrap(sums, _fallen, len(part) * _NEAR_FRAMES)))
-        series.append(Series(label, [(kind, _relative(part, kind)) for kind in ("film", "picture", "latents")]))
+        series.append(Series(label, [(kind, _relative(part, kind)) for kind in _KINDS]))
     rows.sort(key=lambda row: row.measure, reverse=True)
     return Claim(
         "Nearly identical frames fall together",
@@ -321,7 +318,7 @@ def near_identical(films: Sequence[MeasuredFilm]) -> Claim:
         f"From at most {_STATIC_SHOTS} shots of each film whose median motion is at most {STATIC[1]:g} grey levels, "
         f"{_NEAR_FRAMES} frames in the middle of each, {_NEAR_STEP} apart. Near: root mean square differences of "
         "frames of the same shot; far: of frames of one shot and the next of these. The ratio near / far is taken in the "
-        "film, in the reconstruction and in the latents.",
+        "film, in the reconstruction and in the latents. Noise of the film counts as a difference.",
         "1 less the ratio near / far of the reconstruction over that of the film; 0: as in the film, 1: one and the same",
         "near / far",
         rows,
@@ -346,25 +343,22 @@ def _relative(part: pd.DataFrame, kind: str) -> Interval:
     return bootstrap(part[[f"{kind}_near", f"{kind}_far"]].to_numpy(), ratio, len(part) * _NEAR_FRAMES)
 
 
-def _distances_of(film: MeasuredFilm) -> pd.DataFrame:
-    """A row for each static shot: shot, population, and of film, picture and latents the mean distances near and far."""
-    columns = [
-        "shot",
-        "population",
-        *(f"{kind}_{how}" for kind in ("film", "picture", "latents") for how in ("near", "far")),
-    ]
+_KINDS = ("film", "picture", "latents")
+_DISTANCE_COLUMNS = ("shot", "population", *(f"{kind}_{how}" for kind in _KINDS for how in ("near", "far")))
+
+
+def _distances_of(film: MeasuredFilm) -> Iterator[tuple[float, ...]]:
+    """For each static shot: its number, population, and of each of the kinds the mean distances near and far."""
     shots = _static_shots(film.table)
     if len(shots) < 2:
-        return pd.DataFrame(columns=columns)
+        return
     indices = np.concatenate(shots).tolist()
     kinds = [each(indices) for each in (film.read, film.decode, film.encode)]
     parts = [values.reshape(len(shots), _NEAR_FRAMES, -1).astype(np.float32) for values in kinds]
-    rows = []
     for n, shot in enumerate(shots):
         distances = [d for values in parts for d in (_near(values[n]), _far(values[n], values[(n + 1) % len(shots)]))]
         first = film.table.iloc[shot[0]]
-        rows.append([int(first["shot"]), int(first["population"]), *distances])
-    return pd.DataFrame(rows, columns=columns)
+        yield int(first["shot"]), int(first["population"]), *distances
 
 
 def _static_shots(table: pd.DataFrame) -> list[np.ndarray]:
