@@ -615,6 +615,22 @@ def test_findings_are_of_all_films_of_a_model_and_of_models_that_know_the_others
     assert refusal(capsys, asked.findings_frames, job(model="plain")) == line
 
 
+def test_the_gallery_asks_for_the_pages_of_models_that_it_has_the_films_for():
+    def pages(**sections) -> list[str]:
+        asked = planner(**FOUND | sections)
+        named = json.loads(asked.gallery_entries(job()))["pages"]
+        assert asked.gallery_files(job())[-len(named) :] == named
+        return [name.removeprefix("results/").removesuffix(".html") for name in named]
+
+    of_large, of_one = ["models/large/network", "findings/large"], ["models/one/network", "findings/one"]
+    assert pages() == [*of_large, "findings/other", *of_one]  # other was trained on a film that is not shown by it
+    Path("films/two.mkv").unlink()
+    assert pages() == ["findings/other", *of_one]
+    touch("results/models/large/network.html")
+    assert pages() == ["models/large/network", "findings/other", *of_one]
+    assert pages(reconstructions=["one_by_one@9", "one_by_one"]) == of_one
+
+
 def test_findings_stay_when_one_of_their_films_and_its_frames_are_deleted():
     pages = ((layout.FINDINGS, "results/findings/large.html"), (layout.FINDINGS_TABLE, "results/findings/large.md"))
     for _, page in pages:
