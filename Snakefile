@@ -20,6 +20,8 @@ What can be asked for:
     results/latents/{film}_by_{model}.h5      the film as N x 200 numbers
     results/models/{model}/model.safetensors  the trained networks
     results/models/{model}/training.mp4       the training as a film
+    results/models/{model}/network.html       the network in pictures; network@00-12-30.html of that frame
+    results/findings/{model}.html, .md        what the text of 2016 says, measured on its reconstructions
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
 With no target: all that config/config.yaml lists under reconstructions, comparisons, posters, exports, walks and bends, and the gallery.

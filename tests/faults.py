@@ -56,6 +56,8 @@ TARGETS = {  # the result of each rule
     "render_gallery": "results/gallery/index.html",
     "preview_crop": "results/stills/one_crop.png",
     "list_shots": "results/shots/one.csv",
+    "render_network": "results/models/one/network.html",
+    "render_findings": "results/findings/one.html",
     "render_training": "results/models/one/training.mp4",
     "render_samples": "results/samples/one.png",
     "render_drift": "results/samples/one.mp4",

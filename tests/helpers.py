@@ -1,7 +1,9 @@
 """Functions that several test files share."""
 
 import hashlib
+import html
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -52,6 +54,8 @@ def provenance_of(file: Path) -> dict:
     if file.suffix == ".safetensors":
         with safe_open(file, "pt") as opened:
             return json.loads(opened.metadata()["provenance"])
+    if file.suffix == ".html":
+        return json.loads(html.unescape(re.search('<meta name="provenance" content="([^"]*)">', file.read_text())[1]))
     return json.loads(Image.open(file).text["provenance"] if file.suffix == ".png" else comment_of(file))
 
 

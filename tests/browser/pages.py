@@ -13,13 +13,18 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page
 
+from refilm import layout
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.media.sound import film_sound
+from refilm.models.claims import POPULATIONS, Claim, Row, Series
+from refilm.models.intervals import Interval
 from refilm.rendering.composite import Composite
+from refilm.rendering.findings import Findings
 from refilm.rendering.gallery import Entry, read_description, render_page
 from tests.conftest import command
 from tests.helpers import done
+from tests.models import recipe_named, save_untrained
 from tests.numbered_films import number_of, picture, write_beeps
 
 FPS, SECONDS = Fraction(25), 20
@@ -51,9 +56,30 @@ def make_gallery(folder: Path) -> Path:
         "films": {"numbered": "Numbers", "hostile": HOSTILE},
         "models": {model: f"Model {model}" for model in MODELS[:2]} | {"three": HOSTILE},
         "shown": [["numbered", "96x64", MODELS], ["hostile", "96x64", MODELS]],
+        "pages": [layout.NETWORK.format(model="one"), *(layout.FINDINGS.format(model=model) for model in ("one", "three"))],
     }
     page = folder / "results" / "gallery" / "index.html"
     done(command("render_gallery", f"--entries={json.dumps(entries)}", f"--page={page}"))
+    return page
+
+
+def make_network(folder: Path) -> Path:
+    """The page of a network in pictures, with a hostile title."""
+    page, recipe = folder / layout.NETWORK.format(model="one"), recipe_named("dcgan")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    model = save_untrained(page.parent / "model.safetensors", recipe)
+    done(command("render_network", f"--model={model}", f"--title={HOSTILE}", f"--page={page}", "--device=cpu"))
+    return page
+
+
+def make_findings(folder: Path) -> Path:
+    """The page of findings, with hostile titles."""
+    page, interval = folder / layout.FINDINGS.format(model="one"), Interval(0.25, 0.125, 0.5, 1200, 40)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    series = [Series(label, [(HOSTILE, interval), ("another", interval)]) for label in POPULATIONS]
+    measured = Claim(HOSTILE, HOSTILE, HOSTILE, HOSTILE, "signal share", [Row("trained on", "SSIM", interval)], series)
+    claims = [measured, Claim("Another", "So.", "", absent=HOSTILE)]
+    page.write_text(Findings(HOSTILE, [HOSTILE], [("never seen", 1200, 40, HOSTILE)], claims).to_html("", HOSTILE))
     return page
 
 

@@ -75,8 +75,8 @@ def test_no_text_ends_a_script_or_begins_a_tag():
     text = to_script({"title": HOSTILE})
     assert not set("<>&\u2028") & set(text) and json.loads(text) == {"title": HOSTILE}
     described = describe(2, Fraction(24), (64, 48), ["one"]) | {"ssim": [None]}
-    page = render_index([Entry("64x48/film", HOSTILE, {"one": HOSTILE}, "films/x.webp", described)])
-    own = render_index([Entry("64x48/film", "A film", {"one": "A model"}, "films/x.webp", described)])
+    page = render_index([Entry("64x48/film", HOSTILE, {"one": HOSTILE}, "films/x.webp", described)], {})
+    own = render_index([Entry("64x48/film", "A film", {"one": "A model"}, "films/x.webp", described)], {})
     assert "alert(1)" in page
     for tag in ("<script", "</script", "<!--", "<img"):
         assert page.count(tag) == own.count(tag)
@@ -85,9 +85,10 @@ def test_no_text_ends_a_script_or_begins_a_tag():
 def test_other_videos_are_links_under_their_headings():
     described = describe(2, Fraction(24), (64, 48), ["one"]) | {"ssim": [None]}
     entries = [Entry("64x48/film", "A film", {"one": "A model"}, "films/x.webp", described)]
-    page = render_index(entries, videos={"Walks": [Video(HOSTILE, "../walks/a.mp4", "walks/a.webp")]})
+    page = render_index(entries, {}, videos={"Walks": [Video(HOSTILE, "../walks/a.mp4", "walks/a.webp")]})
     assert "<h2>Walks</h2>" in page and '<a href="../walks/a.mp4"><img src="walks/a.webp" alt="" loading="lazy">' in page
-    assert page.count("<script") == render_index(entries).count("<script") and "<h2>Walks</h2>" not in render_index(entries)
+    assert page.count("<script") == render_index(entries, {}).count("<script")
+    assert "<h2>Walks</h2>" not in render_index(entries, {})
 
 
 def test_a_page_that_is_too_large_says_which_stretch_fits():

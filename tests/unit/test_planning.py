@@ -684,6 +684,87 @@ def test_exports_and_posters_stay_when_all_of_which_they_were_made_is_deleted():
     assert [is_to_make(*result, **sections) for result in results] == [False, True, True, False, False]
 
 
+def test_a_network_is_shown_with_a_frame_of_its_own_film(capsys):
+    asked = planner(models=MODELS | {"noise": {"films": ["one"], "recipe": "dcgan"}})
+    one, noise, at = job(model="one"), job(model="noise"), job(model="noise", moment="00-01-02.5")
+    assert asked.network_frames(one) == "results/frames/256x144/one.h5"
+    assert asked.network_latents(one) == "results/latents/one_by_one.h5"
+    assert asked.network_made_of(one) == asked.encoded(job(film="one", model="one"))
+    assert asked.network_film_title(one) == "Number One" and asked.network_film_title(noise) == ""
+    assert asked.network_frames(noise) == [] and asked.network_latents(noise) == []
+    assert asked.network_made_of(noise) == asked.recipe(noise)
+    assert [asked.network_moment(wanted, None) for wanted in (one, at)] == ["", "00:01:02.5"]
+    line = "model 'noise' has no encoder, so no frame of a film is shown: ask for results/models/noise/network.html"
+    assert refusal(capsys, asked.network_latents, at) == line
+    listed = planner(reconstructions=["two_by_one"])  # of its two films the one that is reconstructed anyway
+    assert listed.network_latents(one) == "results/latents/two_by_one.h5"
+
+
+def test_a_network_in_pictures_stays_when_its_film_and_frames_are_deleted():
+    pages = (
+        (layout.NETWORK, "results/models/one/network.html"),
+        (layout.NETWORK_AT, "results/models/one/network@00-00-01.html"),
+    )
+    for _, page in pages:
+        touch(page)
+    assert all(is_to_make(*page) for page in pages)
+    Path("films/one.mkv").unlink()
+    assert not any(is_to_make(*page) for page in pages)
+    assert all(is_to_make(*page, reconstructions=["two_by_one"]) for page in pages)  # of whose film it then is
+    touch("results/frames/256x144/one.h5")
+    assert all(is_to_make(*page) for page in pages)
+
+
+FOUND = {  # large and other are of one recipe and size, and each was trained on one of the films
+    "models": MODELS | {"other": {"films": ["two"], "frame_size": "512x288", "holdout_fraction": 0.1, "title": "Other"}},
+    "reconstructions": ["one_by_large", "one_by_other", "two_by_large", "one_by_one", "one_by_other@9"],
+}
+
+
+def test_findings_are_of_all_films_of_a_model_and_of_models_that_know_the_others(capsys):
+    asked, large = planner(**FOUND), job(model="large")
+    assert asked.findings_frames(large) == [f"results/frames/512x288/{film}.h5" for film in ("one", "two")]
+    assert asked.findings_latents(large) == [f"results/latents/{film}_by_large.h5" for film in ("one", "two")]
+    pairs = ("one_by_large", "one_by_other", "two_by_large")
+    assert asked.findings_metrics(large) == [f"results/metrics/{pair}.csv" for pair in pairs]
+    one, two = json.loads(asked.findings_films(large))
+    assert (one["name"], one["title"], one["metrics"]) == ("one", "Number One", "results/metrics/one_by_large.csv")
+    beside = {"title": "Other", "metrics": "results/metrics/one_by_other.csv", "watched": False}
+    assert one["beside"] == [beside | {"holdout_fraction": 0.1, "seed": 0}] and two["beside"] == []
+    digest = asked.findings_digest(large)
+    changed = planner(**FOUND | {"films": FILMS | {"two": FILMS["two"] | {"end": "0:30"}}})
+    assert digest == planner(**FOUND).findings_digest(large) != changed.findings_digest(large)
+    line = "model 'plain': no film is reconstructed with it: add one_by_plain to reconstructions"
+    assert refusal(capsys, asked.findings_frames, job(model="plain")) == line
+
+
+def test_the_gallery_asks_for_the_pages_of_models_that_it_has_the_films_for():
+    def pages(**sections) -> list[str]:
+        asked = planner(**FOUND | sections)
+        named = json.loads(asked.gallery_entries(job()))["pages"]
+        assert asked.gallery_files(job())[-len(named) :] == named
+        return [name.removeprefix("results/").removesuffix(".html") for name in named]
+
+    of_large, of_one = ["models/large/network", "findings/large"], ["models/one/network", "findings/one"]
+    assert pages() == [*of_large, "findings/other", *of_one]  # other was trained on a film that is not shown by it
+    Path("films/two.mkv").unlink()
+    assert pages() == ["findings/other", *of_one]
+    touch("results/models/large/network.html")
+    assert pages() == ["models/large/network", "findings/other", *of_one]
+    assert pages(reconstructions=["one_by_one@9", "one_by_one"]) == of_one
+
+
+def test_findings_stay_when_one_of_their_films_and_its_frames_are_deleted():
+    pages = ((layout.FINDINGS, "results/findings/large.html"), (layout.FINDINGS_TABLE, "results/findings/large.md"))
+    for _, page in pages:
+        touch(page)
+    assert all(is_to_make(*page, **FOUND) for page in pages)
+    Path("films/two.mkv").unlink()
+    assert not any(is_to_make(*page, **FOUND) for page in pages)
+    touch("results/frames/512x288/two.h5")
+    assert all(is_to_make(*page, **FOUND) for page in pages)
+
+
 def test_a_target_that_cannot_be_made_again_is_one_line(capsys):
     targets = ["all", "results/one_by_one.mp4", "results/two_by_one.mp4", "results/stills/one_by_one.png"]
     touch("results/one_by_one.mp4")

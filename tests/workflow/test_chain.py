@@ -89,8 +89,8 @@ def test_as_many_frames_at_every_stage(made):
 
 def test_what_is_made_is_what_the_layout_says(made):
     assert {folder.name for folder in (made / "results").iterdir() if folder.is_dir()} == {
-        "bent", "clips", "comparisons", "exports", "frames", "gallery", "latents", "metrics", "models", "posters", "samples",
-        "shots", "stills", "walks",
+        "bent", "clips", "comparisons", "exports", "findings", "frames", "gallery", "latents", "metrics", "models",
+        "posters", "samples", "shots", "stills", "walks",
     }  # fmt: skip
     leftovers = [file for file in made.rglob("*") if ".part" in file.name or file.suffix == ".tmp"]
     assert [file for file in leftovers if ".snakemake" not in file.parts] == []
@@ -100,6 +100,7 @@ def test_beside_the_model_is_how_it_came_to_be(made):
     folder = made / "results/models/one"
     assert {file.name for file in folder.iterdir()} == {
         "model.safetensors", "training.csv", "training.png", "training.mp4", "previews", "recipe.json", "state", "trained",
+        "network.html",
     }  # fmt: skip
     assert json.loads((folder / "recipe.json").read_text())["base_channels"] == 8
     rows = pd.read_csv(folder / "training.csv")
@@ -149,6 +150,9 @@ def test_the_gallery_shows_the_films_beside_what_models_make_of_them(made):
     assert np.abs(film - tiles[1]).mean() > 30
     page = (made / "results/gallery/index.html").read_text()
     assert "Number One" in page and page.count('class="thumbnail"') == 4
+    for kind in ("models/one/network", "findings/one"):
+        assert f'href="../{kind}.html"' in page and "Number One" in (made / f"results/{kind}.html").read_text()
+    assert "| trained on | 48 | 1 | Number One |" in (made / "results/findings/one.md").read_text()
     assert all(Image.open(made / f"results/gallery/films/64x48/{film}.webp").width == 960 for film in ("one", "two"))
 
 

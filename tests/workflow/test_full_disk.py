@@ -40,6 +40,8 @@ RESULTS = [
     layout.THUMBNAIL,
     layout.MEASURES,
     layout.GALLERY,
+    layout.NETWORK,
+    layout.FINDINGS,
     layout.TRAINING_FILM,
     layout.SAMPLES,
     layout.DRIFT,

@@ -184,8 +184,9 @@ EXPORTS = {"render_export": 1, "render_export_folder": 1, "render_poster": 1}
 WALKS = {"render_walk": 1, "render_walk_thumbnail": 1}
 BENDS = {"render_bend": 1, "render_bend_thumbnail": 1}
 GALLERY = {"render_composite": 2, "render_thumbnail": 2, "gather_measures": 2, "render_gallery": 1}
+PAGES = {"render_network": 1, "render_findings": 1}
 OF_MODEL_ONE = {"encode_film": 2, "render_video": 2, "render_stills": 2, "measure_film": 2, "render_comparison": 1}
-OF_MODEL_ONE |= PICTURES | EXPORTS | GALLERY | WALKS | BENDS
+OF_MODEL_ONE |= PICTURES | EXPORTS | GALLERY | WALKS | BENDS | PAGES
 BESIDE_MODEL_ONE = {"train_model": 1, "render_training": 1, "render_drift": 1}
 OF_BOTH = {"train_model": 1, "encode_film": 1, "render_comparison": 1, "render_samples": 1}
 
@@ -234,7 +235,7 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
             "extract_frames": 1, "train_model": 1, "encode_film": 2, "render_video": 1, "render_stills": 1,
             "measure_film": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1, "list_shots": 1,
             "render_composite": 1, "render_thumbnail": 1, "gather_measures": 1, "render_gallery": 1, "render_export": 1,
-            "render_poster": 1, **PICTURES, **WALKS, **BENDS,
+            "render_poster": 1, "render_findings": 1, **PICTURES, **WALKS, **BENDS,
         },
     ),
     "noise": (
@@ -250,12 +251,12 @@ EDITS: dict[str, tuple[Callable[[Project], None], dict[str, int]]] = {
     "title of a film": (
         keys(films__one__title="Another"),  # it is in the titles of the models, too
         {"render_stills": 2, "render_comparison": 1, "render_training": 1, "render_samples": 1, "render_poster": 1,
-         "render_gallery": 1} | PICTURES,
+         "render_gallery": 1} | PICTURES | PAGES,
     ),
     "title of another film": (
         keys(films__two__title="Another"),
         {"render_stills": 1, "render_comparison": 1, "render_samples": 1, "preview_crop": 1, "render_poster": 1,
-         "render_gallery": 1} | PICTURES,
+         "render_gallery": 1, "render_findings": 1} | PICTURES,
     ),
     "another comparison": (keys(comparisons__again={"film": "two", "models": ["both"]}), {"render_comparison": 1}),
     "a comparison of what is not encoded": (

@@ -95,6 +95,8 @@ def test_with_no_target_the_whole_work_is_made(folder):
         "render_composite": 6,  # of each film that the seven videos show
         "render_thumbnail": 6,
         "gather_measures": 6,
+        "render_network": 2,
+        "render_findings": 2,
         "render_gallery": 1,
     }
 

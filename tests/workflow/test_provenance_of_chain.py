@@ -32,6 +32,8 @@ RESULTS = {
     "results/bent/turned.mp4": ("two", ["one"], "render_bend"),
     "results/posters/page.png": ("two", ["one"], "render_poster"),
     "results/stills/two_by_one@00-00-00.5.png": ("two", ["one"], "render_moment"),
+    "results/models/one/network.html": ("one", ["one"], "render_network"),
+    "results/findings/one.html": (None, ["one"], "render_findings"),
     "results/samples/both.png": (None, ["both"], "render_samples"),
     "results/samples/one.mp4": (None, ["one"], "render_drift"),
     "results/models/one/training.mp4": (None, ["one"], "render_training"),

@@ -4,6 +4,8 @@ Input       frames, latents, models and metrics of what config/config.yaml lists
 Output      results/gallery/index.html: all of them
             results/gallery/films/{size}/{film}.mp4, .webp, .js: what it shows of a film
             results/gallery/{comparison}.html: one comparison as one file, to be sent
+            results/models/{model}/network.html: the network in pictures
+            results/findings/{model}.html and .md: what the text of 2016 says, measured
 Steps       decode the latents of all models into the tiles of one video; take a still of it; gather the measures; write the page
 """
 
@@ -176,4 +178,94 @@ rule render_page:
             " --page={output.page:q}"
             " --made-of={params.made_of}"
             " --device={params.device:q}"
+        )
+
+
+# On the CPU: a few hundred frames are decoded sooner than a GPU is free.
+rule render_network:
+    input:
+        model=planner.model,
+        frames=planner.network_frames,
+        latents=planner.network_latents,
+    output:
+        page=layout.NETWORK,
+    log:
+        layout.log("render_network", "{model}"),
+    wildcard_constraints:
+        model=planner.to_make(layout.NETWORK),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        mem_mb=needs.network_mem_mb,
+        runtime="1h",
+    params:
+        made_of=planner.network_made_of,
+        title=planner.model_title,
+        film=planner.network_film_title,
+        at=planner.network_moment,
+    message:
+        "{wildcards.model}: the network in pictures"
+    shell:
+        step(
+            "render_network"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --frames={input.frames:q}"
+            " --latents={input.latents:q}"
+            " --film-title={params.film:q}"
+            " --at={params.at:q}"
+            " --page={output.page:q}"
+            " --device=cpu"
+        )
+
+
+use rule render_network as render_network_at with:
+    output:
+        page=layout.NETWORK_AT,
+    log:
+        layout.log("render_network", "{model}@{moment}"),
+    wildcard_constraints:
+        model=planner.to_make(layout.NETWORK_AT),
+        moment=layout.MOMENT_TIME,
+    message:
+        "{wildcards.model}: the network in pictures, of the frame at {wildcards.moment}"
+
+
+# On the CPU: of most films only some hundred frames are decoded.
+rule render_findings:
+    input:
+        model=planner.encoder,
+        frames=planner.findings_frames,
+        latents=planner.findings_latents,
+        metrics=planner.findings_metrics,
+    output:
+        page=layout.FINDINGS,
+        table=layout.FINDINGS_TABLE,
+    log:
+        layout.log("render_findings", "{model}"),
+    wildcard_constraints:
+        model=planner.to_make(layout.FINDINGS),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: 4
+    resources:
+        mem_mb=needs.findings_mem_mb,
+        runtime="4h",
+    params:
+        made_of=planner.findings_digest,
+        films=planner.findings_films,
+        title=planner.model_title,
+    message:
+        "{wildcards.model}: what the text of 2016 says, measured"
+    shell:
+        step(
+            "render_findings"
+            " --model={input.model:q}"
+            " --title={params.title:q}"
+            " --films={params.films:q}"
+            " --page={output.page:q}"
+            " --table={output.table:q}"
+            " --made-of={params.made_of}"
+            " --device=cpu"
         )

@@ -44,6 +44,10 @@ BEND = "results/bent/{bend}.mp4"
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
+NETWORK = "results/models/{model}/network.html"  # the network in pictures
+NETWORK_AT = "results/models/{model}/network@{moment}.html"  # the same, of the frame at that time
+FINDINGS = "results/findings/{model}.html"  # what the text of 2016 says, measured
+FINDINGS_TABLE = "results/findings/{model}.md"  # the same as Markdown
 SAMPLES = "results/samples/{model}.png"
 DRIFT = "results/samples/{model}.mp4"
 
@@ -79,6 +83,10 @@ RESULTS = (
     COMPOSITE,
     MEASURES,
     COMPARISON_PAGE,
+    NETWORK,
+    NETWORK_AT,
+    FINDINGS,
+    FINDINGS_TABLE,
 )
 
 DEMO_FILM = "results/demo/films/{film}"

@@ -9,7 +9,9 @@ for shots from the frames of the film.
 """
 
 import argparse
+import html
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -27,6 +29,8 @@ from refilm.media.tags import read_tags
 from refilm.models.provenance import text_of_model
 
 _WIDTH = 100  # of a line after its label
+_META = re.compile(rf'<meta name="{KEY}" content="([^"]*)">'.encode())  # of a page
+_HEAD = 1 << 17  # bytes of a page, in which it is
 _KEYS = {".png": KEY, ".gif": "comment", ".webp": "xmp"}  # of the metadata of pictures
 
 
@@ -90,6 +94,11 @@ def _of_picture(file: Path) -> object:
         return None
 
 
+def _of_page(file: Path) -> object:
+    found = _META.search(file.read_bytes()[:_HEAD])
+    return html.unescape(found[1].decode()) if found else None
+
+
 def _of_pdf(file: Path) -> object:
     try:
         return PdfParser(file).info[b"Keywords"]
@@ -105,7 +114,7 @@ def _of_video(file: Path) -> object:
 
 
 _READERS = {".h5": _of_hdf5, ".safetensors": text_of_model, ".json": Path.read_text}
-_READERS[".pdf"] = _of_pdf
+_READERS |= {".pdf": _of_pdf, ".html": _of_page}
 _READERS |= dict.fromkeys(_KEYS, _of_picture) | dict.fromkeys((".mp4", ".mov", ".mkv"), _of_video)
 
 

@@ -1,7 +1,8 @@
 """The gallery: one page with all films and reconstructions, that opens without a server.
 
 python -m refilm.render_gallery --page results/gallery/index.html
-    --entries '{"films": {"bikes": "Bikes"}, "models": {"bikes": "Bikes"}, "shown": [["bikes", "256x144", ["bikes"]]]}'
+    --entries '{"films": {"bikes": "Bikes"}, "models": {"bikes": "Bikes"}, "shown": [["bikes", "256x144", ["bikes"]]],
+    "pages": ["results/models/bikes/network.html"]}'
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 from refilm import layout
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import atomic_write
-from refilm.rendering.gallery import Entry, Video, read_description, render_index
+from refilm.rendering.gallery import Entry, ModelPages, Video, read_description, render_index
 
 
 def main(args: argparse.Namespace) -> None:
@@ -23,13 +24,24 @@ def main(args: argparse.Namespace) -> None:
         for heading, listed in given.get("videos", {}).items()
     }
     with atomic_write(page) as partial:
-        partial.write_text(render_index(entries, args.made_of, videos), encoding="utf-8")
+        partial.write_text(render_index(entries, _pages(given), videos, args.made_of), encoding="utf-8")
     print(f"{page}: {sum(len(entry.models) for entry in entries):,} reconstructions of {len(given['films']):,} films")
 
 
 def _link(path: str) -> str:
     """The address of a result on the page."""
     return os.path.relpath(path, Path(layout.GALLERY).parent)
+
+
+def _pages(given: dict[str, dict[str, str]]) -> dict[str, ModelPages]:
+    """The pages of each model, as URLs from the folder of the gallery."""
+    kinds = {"network": layout.NETWORK, "findings": layout.FINDINGS}
+    pages: dict[str, dict[str, str]] = {}
+    for path in given.get("pages", ()):
+        for kind, pattern in kinds.items():
+            for model in layout.wildcards(pattern, Path(path)).values():
+                pages.setdefault(model, {})[kind] = _link(path)
+    return {model: ModelPages(**of) for model, of in pages.items()}
 
 
 def _entry(folder: Path, film: str, size: str, models: list[str], given: dict[str, dict[str, str]]) -> Entry:

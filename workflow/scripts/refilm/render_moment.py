@@ -6,16 +6,14 @@ python -m refilm.render_moment --frames results/frames/256x144/bikes.h5 --latent
 """
 
 import argparse
-import math
 
 from PIL.PngImagePlugin import PngInfo
 
 from refilm.config.keys import GlobalKeys, add_option
 from refilm.core.command_line import command_parser, run_command
-from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write
 from refilm.core.provenance import KEY, made_by
-from refilm.core.times import format_time, parse_time
+from refilm.core.times import frame_at
 from refilm.frames.latents import LatentStore
 from refilm.frames.store import FrameStore
 from refilm.models.device import choose_device
@@ -31,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
         model = load_model(args.model, choose_device(args.device))
         latents.check_model(model.recipe.latent_dim, args.model)
         latents.check_film(film, model.recipe.size)
-        frame = _frame_at(film, args.at)
+        frame = frame_at(args.at, film.fps, len(film))
         pictures = [film.read([frame])[0], decode_frames(model, latents, [frame])[0]]
         arrangement = Arrangement(2, "row", *upscaled_size((film.width, film.height), args.height))
         still = arrangement.draw(pictures, arrangement.draw_labels(labels_of(args.title, [args.by])))
@@ -40,15 +38,6 @@ def main(args: argparse.Namespace) -> None:
         with atomic_write(args.still) as partial:
             still.save(partial, pnginfo=info)
     print(f"{args.still}: frame {frame}")
-
-
-def _frame_at(film: FrameStore, moment: str) -> int:
-    """The frame that is on the screen at a moment. Raises RefilmError if there is none."""
-    seconds = parse_time(moment, "--at")
-    frame = math.floor(seconds * film.fps)
-    if frame >= len(film):
-        raise RefilmError(f"{moment} lies after the end of the film, which lasts {format_time(len(film) / film.fps)}")
-    return frame
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python -m refilm.render_page --frames results/frames/256x144/bikes.h5 --latents 
 """
 
 import argparse
-import base64
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from refilm.models.pictures import film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.composite import Composite
 from refilm.rendering.gallery import Entry, describe, film_script, read_description, read_measures, render_page
+from refilm.rendering.templates import data_url
 
 _CRF = 22  # what is sent is small rather than perfect
 MOST_BYTES = 20_000_000  # what mail and messengers take
@@ -53,8 +53,7 @@ def main(args: argparse.Namespace) -> None:
         script = folder / "film.js"
         script.write_text(film_script(page.stem, described, measures))
         entry = Entry(page.stem, args.title, dict(zip(args.names, args.by, strict=True)), "", read_description(script))
-        inside = f"data:video/mp4;base64,{base64.b64encode(video.read_bytes()).decode()}"
-        html = render_page(entry, script.read_text(), inside, args.made_of)
+        html = render_page(entry, script.read_text(), data_url(video.read_bytes(), "video/mp4"), args.made_of)
         check_size(len(html.encode()), page.stem, first / film.fps, count / film.fps)
     with atomic_write(page) as partial:
         partial.write_text(html, encoding="utf-8")

@@ -560,6 +560,90 @@ class Planner:
         return list(self._models_of(wildcards))
 
     @exit_on_error
+    def network_frames(self, wildcards: Wildcards) -> str | list[str]:
+        """The frames of the film of which a network is shown a frame; none for one without an encoder."""
+        film = self._own_film(wildcards.model)
+        return self._model_frames(film, wildcards.model) if film else []
+
+    @exit_on_error
+    def network_latents(self, wildcards: Wildcards) -> str | list[str]:
+        """The latents of that film; none for a network without an encoder. Raises RefilmError for a moment of none."""
+        film = self._own_film(wildcards.model)
+        if not film and hasattr(wildcards, "moment"):
+            whole = layout.NETWORK.format(model=wildcards.model)
+            raise RefilmError(f"model '{wildcards.model}' has no encoder, so no frame of a film is shown: ask for {whole}")
+        return self._latents(film, wildcards.model) if film else []
+
+    @exit_on_error
+    def network_made_of(self, wildcards: Wildcards) -> str:
+        """What decides what is shown of a network: its recipe, and the latents of the film."""
+        film = self._own_film(wildcards.model)
+        return self._encoded(film, wildcards.model) if film else self.config.recipe(wildcards.model).to_json()
+
+    @exit_on_error
+    def network_film_title(self, wildcards: Wildcards) -> str:
+        """The title of that film."""
+        film = self._own_film(wildcards.model)
+        return self.config.film_title(film) if film else ""
+
+    @exit_on_error
+    def findings_frames(self, wildcards: Wildcards) -> list[str]:
+        """The frames of the films that the configuration reconstructs with a model. Raises RefilmError if there are none."""
+        self.config.check_reconstructs(wildcards.model)
+        films = self._reconstructed_films(wildcards.model)
+        if not films:
+            missing = f"{self._own_film(wildcards.model)}_by_{wildcards.model}"
+            raise RefilmError(
+                f"model '{wildcards.model}': no film is reconstructed with it: add {missing} to reconstructions"
+            )
+        return [self._model_frames(film, wildcards.model) for film in films]
+
+    @exit_on_error
+    def findings_latents(self, wildcards: Wildcards) -> list[str]:
+        """The latents of these films by the model."""
+        return [self._latents(film, wildcards.model) for film in self._reconstructed_films(wildcards.model)]
+
+    @exit_on_error
+    def findings_metrics(self, wildcards: Wildcards) -> list[str]:
+        """The metrics of these films by the model, and by those that it is compared with."""
+        page, digest = layout.FINDINGS.format(model=wildcards.model), self._findings_digest(wildcards.model)
+        paths = [layout.METRICS.format(film=film, model=model) for film, model in self._findings_pairs(wildcards.model)]
+        return [self._unless_made(path, page, digest) for path in paths]
+
+    @exit_on_error
+    def findings_digest(self, wildcards: Wildcards) -> str:
+        """A digest of what decides all that is measured."""
+        return self._findings_digest(wildcards.model)
+
+    @exit_on_error
+    def findings_films(self, wildcards: Wildcards) -> str:
+        """The films with their files, and with the models that they are compared by, as JSON."""
+        model, films = wildcards.model, []
+        for film in self._reconstructed_films(model):
+            beside = [
+                {
+                    "title": self.config.model_title(other),
+                    "metrics": layout.METRICS.format(film=film, model=other),
+                    "watched": film in self.config.model(other).films,
+                    "holdout_fraction": self.config.recipe(other).holdout_fraction,
+                    "seed": self.config.recipe(other).seed,
+                }
+                for other in self._counterparts(film, model)
+            ]
+            files = {
+                "frames": self._frames_file(film, model),
+                "latents": layout.LATENTS.format(film=film, model=model),
+                "metrics": layout.METRICS.format(film=film, model=model),
+            }
+            films.append({"name": film, "title": self.config.film_title(film), **files, "beside": beside})
+        return json.dumps(films)
+
+    @untracked
+    def network_moment(self, wildcards: Wildcards) -> str:
+        """The moment of the frame, which is in the path; empty where a frame is chosen."""
+        return layout.clock_time(wildcards.moment) if hasattr(wildcards, "moment") else ""
+
+    @exit_on_error
     def gallery_files(self, _wildcards: Wildcards) -> list[str]:
         """What the gallery shows: of each film and frame size the measures, which it reads, and the video and its still,
         which it only names."""
@@ -571,7 +655,7 @@ class Planner:
             files += [self._ancient(video), self._ancient(thumbnail), self._unless_made(measures, layout.GALLERY, digest)]
         files += [self._ancient(layout.WALK_THUMBNAIL.format(walk=walk)) for walk in self.config.walks]
         files += [self._ancient(layout.BEND_THUMBNAIL.format(bend=bend)) for bend in self.config.bends]
-        return files
+        return files + [self._ancient(page) for page in self._pages_of_models()]
 
     @exit_on_error
     def gallery_digest(self, _wildcards: Wildcards) -> str:
@@ -594,7 +678,10 @@ class Planner:
             for name, bend in self.config.bends.items()
         ]
         videos = {heading: listed for heading, listed in (("Walks", walks), ("Bends", bends)) if listed}
-        return json.dumps({"films": films, "models": titles, "shown": shown} | _given(videos=videos or None))
+        return json.dumps(
+            {"films": films, "models": titles, "shown": shown, "pages": self._pages_of_models()}
+            | _given(videos=videos or None)
+        )
 
     def targets(self) -> list[str]:
         """All files that the configuration lists."""
@@ -717,6 +804,52 @@ class Planner:
             raise RefilmError(f"{latents}: the latents file is missing: put it there, or set {place}.latents")
         return self._ancient(_literal(latents))
 
+    def _own_film(self, model: str) -> str:
+        """The film of a model that its pages show: the first of those that it is trained on, and before them one that the
+        configuration reconstructs with it; none for a model without an encoder."""
+        if not self.config.recipe(model).spec.reconstructs:
+            return ""
+        films = self.config.model(model).films
+        return next((film for film in films if f"{film}_by_{model}" in self.config.reconstructions), films[0])
+
+    def _reconstructed_films(self, model: str) -> list[str]:
+        """The films that the configuration reconstructs with a model."""
+        pairs = (layout.split_pair(pair) for pair in self.config.reconstructions)
+        return [film for film, by in pairs if by == model]
+
+    def _counterparts(self, film: str, model: str) -> list[str]:
+        """The models of the same recipe and frame size that the configuration reconstructs a film with, of which either they
+        or this model were trained on it."""
+        own, watched = self.config.recipe(model), film in self.config.model(model).films
+        pairs = (layout.split_pair(pair) for pair in self.config.reconstructions)
+        others = [by for shown, by in pairs if shown == film and layout.split_step(by)[1] is None]
+        return [
+            other
+            for other in others
+            if (film in self.config.model(other).films) != watched
+            and (self.config.recipe(other).recipe, self.config.recipe(other).frame_size) == (own.recipe, own.frame_size)
+        ]
+
+    def _findings_pairs(self, model: str) -> list[tuple[str, str]]:
+        films = self._reconstructed_films(model)
+        return [(film, by) for film in films for by in (model, *self._counterparts(film, model))]
+
+    def _findings_digest(self, model: str) -> str:
+        return _digest(self._encoded(film, by) for film, by in self._findings_pairs(model))
+
+    def _pages_of_models(self) -> list[str]:
+        """The pages of the models that the gallery shows: networks in pictures, and findings; those that are there, or can
+        be made of what the gallery needs anyway."""
+        models = {model: None for shown in self.config.gallery.values() for model in shown if "@" not in model}
+        pages = []
+        for model in models:
+            films = self._reconstructed_films(model)
+            networks = [layout.NETWORK.format(model=model)] if self._own_film(model) in films else []
+            for page in (*networks, layout.FINDINGS.format(model=model)):
+                if Path(page).exists() or all(map(self._is_available, films)):
+                    pages.append(page)
+        return pages
+
     def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
         if hasattr(wildcards, "export"):
             return self.config.export(wildcards.export)
@@ -749,7 +882,12 @@ class Planner:
         comparison = self.config.comparisons.get(names.get("comparison", ""))
         one = self.config.exports.get(names.get("export", "")) or self.config.posters.get(names.get("poster", ""))
         shown = comparison or one
-        film = shown.film if shown else names.get("film", "")
+        known = names.get("model", "") in self.config.models
+        of_model = self._own_film(names["model"]) if known and "film" not in names else ""
+        if result in (layout.FINDINGS, layout.FINDINGS_TABLE):
+            films = self._reconstructed_films(names["model"]) if known else []
+            return any(film in deleted and not Path(self._frames_file(film, names["model"])).exists() for film in films)
+        film = shown.film if shown else names.get("film", of_model)
         in_gallery = self.config.gallery.get((film, names.get("size", "")), [""])
         model = comparison.models[0] if comparison else one.model if one else names.get("model", in_gallery[0])
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):

@@ -43,6 +43,7 @@ _CLIP_BYTES = 30_000  # of a frame of each picture, the same
 _EXPORT_PIXELS = {"h264": 16e6, "hevc": 2e6, "prores": 20e6, "ffv1": 40e6, "png": 8e6}
 _EXPORT_BYTES = {"h264": 0.05, "hevc": 0.03, "prores": 0.5, "ffv1": 1.0, "png": 1.0}
 _ENCODER_BYTES = 300  # of memory, for each pixel of a frame
+_TABLE_BYTES = 500  # of memory, for each frame that is measured
 _CLIP_MB = 2000  # the pictures of 30 seconds at 30 frames per second, twice
 _INCH = 25.4  # mm
 _STATES = 3 * 4  # three checkpoints, each of four copies of the weights
@@ -182,6 +183,11 @@ class JobResources:
         """The page, not compressed."""
         poster = self._config.poster(wildcards.poster)
         return _whole(3 * poster.width * poster.height * (poster.dpi / _INCH) ** 2 / 1e6)
+
+    def findings_mem_mb(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """That of the network, and of the table of all frames, several times."""
+        rows = sum(_rows(file, self._config.recipe(wildcards.model)) for file in input.latents)
+        return self.network_mem_mb(wildcards, attempt) + _whole(attempt * rows * _TABLE_BYTES / 1e6)
 
     def clip_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """That of the network, and of the pictures of a GIF."""

@@ -27,6 +27,15 @@ def first_frame(seconds: Fraction, fps: Fraction) -> int:
     return math.ceil(seconds * fps)
 
 
+def frame_at(moment: str, fps: Fraction, frames: int) -> int:
+    """The frame of a film with so many frames that is on the screen at a moment, HH:MM:SS of the option --at. Raises
+    RefilmError if there is none."""
+    frame = math.floor(parse_time(moment, "--at") * fps)
+    if frame >= frames:
+        raise RefilmError(f"{moment} lies after the end of the film, which lasts {format_time(frames / fps)}")
+    return frame
+
+
 def format_time(seconds: float | Fraction) -> str:
     """'1:02:03' or '2:03', rounded to seconds."""
     minutes, second = divmod(round(seconds), 60)

@@ -20,6 +20,7 @@ _COMPONENT_ROUNDS = 12  # of subspace iteration
 _OVERSAMPLING = 40
 _BLOCK = 256  # frames that are converted at once
 _PERIODS = (8, 4, 2)  # pixels of the shortest half period of a cosine: the first that gives as many cosines as latents
+_NOT_A_PRODUCT = 1e-3  # share of a pattern's energy beside a product of a column and a row; float16 leaves 1e-6
 _MIN_STD = 1e-3  # of a latent in the film: those that hardly vary are not amplified
 
 
@@ -87,6 +88,17 @@ class LinearCode(nn.Module):
         self._update_basis()
         squares = _sum(((block - self.mean) @ self.basis.T).square().sum(0) for block in _blocks(frames, device))
         self.scale.copy_((squares / len(frames)).sqrt().clamp_min(_MIN_STD * math.sqrt(count)))
+
+    def count_cosines(self) -> int:
+        """How many of the patterns are cosines. They are the first ones, and each is a product of a column and a row."""
+        height = self.shape[0]
+        for number, pattern in enumerate(self.basis):
+            rows = pattern.unflatten(0, (height, -1))
+            row = F.normalize(rows[rows.square().sum(1).argmax()], dim=0)
+            rest = rows - torch.outer(rows @ row, row)
+            if rest.square().sum() > _NOT_A_PRODUCT * rows.square().sum():
+                return number
+        return len(self.basis)
 
     def _halved(self, frames: np.ndarray) -> Tensor:
         """The frames at half the size without their mean: (n, H/2, W/2, 3) float32."""

@@ -12,7 +12,7 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _ROWS, _COLUMNS = 9, 16  # of a thumbnail
 _EVEN = 0.5  # grey levels: a thumbnail with a smaller standard deviation shows only noise
 _TINY = 1e-6  # grey levels: what is smaller is rounding
-_STATIC = (0.25, 1.5)  # grey levels: mean absolute change of a static pair of frames
+STATIC = (0.25, 1.5)  # grey levels: mean absolute change of a static pair of frames
 
 
 def psnr(film: Tensor, reconstruction: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def kept(products: Tensor) -> Tensor:
 
 def is_static(film_motion: Tensor) -> Tensor:
     """Whether pairs of frames of such a `motion` are nearly still, with a change that is not only noise: (N,) -> (N,)."""
-    return (film_motion >= _STATIC[0]) & (film_motion <= _STATIC[1])
+    return (film_motion >= STATIC[0]) & (film_motion <= STATIC[1])
 
 
 def luma(frames: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ The first line is what `read_description` reads of it. Every text goes through J
 """
 
 import csv
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -20,12 +19,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from refilm.rendering.composite import Composite
+from refilm.rendering.templates import render_template
 
-_FOLDER = Path(__file__).parent / "viewer"
 # Of each measure the column of the metrics that the film has, if any, and the one that a reconstruction has.
 _MEASURES = {
     "ssim": (None, "ssim"),
@@ -77,6 +75,14 @@ class Video:
     title: str
     video: str
     thumbnail: str
+
+
+@dataclass(frozen=True)
+class ModelPages:
+    """The pages of a model: URLs, or empty texts where there are none."""
+
+    network: str = ""
+    findings: str = ""
 
 
 def describe(count: int, fps: Fraction, size: tuple[int, int], models: Sequence[str]) -> dict[str, Any]:
@@ -145,37 +151,26 @@ def to_script(value: object) -> str:
 
 
 def render_index(
-    entries: Sequence[Entry], made_of: str = "", videos: Mapping[str, Sequence[Video]] = MappingProxyType({})
+    entries: Sequence[Entry],
+    pages: Mapping[str, ModelPages],
+    videos: Mapping[str, Sequence[Video]] = MappingProxyType({}),
+    made_of: str = "",
 ) -> str:
-    """The page of all films. made_of: what a plan knows it by; videos: others, by the heading above their links."""
+    """The page of all films. pages: of models, by name; videos: others, by the heading above their links; made_of: what a
+    plan knows it by."""
     models = {name: title for entry in entries for name, title in entry.models.items()}
-    return _render(entries=entries, models=models, videos=videos, film="", heading="The screening room", made_of=made_of)
+    return _render(
+        entries=entries, models=models, pages=pages, videos=videos, film="", heading="The screening room", made_of=made_of
+    )
 
 
 def render_page(entry: Entry, script: str, video: str, made_of: str = "") -> str:
     """The page of one film, with all that it shows inside. script: of the film; video: a URL."""
-    return _render(entries=[entry], models={}, film=Markup(script), video=video, heading=entry.title, made_of=made_of)
+    return _render(
+        entries=[entry], models={}, pages={}, film=Markup(script), video=video, heading=entry.title, made_of=made_of
+    )
 
 
 def _render(entries: Sequence[Entry], **values: Any) -> str:
     data = {entry.key: entry.to_json() for entry in entries}
-    return _environment().get_template("page.html").render(entries=entries, data=Markup(to_script(data)), **values)
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
-    environment.globals["asset"] = _asset
-    environment.filters["clock"] = _clock
-    return environment
-
-
-def _asset(name: str) -> Markup:
-    """A file of the folder, as it is: our own text, and that of uPlot."""
-    return Markup((_FOLDER / name).read_text(encoding="utf-8"))
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return render_template("page.html", entries=entries, data=Markup(to_script(data)), **values)

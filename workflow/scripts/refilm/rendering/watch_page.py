@@ -1,7 +1,6 @@
 """The page that `make watch` renews: what runs, and the pictures and curves of trainings. It opens without a server."""
 
 import csv
-import functools
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -9,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from refilm import layout
-from refilm.core.times import format_duration
+from refilm.rendering.templates import render_template
 
 Job = Mapping[str, Any]  # the values of refilm.core.job_status
-_FOLDER = Path(__file__).parent / "viewer"
 _RENEWED_SECONDS = 5  # after which the page loads itself again
 _WIDTH, _HEIGHT, _MAX_POINTS = 600, 140, 300  # of a curve, in units of its drawing
 # Columns of training.csv that tell most: the first group of which there is a value is drawn.
@@ -55,18 +51,18 @@ def render_watch_page(running: Sequence[Job], ended: Sequence[tuple[str, Job]], 
     """
     trainings = [_training(job, folder) for job in running if job["rule"] == "train_model"]
     left = [job["eta_seconds"] for job in running if job.get("eta_seconds") is not None]
-    return _environment().get_template("watch.html").render(
-        trainings=trainings, running=[_UNKNOWN | dict(job) for job in running], ended=[(state, _UNKNOWN | dict(job)) for
-        state, job in ended], now=now, left=max(left, default=None), renewed=_RENEWED_SECONDS, width=_WIDTH, height=_HEIGHT,
+    return render_template(
+        "watch.html",
+        trainings=trainings,
+        running=[_UNKNOWN | dict(job) for job in running],
+        ended=[(state, _UNKNOWN | dict(job)) for state, job in ended],
+        now=now,
+        left=max(left, default=None),
+        renewed=_RENEWED_SECONDS,
+        width=_WIDTH,
+        height=_HEIGHT,
         at=time.strftime("%H:%M:%S", time.localtime(now)),
-    )  # fmt: skip
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
-    environment.filters["duration"] = format_duration
-    return environment
+    )
 
 
 def _training(job: Job, folder: Path) -> Training:
