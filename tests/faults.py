@@ -40,6 +40,8 @@ CONFIG = {
     "training": {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "steps": 24},
     "reconstructions": ["one_by_one"],
     "comparisons": {"clip": {"film": "one", "models": ["one"]}},
+    "walks": {"back": {"film": "one", "model": "one", "speed": 0.5, "loop": "return"}},
+    "bends": {"turned": {"film": "one", "model": "one", "transforms": [{"transform": "flip", "layers": [1]}]}},
     "device": "cpu",
 }
 TARGETS = {  # the result of each rule
@@ -61,6 +63,10 @@ TARGETS = {  # the result of each rule
     "render_training": "results/models/one/training.mp4",
     "render_samples": "results/samples/one.png",
     "render_drift": "results/samples/one.mp4",
+    "render_walk": "results/walks/back.mp4",
+    "render_walk_thumbnail": "results/gallery/walks/back.webp",
+    "render_bend": "results/bent/turned.mp4",
+    "render_bend_thumbnail": "results/gallery/bent/turned.webp",
 }
 _KILLS_OF_A_CHAIN = 5
 _LIMIT_SECONDS = 900  # for a run on a busy machine
