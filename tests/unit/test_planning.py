@@ -689,10 +689,12 @@ def test_a_network_is_shown_with_a_frame_of_its_own_film(capsys):
     one, noise, at = job(model="one"), job(model="noise"), job(model="noise", moment="00-01-02.5")
     assert asked.network_frames(one) == "results/frames/256x144/one.h5"
     assert asked.network_latents(one) == "results/latents/one_by_one.h5"
-    assert asked.network_made_of(one) == asked.encoded(job(film="one", model="one"))
     assert asked.network_film_title(one) == "Number One" and asked.network_film_title(noise) == ""
     assert asked.network_frames(noise) == [] and asked.network_latents(noise) == []
-    assert asked.network_made_of(noise) == asked.recipe(noise)
+    digests = {asked.network_digest(each) for each in (one, noise)}
+    for changed in ({"training": {"seed": 1}}, {"films": FILMS | {"one": FILMS["one"] | {"title": "Another"}}}):
+        digests |= {planner(**changed).network_digest(one)}
+    assert len(digests) == 4
     assert [asked.network_moment(wanted, None) for wanted in (one, at)] == ["", "00:01:02.5"]
     line = "model 'noise' has no encoder, so no frame of a film is shown: ask for results/models/noise/network.html"
     assert refusal(capsys, asked.network_latents, at) == line
@@ -752,6 +754,23 @@ def test_the_gallery_asks_for_the_pages_of_models_that_it_has_the_films_for():
     touch("results/models/large/network.html")
     assert pages() == ["models/large/network", "findings/other", *of_one]
     assert pages(reconstructions=["one_by_one@9", "one_by_one"]) == of_one
+
+
+def test_the_gallery_ignores_the_time_of_pages_that_are_current():
+    """A title is on the pages too: where it changes they are made again, and the gallery after them."""
+
+    def plain(**sections) -> set[str]:
+        asked = Planner(config(**{"films": FILMS} | FOUND | sections), lambda path: f"ancient {path}")
+        return {file for file in asked.gallery_files(job()) if file.endswith(".html") and not file.startswith("ancient")}
+
+    network, found = "results/models/large/network.html", "results/findings/large.html"
+    assert {network, found} <= plain()
+    touch(network, f'content="{planner(**FOUND).network_digest(job(model="large"))}"')
+    touch(found, f'content="{planner(**FOUND).findings_digest(job(model="large"))}"')
+    assert not {network, found} & plain()
+    assert {network, found} <= plain(films=FILMS | {"one": FILMS["one"] | {"title": "Another"}})
+    renamed = FOUND["models"] | {"large": MODELS["large"] | {"title": "Another"}}
+    assert {network, found} <= plain(models=renamed)
 
 
 def test_findings_stay_when_one_of_their_films_and_its_frames_are_deleted():

@@ -200,7 +200,7 @@ rule render_network:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
-        made_of=planner.network_made_of,
+        made_of=planner.network_digest,
         title=planner.model_title,
         film=planner.network_film_title,
         at=planner.network_moment,
@@ -216,6 +216,7 @@ rule render_network:
             " --film-title={params.film:q}"
             " --at={params.at:q}"
             " --page={output.page:q}"
+            " --made-of={params.made_of}"
             " --device=cpu"
         )
 

@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> None:
         kernels=network.kernel_pictures(first_kernels(model)),
         moved=[_moved(model, shown, int(number), float(strength[number])) for number in most],
         of_prior=shown.frames is None,
-    ).to_html(shown.provenance)
+    ).to_html(args.made_of, shown.provenance)
     with atomic_write(page) as partial:
         partial.write_text(html, encoding="utf-8")
     print(f"{page}: {len(trace.layers)} layers, {shown.about}, {len(html) / 1e6:.1f} MB")
@@ -151,5 +151,6 @@ if __name__ == "__main__":
     parser.add_argument("--film-title", default="", help="the film's title")
     parser.add_argument("--at", default="", help="HH:MM:SS of the frame (default: one of 8 frames with the most contrast)")
     parser.add_argument("--page", required=True, help="the HTML file to write")
+    parser.add_argument("--made-of", default="", help="what a plan knows it by")
     add_option(parser, GlobalKeys, "device")
     run_command(main, parser)

@@ -575,10 +575,9 @@ class Planner:
         return self._latents(film, wildcards.model) if film else []
 
     @exit_on_error
-    def network_made_of(self, wildcards: Wildcards) -> str:
-        """What decides what is shown of a network: its recipe, and the latents of the film."""
-        film = self._own_film(wildcards.model)
-        return self._encoded(film, wildcards.model) if film else self.config.recipe(wildcards.model).to_json()
+    def network_digest(self, wildcards: Wildcards) -> str:
+        """A digest of what decides what is shown of a network."""
+        return self._network_digest(wildcards.model)
 
     @exit_on_error
     def network_film_title(self, wildcards: Wildcards) -> str:
@@ -618,25 +617,7 @@ class Planner:
     @exit_on_error
     def findings_films(self, wildcards: Wildcards) -> str:
         """The films with their files, and with the models that they are compared by, as JSON."""
-        model, films = wildcards.model, []
-        for film in self._reconstructed_films(model):
-            beside = [
-                {
-                    "title": self.config.model_title(other),
-                    "metrics": layout.METRICS.format(film=film, model=other),
-                    "watched": film in self.config.model(other).films,
-                    "holdout_fraction": self.config.recipe(other).holdout_fraction,
-                    "seed": self.config.recipe(other).seed,
-                }
-                for other in self._counterparts(film, model)
-            ]
-            files = {
-                "frames": self._frames_file(film, model),
-                "latents": layout.LATENTS.format(film=film, model=model),
-                "metrics": layout.METRICS.format(film=film, model=model),
-            }
-            films.append({"name": film, "title": self.config.film_title(film), **files, "beside": beside})
-        return json.dumps(films)
+        return self._findings_films(wildcards.model)
 
     @untracked
     def network_moment(self, wildcards: Wildcards) -> str:
@@ -655,7 +636,9 @@ class Planner:
             files += [self._ancient(video), self._ancient(thumbnail), self._unless_made(measures, layout.GALLERY, digest)]
         files += [self._ancient(layout.WALK_THUMBNAIL.format(walk=walk)) for walk in self.config.walks]
         files += [self._ancient(layout.BEND_THUMBNAIL.format(bend=bend)) for bend in self.config.bends]
-        return files + [self._ancient(page) for page in self._pages_of_models()]
+        # A page that is made again makes the gallery again: Snakemake looks at no params of what depends on a job.
+        pages = self._pages_of_models().items()
+        return files + [self._ancient(page) if _holds(page, digest) else page for page, digest in pages]
 
     @exit_on_error
     def gallery_digest(self, _wildcards: Wildcards) -> str:
@@ -679,7 +662,7 @@ class Planner:
         ]
         videos = {heading: listed for heading, listed in (("Walks", walks), ("Bends", bends)) if listed}
         return json.dumps(
-            {"films": films, "models": titles, "shown": shown, "pages": self._pages_of_models()}
+            {"films": films, "models": titles, "shown": shown, "pages": list(self._pages_of_models())}
             | _given(videos=videos or None)
         )
 
@@ -834,20 +817,49 @@ class Planner:
         films = self._reconstructed_films(model)
         return [(film, by) for film in films for by in (model, *self._counterparts(film, model))]
 
-    def _findings_digest(self, model: str) -> str:
-        return _digest(self._encoded(film, by) for film, by in self._findings_pairs(model))
+    def _findings_films(self, model: str) -> str:
+        films = []
+        for film in self._reconstructed_films(model):
+            beside = [
+                {
+                    "title": self.config.model_title(other),
+                    "metrics": layout.METRICS.format(film=film, model=other),
+                    "watched": film in self.config.model(other).films,
+                    "holdout_fraction": self.config.recipe(other).holdout_fraction,
+                    "seed": self.config.recipe(other).seed,
+                }
+                for other in self._counterparts(film, model)
+            ]
+            files = {
+                "frames": self._frames_file(film, model),
+                "latents": layout.LATENTS.format(film=film, model=model),
+                "metrics": layout.METRICS.format(film=film, model=model),
+            }
+            films.append({"name": film, "title": self.config.film_title(film), **files, "beside": beside})
+        return json.dumps(films)
 
-    def _pages_of_models(self) -> list[str]:
-        """The pages of the models that the gallery shows: networks in pictures, and findings; those that are there, or can
-        be made of what the gallery needs anyway."""
+    def _findings_digest(self, model: str) -> str:
+        encoded = [self._encoded(film, by) for film, by in self._findings_pairs(model)]
+        return _digest([*encoded, self.config.model_title(model), self._findings_films(model)])
+
+    def _network_digest(self, model: str) -> str:
+        """Of the recipe, or the latents of the film, and of the titles."""
+        film = self._own_film(model)
+        shown = [self._encoded(film, model), self.config.film_title(film)] if film else [self.config.recipe(model).to_json()]
+        return _digest([*shown, self.config.model_title(model)])
+
+    def _pages_of_models(self) -> dict[str, str]:
+        """The pages of the models that the gallery shows, networks in pictures and findings, with the digests that they have
+        where they are current: those that are there, or can be made of what the gallery needs anyway."""
         models = {model: None for shown in self.config.gallery.values() for model in shown if "@" not in model}
-        pages = []
+        pages: dict[str, str] = {}
         for model in models:
             films = self._reconstructed_films(model)
-            networks = [layout.NETWORK.format(model=model)] if self._own_film(model) in films else []
-            for page in (*networks, layout.FINDINGS.format(model=model)):
-                if Path(page).exists() or all(map(self._is_available, films)):
-                    pages.append(page)
+            of_model = {layout.FINDINGS.format(model=model): self._findings_digest(model)}
+            if self._own_film(model) in films:
+                of_model = {layout.NETWORK.format(model=model): self._network_digest(model)} | of_model
+            can_be_made = all(map(self._is_available, films))
+            pages |= {page: digest for page, digest in of_model.items() if can_be_made or Path(page).exists()}
         return pages
 
     def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:

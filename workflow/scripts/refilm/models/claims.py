@@ -411,8 +411,8 @@ def own_film(films: Sequence[MeasuredFilm]) -> Claim:
         "Its own film comes back far better than others",
         "A network reconstructs the film that it was trained on far better than other films.",
         "Films differ in how hard they are. So, where the configuration reconstructs a film by two networks of the same "
-        "recipe and frame size of which only one was trained on it, that film is compared frame by frame, and frames that "
-        f"this one was trained on decide{others}. The other rows compare films with each other.",
+        "recipe and frame size of which only one was trained on it, that film is compared frame by frame, and the "
+        f"frames that one was trained on decide{others}. The other rows compare films with each other.",
         "mean by the network that was trained on the film, less that by the other; or mean of its own film, less of others",
         "signal share",
         rows,

@@ -86,12 +86,12 @@ class NetworkPage:
     moved: Sequence[Moved]
     of_prior: bool
 
-    def to_html(self, provenance: str) -> str:
-        """The page. provenance: text of `refilm.core.provenance`, kept in its metadata."""
+    def to_html(self, made_of: str, provenance: str) -> str:
+        """The page. made_of: what a plan knows it by; provenance: text of `refilm.core.provenance`, kept in its metadata."""
         chosen = {moved.number for moved in self.moved}
         return render_template(
-            "network.html", page=self, provenance=provenance, steps=STEPS, effect_step=EFFECT_STEP, chosen=chosen,
-            bar_limit=_BAR_LIMIT,
+            "network.html", page=self, made_of=made_of, provenance=provenance, steps=STEPS, effect_step=EFFECT_STEP,
+            chosen=chosen, bar_limit=_BAR_LIMIT,
         )  # fmt: skip
 
 
