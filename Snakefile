@@ -8,6 +8,8 @@ What can be asked for:
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
     results/posters/{poster}.png, .pdf        thousands of frames on one page
     results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
+    results/dreams/{dream}.mp4                a film up to a moment, and what a network goes on to see
+    results/predictors/{model}/predictor.safetensors  the network that does, trained on the latents of the model's films
     results/stills/{film}_by_{model}.png      contact sheet
     results/stills/{film}_by_{model}_shots.png, _best.png, _worst.png  of each shot, of the best or worst ones
     results/stills/{film}_by_{model}@00-12-30.png  the frame at that time, beside its reconstruction
@@ -20,7 +22,7 @@ What can be asked for:
     results/models/{model}/training.mp4       the training as a film
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
-With no target: all that config/config.yaml lists under reconstructions, comparisons, posters and exports, and the gallery.
+With no target: all that config/config.yaml lists under reconstructions, comparisons, posters, exports and dreams, and the gallery.
 """
 
 from snakemake.utils import min_version
@@ -40,6 +42,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/dream.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/demo.smk"

@@ -84,6 +84,7 @@ wildcard_constraints:
     comparison=SLUG,
     export=SLUG,
     poster=SLUG,
+    dream=SLUG,
 
 
 # The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each

@@ -38,6 +38,8 @@ EXPORT_FILE = "results/exports/{export}.{suffix}"
 EXPORT_FOLDER = "results/exports/{export}"  # of images, or of a file for each screen
 EXPORT_SUFFIXES = {"h264": "mp4", "hevc": "mp4", "prores": "mov", "ffv1": "mkv", "png": ""}  # by codec
 CRF_CODECS = ("h264", "hevc")  # those whose quality is the key `crf`
+PREDICTOR = "results/predictors/{model}/predictor.safetensors"  # a link to a file of its trained/
+DREAM = "results/dreams/{dream}.mp4"
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
@@ -67,6 +69,7 @@ RESULTS = (
     COMPARISON,
     EXPORT_FILE,
     EXPORT_FOLDER,
+    DREAM,
     CROP_PREVIEW,
     SHOTS,
     COMPOSITE,
@@ -141,11 +144,14 @@ class Configuration(Protocol):
     @property
     def exports(self) -> Mapping[str, Export]: ...
 
+    @property
+    def dreams(self) -> Mapping[str, Poster]: ...
+
 
 @dataclass(frozen=True)
 class Result:
-    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export or gallery; film, models:
-    whose it shows, of the gallery none in particular."""
+    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export, dream or gallery; film,
+    models: whose it shows, of the gallery none in particular."""
 
     kind: str
     path: str
@@ -155,8 +161,8 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports; and the
-    gallery of the videos."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports, dreams;
+    and the gallery of the videos."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -172,6 +178,10 @@ def catalogue(config: Configuration) -> list[Result]:
         *(
             Result("export", export_path(name, export), name, export.film, (export.model,))
             for name, export in config.exports.items()
+        ),
+        *(
+            Result("dream", DREAM.format(dream=name), name, dream.film, (dream.model,))
+            for name, dream in config.dreams.items()
         ),
         *([Result("gallery", GALLERY, "gallery", "", ())] if pairs else []),
     ]

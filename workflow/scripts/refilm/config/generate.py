@@ -15,12 +15,14 @@ import yaml
 
 from refilm.config.keys import (
     ComparisonKeys,
+    DreamKeys,
     ExportKeys,
     FilmKeys,
     GlobalKeys,
     Key,
     ModelKeys,
     PosterKeys,
+    PredictorKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -77,6 +79,8 @@ def manual_text(text: str) -> str:
         "comparisons": _table(keys_of(ComparisonKeys).values()),
         "posters": _table(keys_of(PosterKeys).values()),
         "exports": _table(keys_of(ExportKeys).values()),
+        "dreams": _table(keys_of(DreamKeys).values()),
+        "predictor": _table(keys_of(PredictorKeys).values()),
         "reconstruction": _table(keys_of(ReconstructionKeys).values()),
         "video": _table(keys_of(VideoKeys).values()),
         "global": _table(keys_of(GlobalKeys).values()),

@@ -36,6 +36,7 @@ RESULTS = {
     layout.POSTER: ("Posters", "poster"),
     layout.SAMPLES: ("Samples", "samples"),
     layout.DRIFT: ("Samples", "drift"),
+    layout.DREAM: ("Dreams", "dream"),
     layout.METRICS: ("Metrics", "metrics"),
     layout.SHOTS: ("Shots", "shots"),
     TRAININGS: ("Trainings", "training"),
@@ -139,6 +140,7 @@ def existing(config: Config, pattern: str) -> Iterator[tuple[Path, dict[str, str
     """The files of a pattern whose names the configuration knows, and these names."""
     known = {"film": set(config.films), "model": set(config.models)}
     known |= {"comparison": set(config.comparisons), "poster": set(config.posters)}
+    known |= {"dream": set(config.dreams)}
     for path in sorted(layout.existing(pattern)):
         names = layout.wildcards(pattern, path)
         if names and all(layout.split_step(names[name])[0] in known[name] for name in names.keys() & known):
@@ -154,6 +156,9 @@ def title(config: Config, names: dict[str, str]) -> str:
     if "poster" in names:
         poster = config.poster(names["poster"])
         return f"{config.film_title(poster.film)} by {config.model_title(poster.model)}"
+    if "dream" in names:
+        dream = config.dream(names["dream"])
+        return f"{config.film_title(dream.film)} as dreamt by {config.model_title(dream.model)}"
     film = [config.film_title(names["film"])] if "film" in names else []
     model = [config.model_title(names["model"])] if "model" in names else []
     return " by ".join(film + model)

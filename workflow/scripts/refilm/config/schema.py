@@ -8,12 +8,14 @@ from refilm.config.keys import (
     MODEL_STEP,
     SLUG,
     ComparisonKeys,
+    DreamKeys,
     ExportKeys,
     FilmKeys,
     GlobalKeys,
     Key,
     ModelKeys,
     PosterKeys,
+    PredictorKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -29,10 +31,12 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "comparisons": (ComparisonKeys,),
     "exports": (ExportKeys,),
     "posters": (PosterKeys,),
+    "dreams": (DreamKeys,),
+    "predictor": (PredictorKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
 }
-_BY_NAME = ("films", "models", "comparisons", "exports", "posters")
+_BY_NAME = ("films", "models", "comparisons", "exports", "posters", "dreams")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", NoneType: "null"}
 
 
@@ -60,6 +64,8 @@ def schema() -> Schema:
                 "comparisons": _by_name("comparison clips, by name", _section(*_SECTIONS["comparisons"])),
                 "posters": _by_name("frames of a film on one page, by name", _section(*_SECTIONS["posters"])),
                 "exports": _by_name("reconstructions for a screen or a wall, by name", _section(*_SECTIONS["exports"])),
+                "dreams": _by_name("films that a network continues, by name", _section(*_SECTIONS["dreams"])),
+                "predictor": {"description": "how predictors are trained", **_section(*_SECTIONS["predictor"])},
                 "video": {"description": "how results are encoded", **_section(*_SECTIONS["video"])},
                 "reconstruction": {"description": "how models reconstruct films", **_section(*_SECTIONS["reconstruction"])},
                 **_section(GlobalKeys)["properties"],

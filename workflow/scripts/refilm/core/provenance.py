@@ -6,6 +6,8 @@
   "latents": how the film was encoded for each of the models: {"model", "noise", "made_by"}, and "search" where latents
              were searched; null where that is unknown
   "made_by": what wrote the file, as of `made_by`
+  "predictor": of a predictor and of a dream alone: {"recipe", "training", "steps", "made_by"}
+  "dream":   of a dream alone: {"start", "seed", "temperature"}
 }
 
 The text is canonical, and no time is in it: the same work makes the same bytes again. What is derived from a file takes the
@@ -33,10 +35,14 @@ Record = dict[str, Any]
 
 
 def provenance_text(
-    written_by: Record, film: Record | None = None, models: Sequence[Record] = (), latents: Sequence[Record | None] = ()
+    written_by: Record,
+    film: Record | None = None,
+    models: Sequence[Record] = (),
+    latents: Sequence[Record | None] = (),
+    **others: Any,
 ) -> str:
-    """The text of a file. written_by: `made_by` of the command that writes it."""
-    return canonical({"film": film, "models": [*models], "latents": [*latents], "made_by": written_by})
+    """The text of a file. written_by: `made_by` of the command that writes it; others: `predictor` and `dream`."""
+    return canonical({"film": film, "models": [*models], "latents": [*latents], "made_by": written_by} | others)
 
 
 def canonical(record: Mapping[str, Any]) -> str:
