@@ -10,6 +10,8 @@ What can be asked for:
     results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
     results/walks/{walk}.mp4                  a walk through latents: between moments, slowed, looped, two films mixed
     results/bent/{bend}.mp4                   a film by a model whose decoder is bent
+    results/dreams/{dream}.mp4                a film up to a moment, and what a network goes on to see
+    results/predictors/{model}/predictor.safetensors  the network that does, trained on the latents of the model's films
     results/stills/{film}_by_{model}.png      contact sheet
     results/stills/{film}_by_{model}_shots.png, _best.png, _worst.png  of each shot, of the best or worst ones
     results/stills/{film}_by_{model}@00-12-30.png  the frame at that time, beside its reconstruction
@@ -24,7 +26,8 @@ What can be asked for:
     results/findings/{model}.html, .md        what the text of 2016 says, measured on its reconstructions
     results/samples/{model}.png, .mp4         frames from noise
 Where {model} reconstructs or makes samples, {model}@500 is what it was after 500 steps of its training, which keeps that.
-With no target: all that config/config.yaml lists under reconstructions, comparisons, posters, exports, walks and bends, and the gallery.
+With no target: all that config/config.yaml lists under reconstructions, comparisons, posters, exports, dreams, walks and bends,
+and the gallery.
 """
 
 from snakemake.utils import min_version
@@ -44,6 +47,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/dream.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/gallery.smk"
 include: "workflow/rules/walk.smk"

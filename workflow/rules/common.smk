@@ -86,6 +86,7 @@ wildcard_constraints:
     poster=SLUG,
     walk=SLUG,
     bend=SLUG,
+    dream=SLUG,
 
 
 # The `cache` of rules whose results are shared between projects by --cache. Without that option Snakemake would mention each

@@ -41,6 +41,8 @@ EXPORT_SUFFIXES = {"h264": "mp4", "hevc": "mp4", "prores": "mov", "ffv1": "mkv",
 CRF_CODECS = ("h264", "hevc")  # those whose quality is the key `crf`
 WALK = "results/walks/{walk}.mp4"
 BEND = "results/bent/{bend}.mp4"
+PREDICTOR = "results/predictors/{model}/predictor.safetensors"  # a link to a file of its trained/
+DREAM = "results/dreams/{dream}.mp4"
 CROP_PREVIEW = "results/stills/{film}_crop.png"
 SHOTS = "results/shots/{film}.csv"
 TRAINING_FILM = "results/models/{model}/training.mp4"
@@ -78,6 +80,7 @@ RESULTS = (
     EXPORT_FOLDER,
     WALK,
     BEND,
+    DREAM,
     CROP_PREVIEW,
     SHOTS,
     COMPOSITE,
@@ -182,11 +185,17 @@ class Configuration(Protocol):
     @property
     def bends(self) -> Mapping[str, Bend]: ...
 
+    @property
+    def dreams(self) -> Mapping[str, Poster]: ...
+
 
 @dataclass(frozen=True)
 class Result:
     """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export, walk, bend or gallery;
     film, models: whose it shows, of the gallery none in particular, of a walk the first film."""
+
+    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export, dream or gallery; film,
+    models: whose it shows, of the gallery none in particular."""
 
     kind: str
     path: str
@@ -196,8 +205,8 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports, walks,
-    bends; and the gallery of the videos."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports, dreams;
+    and the gallery of the videos."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -215,12 +224,8 @@ def catalogue(config: Configuration) -> list[Result]:
             for name, export in config.exports.items()
         ),
         *(
-            Result("walk", WALK.format(walk=name), name, next(iter(walk.films), ""), (walk.model,))
-            for name, walk in config.walks.items()
-        ),
-        *(
-            Result("bend", BEND.format(bend=name), name, bend.film or "", (bend.model,))
-            for name, bend in config.bends.items()
+            Result("dream", DREAM.format(dream=name), name, dream.film, (dream.model,))
+            for name, dream in config.dreams.items()
         ),
         *([Result("gallery", GALLERY, "gallery", "", ())] if pairs else []),
     ]

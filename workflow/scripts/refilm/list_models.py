@@ -1,4 +1,4 @@
-"""List every trained model and every state that is kept, with size and recipe; delete those that are named.
+"""List every trained model and predictor, and every state that is kept, with size and recipe; delete those that are named.
 
 python -m refilm.list_models
 python -m refilm.list_models --remove bikes/1f0c63a4e2d1-6-epochs bikes/state/1f0c63a4e2d1
@@ -20,6 +20,7 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError, suggest
 from refilm.core.files import describe_bytes, try_lock
 
+_PREDICTORS = Path(layout.PREDICTOR).parent.parent.name
 _SHOWN_APART = {"recipe", "films", "epochs", "steps", "architecture_version"}
 
 
@@ -53,6 +54,8 @@ class Kept:
     def recipe(self) -> str:
         """'larsen2015 of bikes, gamma 2': the recipe, its films, and the settings that are not its defaults."""
         values = json.loads(metadata_of_model(self.example).get("recipe", "{}"))
+        if self.folder.is_predictor:
+            return f"predictor of {values.get('model', 'unknown')}, seed {values.get('seed')}"
         usual = defaults(TrainingKeys) | (RECIPES[values["recipe"]].defaults if values.get("recipe") in RECIPES else {})
         own = [f"{key} {_text(value)}" for key, value in sorted(values.items()) if _differs(key, value, usual)]
         return ", ".join([f"{values.get('recipe', 'unknown')} of {' and '.join(values.get('films', {}))}", *own])
@@ -70,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _kept(folder: ModelFolder) -> Iterator[Kept]:
-    model = folder.folder.name
+    model = f"{_PREDICTORS}/{folder.folder.name}" if folder.is_predictor else folder.folder.name
     folder.keep()
     for file in sorted(folder.trained.glob("[!.]*.safetensors")):
         yield Kept(f"{model}/{file.stem}", folder, file, file, metadata_of_model(file).get("steps", "?"))

@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PdfParser import PdfFormatError, PdfParser
 
 from refilm import layout
+from refilm.config.recipe import metadata_of_model
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.provenance import KEY, Record, canonical, parse_provenance
@@ -85,6 +86,10 @@ def _of_hdf5(file: Path) -> object:
         return None
 
 
+def _of_weights(file: Path) -> object:
+    return metadata_of_model(file).get(KEY) or text_of_model(file)
+
+
 def _of_picture(file: Path) -> object:
     try:
         with Image.open(file) as opened:
@@ -113,7 +118,7 @@ def _of_video(file: Path) -> object:
         return None
 
 
-_READERS = {".h5": _of_hdf5, ".safetensors": text_of_model, ".json": Path.read_text}
+_READERS = {".h5": _of_hdf5, ".safetensors": _of_weights, ".json": Path.read_text}
 _READERS |= {".pdf": _of_pdf, ".html": _of_page}
 _READERS |= dict.fromkeys(_KEYS, _of_picture) | dict.fromkeys((".mp4", ".mov", ".mkv"), _of_video)
 
@@ -136,6 +141,16 @@ def _described(file: str, place: Path, record: Record) -> Iterator[str]:
         yield _line("encoded by", _encoding(latents) if latents else "unknown")
         if latents:
             yield _line("", _software(latents["made_by"]))
+    if record.get("predictor"):
+        yield from _predictor(record["predictor"])
+    if "dream" in record:
+        yield _line("dream", _settings(record["dream"]))
+
+
+def _predictor(predictor: Record) -> Iterator[str]:
+    yield _line("predictor", f"{predictor['training']}: {predictor['steps']} steps")
+    yield _line("", _settings(predictor["recipe"]))
+    yield _line("", _software(predictor["made_by"]))
 
 
 def _encoding(latents: Record) -> str:

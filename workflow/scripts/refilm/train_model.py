@@ -23,7 +23,7 @@ import pandas as pd
 from refilm import layout
 from refilm.config.keys import GlobalKeys, add_option
 from refilm.config.model_folder import ModelFolder
-from refilm.config.recipe import Recipe
+from refilm.config.recipe import Recipe, Training
 from refilm.config.shared_training import fetch_training, share_training
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
     with StateFolder(folder.folder, recipe).locked():
         kept = folder.find(recipe)
         if kept:
-            _show_again(recipe, folder)
+            show_again(recipe, folder, text_of_model(kept))
             print(f"{folder.model}: trained before: linked to {kept}")
         else:
             fetch_training(folder, recipe)
@@ -95,9 +95,8 @@ def _finish(trainer: Trainer, folder: ModelFolder, provenance: str) -> None:
         print(f"{picture}: {title}: {problem}")
 
 
-def _show_again(recipe: Recipe, folder: ModelFolder) -> None:
-    """Let what is beside the model be that of its own training, after another recipe was trained here."""
-    provenance = text_of_model(folder.file(recipe))
+def show_again(recipe: Training, folder: ModelFolder, provenance: str) -> None:
+    """Let what is beside a model or a predictor be that of its own training, after another recipe was trained here."""
     with FileCallbacks(folder, recipe, False, lambda _step: provenance) as callbacks:
         callbacks.on_start()
         if folder.log(recipe).exists():
@@ -111,7 +110,7 @@ class FileCallbacks(TrainingCallbacks):
     Use as a context manager. provenance: from a step to the text of what shows the model after it.
     """
 
-    def __init__(self, model: ModelFolder, recipe: Recipe, tensorboard: bool, provenance: Callable[[int], str]):
+    def __init__(self, model: ModelFolder, recipe: Training, tensorboard: bool, provenance: Callable[[int], str]):
         folder = model.folder
         self.model, self.folder, self.recipe, self.previews = model, folder, recipe, folder / layout.PREVIEWS
         self.provenance = provenance

@@ -27,6 +27,7 @@ _KINDS = {  # what is looked at first stands first
     "posters for printing": layout.POSTER_PAGE,
     "exports": layout.EXPORT_FILE,
     "exported folders": layout.EXPORT_FOLDER,
+    "dreams": layout.DREAM,
     "contact sheets": layout.STILLS,
     "sheets of shots": layout.ORDERED_STILLS,
     "stills": layout.MOMENT,
@@ -43,6 +44,7 @@ _KINDS = {  # what is looked at first stands first
     "lists of shots": layout.SHOTS,
     "models": layout.MODEL,
     "early models": layout.EARLY_MODEL,
+    "predictors": layout.PREDICTOR,
     "latents": layout.LATENTS,
     "frames": layout.FRAMES,
 }

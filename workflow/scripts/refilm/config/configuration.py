@@ -20,11 +20,13 @@ from refilm.config.keys import (
     BendKeys,
     BendStepKeys,
     ComparisonKeys,
+    DreamKeys,
     ExportKeys,
     FilmKeys,
     GlobalKeys,
     ModelKeys,
     PosterKeys,
+    PredictorKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -33,6 +35,7 @@ from refilm.config.keys import (
     defaults,
     keys_of,
 )
+from refilm.config.predictor_recipe import PredictorRecipe
 from refilm.config.recipe import Recipe, parse_size
 from refilm.config.recipes import RECIPES
 from refilm.config.schema import Schema, key_at, schema
@@ -42,7 +45,7 @@ from refilm.core.errors import RefilmError, suggest
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
 
-_NAMED = ("films", "models", "comparisons", "exports", "posters", "walks", "bends")
+_NAMED = ("films", "models", "comparisons", "exports", "posters", "dreams", "walks", "bends")
 _PIXEL_KEYS = ("start", "end", "crop", "fit")  # what decides which pixels of a film a model sees
 _LATER_PIXEL_KEYS = (
     "deinterlace",
@@ -65,8 +68,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is several 
 
 
 class Config:
-    """A checked configuration. `films`, `models`, `comparisons`, `exports`, `posters`, `walks`, `bends`: the keys of each
-    entry by its name."""
+    """A checked configuration. `films`, `models`, `comparisons`, `exports`, `posters`, `dreams`, `walks`, `bends`: the keys
+    of each entry by its name."""
 
     def __init__(self, raw: Mapping[str, Any], auto_channels: Callable[[str, Recipe, str], int] | None = None):
         """auto_channels: what `base_channels: auto` is, from a model, its recipe and the key `device`; without it that is
@@ -86,6 +89,8 @@ class Config:
         self.posters = {name: PosterKeys(**given) for name, given in values.get("posters", {}).items()}
         self.walks = {name: _walk(given) for name, given in values.get("walks", {}).items()}
         self.bends = {name: _bend(given) for name, given in values.get("bends", {}).items()}
+        self.dreams = {name: DreamKeys(**given) for name, given in values.get("dreams", {}).items()}
+        self.predictor = PredictorKeys(**values.get("predictor", {}))
         self.reconstructions: list[str] = values.get("reconstructions", [])
         self.video = VideoKeys(**values.get("video", {}))
         self.reconstruction = ReconstructionKeys(**values.get("reconstruction", {}))
@@ -124,6 +129,7 @@ class Config:
         named += [poster.model for poster in self.posters.values()]
         named += [walk.model for walk in self.walks.values()]
         named += [bend.model for bend in self.bends.values()]
+        named += [dream.model for dream in self.dreams.values()]
         needed = {step for name, step in map(layout.split_step, named) if name == model and step is not None}
         return sorted({*self.recording(model).keep, *needed})
 
@@ -151,6 +157,19 @@ class Config:
         """The bend's keys. Raises RefilmError with the nearest known name."""
         _check_name("bend", name, self.bends)
         return self.bends[name]
+
+    def dream(self, name: str) -> DreamKeys:
+        """The dream's keys. Raises RefilmError with the nearest known name."""
+        _check_name("dream", name, self.dreams)
+        return self.dreams[name]
+
+    def predictor_recipe(self, model: str) -> PredictorRecipe:
+        """Everything that decides the weights of the predictor of a model, or of one that is named as MODEL@STEP."""
+        self.check_reconstructs(model)
+        step, how = layout.split_step(model)[1], self.reconstruction
+        training = self.recipe(model).training_key() + ("" if step is None else f"@{step}")
+        keys = dataclasses.asdict(self.predictor)
+        return PredictorRecipe(**keys, model=training, noise=how.noise, search=how.search)
 
     @cached_property
     def gallery(self) -> dict[tuple[str, str], list[str]]:
@@ -298,6 +317,9 @@ class Config:
             self._check_walk(walk, f"walks.{name}")
         for name, bend in self.bends.items():
             self._check_bend(bend, f"bends.{name}")
+        for name, dream in self.dreams.items():
+            self._check_pair(f"config: dreams.{name}", dream.film, [dream.model])
+            _check_start(dream, f"config: dreams.{name}")
 
     def _check_model(self, name: str) -> None:
         own, place = self._of_model[name], f"config: models.{name}"
@@ -472,6 +494,11 @@ def _check_span(values: FilmKeys | ComparisonKeys | ExportKeys | WalkKeys | Bend
     )
     if end is not None and end <= (start or 0):
         raise RefilmError(f"config: {place}: end {values.end} is not after start {values.start or 0}")
+
+
+def _check_start(dream: DreamKeys, place: str) -> None:
+    if dream.start is not None and parse_time(dream.start, f"{place}.start") == 0:
+        raise RefilmError(f"{place}.start: {dream.start}: a dream continues a film: let it start after the first frame")
 
 
 def _check_page(poster: PosterKeys, place: str) -> None:

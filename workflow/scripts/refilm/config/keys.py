@@ -597,6 +597,45 @@ class BendKeys:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictorKeys:
+    """predictor: how predictors are trained, one for each model whose dreams are asked for."""
+
+    steps: int | str = key(
+        "auto",
+        "length of the training in steps. `auto` is 3,000 for ten minutes of film, and grows with the square root of the "
+        "length; fewer than 500 it never is",
+        choices=("auto",),
+        minimum=1,
+    )
+    seed: int = key(0, "seed of the random numbers. Another seed is another predictor", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DreamKeys:
+    """dreams: one dream."""
+
+    film: str = required("the film that is continued; it need not be one that the model is trained on", pattern=f"^{SLUG}$")
+    model: str = required("the model that encodes and decodes it; or `MODEL@STEP`", pattern=f"^{MODEL_STEP}$")
+    start: str | float | None = key(
+        None,
+        'the moment from which on the film is dreamt, of the film as reconstructed: seconds, or `"HH:MM:SS"` in quotes',
+        unset="the end",
+        above=0,
+    )
+    length: float = key(60, "length of the dream in seconds", above=0, maximum=86400)
+    lead: float = key(10, "seconds of the film that are shown before it", minimum=0, maximum=86400)
+    temperature: float = key(
+        1,
+        "how much is left to chance: 0 goes on with what is most likely, 1 is as uncertain as the predictor is, more is "
+        "wilder",
+        minimum=0,
+        maximum=3,
+    )
+    seed: int = key(0, "seed of the dream. Another seed is another dream from the same moment", minimum=0)
+    height: int = key(432, "height of the picture in pixels", minimum=16, maximum=8192, multiple_of=2)
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoKeys:
     """video: how results are encoded."""
 

@@ -8,6 +8,8 @@ results/models/{model}/
     model@500.safetensors                        a link to that
     state/1f0c63a4e2d1/step-000001200.safetensors   checkpoints, by recipe
 
+The folder of a predictor, results/predictors/{model}/, has the same, with predictor.safetensors as the link.
+
 Snakemake deletes model.safetensors before it makes it again. No rule declares trained/, so no model is lost with it: what
 was trained before is linked again. Reads files with the standard library alone, so that a plan does not import torch.
 """
@@ -19,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from refilm import layout
-from refilm.config.recipe import Recipe, metadata_of_model, recipe_of_model, training_key_of
+from refilm.config.recipe import Recipe, Training, metadata_of_model, recipe_of_model, training_key_of
 from refilm.core.errors import RefilmError
 from refilm.core.files import link_or_copy, remove_partials
 
@@ -27,27 +29,32 @@ _CHECKPOINT = re.compile(r"step-(\d+)\.safetensors")
 
 
 class ModelFolder:
-    """Of a model file, results/models/{model}/model.safetensors."""
+    """Of a model file, results/models/{model}/model.safetensors, or of a predictor."""
 
     def __init__(self, model: Path | str):
         self.model = Path(model)
         self.folder = self.model.parent
         self.trained, self.state = self.folder / layout.TRAINED, self.folder / layout.STATE
 
-    def file(self, recipe: Recipe) -> Path:
+    @property
+    def is_predictor(self) -> bool:
+        """Whether it is that of a predictor."""
+        return self.model.name == Path(layout.PREDICTOR).name
+
+    def file(self, recipe: Training) -> Path:
         """Where the model is kept that a recipe makes."""
         return self.trained / f"{recipe.training_key()}.safetensors"
 
-    def log(self, recipe: Recipe) -> Path:
+    def log(self, recipe: Training) -> Path:
         """Where the training.csv of that training is kept."""
         return self.file(recipe).with_suffix(".csv")
 
-    def find(self, recipe: Recipe) -> Path | None:
+    def find(self, recipe: Training) -> Path | None:
         """The model of a recipe, if it was trained to its end."""
         file = self.file(recipe)
         return file if recipe_of_model(file) == recipe.to_json() else None
 
-    def early_file(self, recipe: Recipe, step: int) -> Path:
+    def early_file(self, recipe: Training, step: int) -> Path:
         """Where the model is kept that a recipe has made after so many steps."""
         return self.trained / f"{recipe.training_key()}@{step}.safetensors"
 
@@ -56,12 +63,12 @@ class ModelFolder:
         files = self.trained.glob(f"{training_key}@*.safetensors")
         return sorted((int(file.stem.rpartition("@")[2]), file) for file in files)
 
-    def find_early(self, recipe: Recipe, step: int) -> Path | None:
+    def find_early(self, recipe: Training, step: int) -> Path | None:
         """The model of a recipe after so many steps, if it was kept or if the training has ended there."""
         files = [self.early_file(recipe, step), self.find(recipe)]
         return next((file for file in files if file and metadata_of_model(file).get("steps") == str(step)), None)
 
-    def inherit_early(self, recipe: Recipe) -> None:
+    def inherit_early(self, recipe: Training) -> None:
         """Let what was kept of a shorter training be kept of this one too, if it continues that."""
         checkpoint = next(iter(checkpoints(self.state / recipe.state_key())), None)
         former = recipe_of_model(checkpoint[1]) if checkpoint else None
@@ -122,7 +129,7 @@ class ModelFolder:
             return (self.folder / layout.RECIPE).read_text(encoding="utf-8")
         return ""
 
-    def restore(self, recipe: Recipe) -> None:
+    def restore(self, recipe: Training) -> None:
         """Link a missing model.safetensors to the model of the recipe, if that was trained, and those of early steps to what
         was kept."""
         if not self.model.exists() and (kept := self.find(recipe)):
@@ -149,9 +156,10 @@ def check_length(folder: Path, trained: int, total: int) -> None:
 
 
 def model_folders() -> Iterator[ModelFolder]:
-    """All that are in the working directory."""
-    for folder in sorted(Path(layout.MODEL).parent.parent.glob("*/")):
-        yield ModelFolder(folder / Path(layout.MODEL).name)
+    """All that are in the working directory, those of predictors after those of models."""
+    for file in map(Path, (layout.MODEL, layout.PREDICTOR)):
+        for folder in sorted(file.parent.parent.glob("*/")):
+            yield ModelFolder(folder / file.name)
 
 
 def _link(target: Path, link: Path, symbolic: str | None) -> None:

@@ -23,7 +23,17 @@ from typing import Any, Protocol, TypeVar, cast
 
 from refilm import layout
 from refilm.config.configuration import Config
-from refilm.config.keys import SLUG, BendKeys, ComparisonKeys, ExportKeys, PosterKeys, VideoKeys, WalkKeys, defaults
+from refilm.config.keys import (
+    SLUG,
+    BendKeys,
+    ComparisonKeys,
+    DreamKeys,
+    ExportKeys,
+    PosterKeys,
+    VideoKeys,
+    WalkKeys,
+    defaults,
+)
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
 from refilm.config.shared_training import fetch_training
@@ -269,8 +279,42 @@ class Planner:
 
     @exit_on_error
     def shown_model(self, wildcards: Wildcards) -> str:
-        """The model of an export or a poster."""
+        """The model of an export, a poster or a dream."""
         return self._model(self._shown(wildcards).model)
+
+    @exit_on_error
+    def predictor_recipe(self, wildcards: Wildcards) -> str:
+        """Everything that decides the weights of a predictor, as one string."""
+        return self.config.predictor_recipe(wildcards.model).to_json()
+
+    @exit_on_error
+    def predictor_latents(self, wildcards: Wildcards) -> list[str]:
+        """The latents of a model's films, by that model; none where its predictor was trained as it is configured."""
+        return [self._latents(film, wildcards.model) for film in self._predicted_films(wildcards.model)]
+
+    @exit_on_error
+    def predictor_frames(self, wildcards: Wildcards) -> list[str]:
+        """The frames of the same films, which say where the shots are."""
+        return [self._model_frames(film, wildcards.model) for film in self._predicted_films(wildcards.model)]
+
+    @exit_on_error
+    def predicted_model(self, wildcards: Wildcards) -> str | list[str]:
+        """The model of a predictor; none where that was trained."""
+        return self._encoder(wildcards.model) if self._predicted_films(wildcards.model) else []
+
+    @exit_on_error
+    def dreamt_latents(self, wildcards: Wildcards) -> str:
+        """The latents of the film that a dream continues."""
+        dream = self.config.dream(wildcards.dream)
+        return self._latents(dream.film, dream.model)
+
+    @exit_on_error
+    def dreaming_predictor(self, wildcards: Wildcards) -> str:
+        """The predictor of a dream."""
+        model = self.config.dream(wildcards.dream).model
+        path = layout.PREDICTOR.format(model=model)
+        is_current = recipe_of_model(path) == self.config.predictor_recipe(model).to_json()
+        return self._ancient(path) if is_current else path
 
     @exit_on_error
     def latents(self, wildcards: Wildcards) -> str:
@@ -304,6 +348,11 @@ class Planner:
         options += [f"--keep={step}" for step in self.config.kept_steps(wildcards.model)]
         return options + (["--tensorboard"] if settings.tensorboard else [])
 
+    @untracked
+    def tensorboard(self, _wildcards: Wildcards) -> list[str]:
+        """Whether a training writes TensorBoard events too: what is trained is the same."""
+        return ["--tensorboard"] if self.config.settings.tensorboard else []
+
     # --- what results are made of: a change of it makes them again, and nothing else does, no time of a file
 
     @exit_on_error
@@ -333,6 +382,12 @@ class Planner:
         """What decides the latents of an export or a poster."""
         shown = self._shown(wildcards)
         return self._encoded(shown.film, shown.model)
+
+    @exit_on_error
+    def dreamt(self, wildcards: Wildcards) -> list[str]:
+        """What decides the latents of the film that a dream continues, and its predictor."""
+        dream = self.config.dream(wildcards.dream)
+        return [self._encoded(dream.film, dream.model), self.config.predictor_recipe(dream.model).to_json()]
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
@@ -500,6 +555,14 @@ class Planner:
         """The bend of which a thumbnail is a still."""
         path, thumbnail = _path_of(layout.BEND, wildcards), _path_of(layout.BEND_THUMBNAIL, wildcards)
         return self._unless_made(path, thumbnail, self.bend_digest(wildcards))
+
+    @exit_on_error
+    def dream_options(self, wildcards: Wildcards) -> list[str]:
+        """What a dream is: titles, where it begins, how long it is, and its chance."""
+        dream = self.config.dream(wildcards.dream)
+        titles = {"title": self.config.film_title(dream.film), "by": self.config.model_title(dream.model)}
+        keys = ("start", "length", "lead", "temperature", "seed", "height")
+        return _options(titles | _given(**{key: getattr(dream, key) for key in keys}))
 
     @exit_on_error
     def film_title(self, wildcards: Wildcards) -> str:
@@ -679,15 +742,17 @@ class Planner:
             folder, recipe = self._trained(model)
             folder.inherit_early(recipe)
             folder.restore(recipe)
+        for model in {dream.model for dream in self.config.dreams.values()}:
+            self._predictor_folder(model).restore(self.config.predictor_recipe(model))
 
     def made_from(self, names: Mapping[str, str]) -> bool:
         """Whether a plan of a result that is there succeeds: nothing was deleted or replaced that it would be made of
         again."""
         comparison = self.config.comparisons.get(names.get("comparison", ""))
-        poster = self.config.posters.get(names.get("poster", ""))
-        shown = comparison or poster
+        one = self.config.posters.get(names.get("poster", "")) or self.config.dreams.get(names.get("dream", ""))
+        shown = comparison or one
         films = [shown.film] if shown else [names["film"]] if "film" in names else []
-        models = [poster.model] if poster else [names["model"]] if "model" in names else []
+        models = [one.model] if one else [names["model"]] if "model" in names else []
         models += comparison.models if comparison else []
         if walk := self.config.walks.get(names.get("walk", "")):
             films, models = [*walk.films, *filter(None, [walk.sound])], [walk.model]
@@ -736,6 +801,8 @@ class Planner:
     def _film_of(self, wildcards: Wildcards) -> str:
         if hasattr(wildcards, "comparison"):
             return self.config.comparison(wildcards.comparison).film
+        if hasattr(wildcards, "dream"):
+            return self.config.dream(wildcards.dream).film
         return self.config.export(wildcards.export).film if hasattr(wildcards, "export") else wildcards.film
 
     def _walked(self, name: str) -> list[str]:
@@ -862,9 +929,11 @@ class Planner:
             pages |= {page: digest for page, digest in of_model.items() if can_be_made or Path(page).exists()}
         return pages
 
-    def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys:
+    def _shown(self, wildcards: Wildcards) -> ExportKeys | PosterKeys | DreamKeys:
         if hasattr(wildcards, "export"):
             return self.config.export(wildcards.export)
+        if hasattr(wildcards, "dream"):
+            return self.config.dream(wildcards.dream)
         return self.config.poster(wildcards.poster)
 
     def _titles(self, comparison: ComparisonKeys) -> list[str]:
@@ -893,7 +962,7 @@ class Planner:
             return bool(bend and bend.film in deleted and self.config.has_sound(str(bend.film)))
         comparison = self.config.comparisons.get(names.get("comparison", ""))
         one = self.config.exports.get(names.get("export", "")) or self.config.posters.get(names.get("poster", ""))
-        shown = comparison or one
+        shown = comparison or one or self.config.dreams.get(names.get("dream", ""))
         known = names.get("model", "") in self.config.models
         of_model = self._own_film(names["model"]) if known and "film" not in names else ""
         if result in (layout.FINDINGS, layout.FINDINGS_TABLE):
@@ -901,7 +970,9 @@ class Planner:
             return any(film in deleted and not Path(self._frames_file(film, names["model"])).exists() for film in films)
         film = shown.film if shown else names.get("film", of_model)
         in_gallery = self.config.gallery.get((film, names.get("size", "")), [""])
-        model = comparison.models[0] if comparison else one.model if one else names.get("model", in_gallery[0])
+        model = names.get("model", in_gallery[0])
+        if shown:
+            model = shown.models[0] if isinstance(shown, ComparisonKeys) else shown.model
         if film not in deleted or result in (layout.FRAMES, layout.CROP_PREVIEW):
             return film in deleted
         if result == layout.SHOTS:
@@ -910,7 +981,7 @@ class Planner:
             return False
         if result == layout.LATENTS and not self._are_current(film, model):
             return False
-        sounding = (layout.VIDEO, layout.EXPORT_FILE, layout.EXPORT_FOLDER)
+        sounding = (layout.VIDEO, layout.EXPORT_FILE, layout.EXPORT_FOLDER, layout.DREAM)
         with_original = (layout.COMPARISON, layout.COMPOSITE, layout.COMPARISON_PAGE)
         needs_sound = result in (*sounding, *with_original) and self.config.has_sound(film)
         needs_frames = (
@@ -1000,6 +1071,19 @@ class Planner:
         """The file of trained/ that a model is, if it was trained so far."""
         (folder, recipe), step = self._trained(model), layout.split_step(model)[1]
         return folder.find(recipe) if step is None else folder.find_early(recipe, step)
+
+    def _predictor_folder(self, model: str) -> ModelFolder:
+        return ModelFolder(layout.PREDICTOR.format(model=model))
+
+    def _predicted_films(self, model: str) -> Sequence[str]:
+        """The films that the predictor of a model is yet to be trained on. Raises RefilmError for a length that is shorter
+        than was trained already."""
+        folder, recipe = self._predictor_folder(model), self.config.predictor_recipe(model)
+        if folder.find(recipe):
+            return ()
+        for step, checkpoint in checkpoints(folder.state / recipe.state_key())[:1]:
+            check_length(checkpoint.parent, step, recipe.total_steps(int(metadata_of_model(checkpoint)["frames"])))
+        return self.config.model(model).films
 
     def _is_trained(self, model: str) -> bool:
         return self._find(model) is not None

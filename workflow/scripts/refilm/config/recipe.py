@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from refilm.config.keys import AUTO_CHANNELS, TrainingKeys, defaults
 from refilm.config.recipes import RECIPES, RecipeSpec
@@ -32,6 +32,43 @@ FULL_CHANNELS = AUTO_CHANNELS["cuda"]
 _FEATURE_FRAMES, _FEATURE_EPOCHS = 168_480, 6
 _SHORT_FILM_POWER = 0.43
 _LEAST_SHOWN = 24_000
+
+
+class Training(Protocol):
+    """What decides the weights of something that is trained: a `Recipe`, or a `PredictorRecipe`."""
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def warmup(self) -> float: ...
+
+    @property
+    def lr_schedule(self) -> str: ...
+
+    @property
+    def beta2(self) -> float: ...
+
+    @property
+    def grad_clip(self) -> float: ...
+
+    @property
+    def head_lr_scale(self) -> float: ...
+
+    @property
+    def ema_decay(self) -> float: ...
+
+    def to_json(self) -> str: ...
+
+    def training_key(self) -> str: ...
+
+    def state_key(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

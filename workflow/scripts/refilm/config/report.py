@@ -38,6 +38,7 @@ RESULTS = {
     layout.DRIFT: ("Samples", "drift"),
     layout.WALK: ("Walks", "walk"),
     layout.BEND: ("Bends", "bend"),
+    layout.DREAM: ("Dreams", "dream"),
     layout.METRICS: ("Metrics", "metrics"),
     layout.SHOTS: ("Shots", "shots"),
     TRAININGS: ("Trainings", "training"),
@@ -142,6 +143,7 @@ def existing(config: Config, pattern: str) -> Iterator[tuple[Path, dict[str, str
     known = {"film": set(config.films), "model": set(config.models)}
     known |= {"comparison": set(config.comparisons), "poster": set(config.posters)}
     known |= {"walk": set(config.walks), "bend": set(config.bends)}
+    known |= {"dream": set(config.dreams)}
     for path in sorted(layout.existing(pattern)):
         names = layout.wildcards(pattern, path)
         if names and all(layout.split_step(names[name])[0] in known[name] for name in names.keys() & known):
@@ -161,6 +163,9 @@ def title(config: Config, names: dict[str, str]) -> str:
         return config.walk(names["walk"]).title or names["walk"]
     if "bend" in names:
         return config.bend(names["bend"]).title or names["bend"]
+    if "dream" in names:
+        dream = config.dream(names["dream"])
+        return f"{config.film_title(dream.film)} as dreamt by {config.model_title(dream.model)}"
     film = [config.film_title(names["film"])] if "film" in names else []
     model = [config.model_title(names["model"])] if "model" in names else []
     return " by ".join(film + model)

@@ -36,6 +36,8 @@ _LEAST_BIT_RATE = 2e6  # of a film file, by which its length is estimated before
 _LONGEST_FILM = 4 * 3600  # seconds
 _FPS = 30
 _MOST_FPS = 60
+_PREDICTOR_STEPS = 5  # per second
+_PREDICTOR_MB = 1000  # of a batch of windows
 _VIDEO_BYTES = 0.2  # of a pixel, at the default quality: six times what was measured
 _CLIP_BYTES = 30_000  # of a frame of each picture, the same
 # Of an export, by codec: pixels per second, four times what was measured with two cores that five other jobs used as well;
@@ -82,6 +84,18 @@ class JobResources:
         """Three checkpoints, the model and what is kept of it, previews."""
         recipe, kept = self._config.recipe(wildcards.model), len(self._config.kept_steps(wildcards.model))
         return _whole((_STATES + 1 + kept) * weights_mb(recipe) + 40 * 16 * 3 * _pixels(recipe) / 1e6)
+
+    def predictor_mem_mb(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """That of the model, and the latents three times."""
+        return self.network_mem_mb(wildcards, attempt) + _whole(attempt * (_PREDICTOR_MB + 3 * _megabytes(input.latents)))
+
+    def predictor_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """By its steps. A training that is not finished then continues in another job."""
+        recipe = self._config.recipe(wildcards.model)
+        steps = self._config.predictor_recipe(wildcards.model).total_steps(
+            sum(_rows(file, recipe) for file in input.latents)
+        )
+        return _whole(attempt * (_START_MINUTES + _MARGIN * steps / _PREDICTOR_STEPS / 60))
 
     # --- what runs the networks on the frames of a film
 
@@ -175,6 +189,19 @@ class JobResources:
             once = _rows(input.latents[0], self._config.recipe(walk.model)) / walk.speed
         return once * (2 if walk.loop == "return" else 1)
 
+    def dream_runtime(self, wildcards: Wildcards, attempt: int) -> int:
+        """By its seconds."""
+        recipe = self._config.recipe(self._models(wildcards)[0])
+        return _minutes(self._dream_seconds(wildcards) * _MOST_FPS, _RENDER, _work(recipe), attempt)
+
+    def dream_disk_mb(self, wildcards: Wildcards) -> int:
+        """The video."""
+        return _whole(self._dream_seconds(wildcards) * _MOST_FPS * _CLIP_BYTES / 1e6)
+
+    def _dream_seconds(self, wildcards: Wildcards) -> float:
+        dream = self._config.dream(wildcards.dream)
+        return dream.lead + dream.length
+
     def poster_mem_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """That of the network, and of the page with a copy."""
         return self.network_mem_mb(wildcards, attempt) + attempt * 2 * self.poster_disk_mb(wildcards)
@@ -223,6 +250,8 @@ class JobResources:
             return (self._config.bend(wildcards.bend).model,)
         if hasattr(wildcards, "poster"):
             return (self._config.poster(wildcards.poster).model,)
+        if hasattr(wildcards, "dream"):
+            return (self._config.dream(wildcards.dream).model,)
         return (self._config.export(wildcards.export).model if hasattr(wildcards, "export") else wildcards.model,)
 
     def _exported_pixels(self, wildcards: Wildcards) -> float:

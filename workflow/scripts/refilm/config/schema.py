@@ -10,12 +10,14 @@ from refilm.config.keys import (
     BendKeys,
     BendStepKeys,
     ComparisonKeys,
+    DreamKeys,
     ExportKeys,
     FilmKeys,
     GlobalKeys,
     Key,
     ModelKeys,
     PosterKeys,
+    PredictorKeys,
     ReconstructionKeys,
     RecordingKeys,
     TrainingKeys,
@@ -34,10 +36,12 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "posters": (PosterKeys,),
     "walks": (WalkKeys,),
     "bends": (BendKeys,),
+    "dreams": (DreamKeys,),
+    "predictor": (PredictorKeys,),
     "video": (VideoKeys,),
     "reconstruction": (ReconstructionKeys,),
 }
-_BY_NAME = ("films", "models", "comparisons", "exports", "posters", "walks", "bends")
+_BY_NAME = ("films", "models", "comparisons", "exports", "posters", "dreams", "walks", "bends")
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", NoneType: "null"}
 
 
@@ -67,6 +71,8 @@ def schema() -> Schema:
                 "exports": _by_name("reconstructions for a screen or a wall, by name", _section(*_SECTIONS["exports"])),
                 "walks": _by_name("videos of paths through latents, by name", _section(*_SECTIONS["walks"])),
                 "bends": _by_name("films by a model whose decoder is bent, by name", _bend()),
+                "dreams": _by_name("films that a network continues, by name", _section(*_SECTIONS["dreams"])),
+                "predictor": {"description": "how predictors are trained", **_section(*_SECTIONS["predictor"])},
                 "video": {"description": "how results are encoded", **_section(*_SECTIONS["video"])},
                 "reconstruction": {"description": "how models reconstruct films", **_section(*_SECTIONS["reconstruction"])},
                 **_section(GlobalKeys)["properties"],

@@ -7,6 +7,8 @@
              were searched; null where that is unknown
   "made_by": what wrote the file, as of `made_by`
   "films":   of a walk with the latents of several films alone, in place of `film`: their records, in the order of `latents`
+  "predictor": of a predictor and of a dream alone: {"recipe", "training", "steps", "made_by"}
+  "dream":   of a dream alone: {"start", "seed", "temperature"}
 }
 
 The text is canonical, and no time is in it: the same work makes the same bytes again. What is derived from a file takes the
@@ -38,9 +40,9 @@ def provenance_text(
     film: Record | None = None,
     models: Sequence[Record] = (),
     latents: Sequence[Record | None] = (),
-    **others: Sequence[Record | None],
+    **others: Any,
 ) -> str:
-    """The text of a file. written_by: `made_by` of the command that writes it; others: `films`, where there are several."""
+    """The text of a file. written_by: `made_by` of the command that writes it; others: `films`, `predictor` and `dream`."""
     return canonical({"film": film, "models": [*models], "latents": [*latents], "made_by": written_by} | others)
 
 

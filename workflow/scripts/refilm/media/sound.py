@@ -73,13 +73,14 @@ class Track:
 @dataclass(frozen=True)
 class Sound:
     """The sound of a film from `start` seconds on the file's own clock: one track, or some of one channel each, which are
-    joined as `channels`; the whole file as many `times` in a row."""
+    joined as `channels`; the whole file as many `times` in a row; after `seconds` there is silence, where that is given."""
 
     film: FilmFile
     tracks: tuple[Track, ...]
     channels: tuple[str, ...]
     start: Fraction
     times: int = 1
+    seconds: Fraction | None = None
 
     def __str__(self) -> str:
         joined = f" as {' + '.join(self.channels)}" if len(self.tracks) > 1 else ""
@@ -247,6 +248,7 @@ def sound_pipe(sound: Sound, seconds: Fraction) -> Iterator[int]:
     those that count time would restart at zero. They are in `synchronise_audio`, behind the pipe. Tracks of one channel do
     not change, and are joined in step. Raises RefilmError if the sound cannot be decoded.
     """
+    seconds = seconds if sound.seconds is None else min(seconds, sound.seconds)
     again = {"stream_loop": sound.times - 1} if sound.times > 1 else {}
     source, start, end = sound.film.input(copyts=None, **again), f"{float(sound.start):.6f}", f"{float(seconds):.6f}"
     parts = [source[str(track.stream)].filter_("atrim", start=start) for track in sound.tracks]

@@ -1,9 +1,11 @@
 """The provenance of what networks make, from that of the files that are read: see `refilm.core.provenance`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from refilm.config.predictor_recipe import PredictorRecipe
 from refilm.config.recipe import Recipe, metadata_of_model, training_key_of
 from refilm.core.provenance import KEY, Record, film_of, made_by, model_record, parse_provenance, provenance_text
 from refilm.frames.latents import LatentStore
@@ -61,21 +63,52 @@ def text_of_latents(film: Attributes, model: Path | str, settings: Mapping[str, 
     return provenance_text(written_by, film_of(film), [record] if record else [], [latents])
 
 
+def text_of_predictor(recipe: PredictorRecipe, model: Path | str, latents: Sequence[Attributes]) -> Callable[[int], str]:
+    """A function from a step to the text of the predictor after it. latents: the attributes of those that it is trained
+    on, by this model."""
+    written_by, record = made_by("train_predictor", "torch", "h5py", "numpy"), model_of(model)
+
+    def text(step: int) -> str:
+        predictor = {"recipe": json.loads(recipe.to_json()), "training": recipe.training_key(), "steps": step}
+        models = [record] if record else []
+        return provenance_text(written_by, None, models, _encoded(latents), predictor=predictor | {"made_by": written_by})
+
+    return text
+
+
+def text_of_dream(
+    written_by: Record, latents: Attributes, model: Path | str, predictor: Path | str, settings: Mapping[str, Any]
+) -> str:
+    """The text of a dream. latents: the attributes of those of the film that is continued; settings: start in seconds, seed,
+    temperature."""
+    known = parse_provenance(metadata_of_model(predictor).get(KEY)) or {}
+    record = model_of(model)
+    models = [record] if record else []
+    others = {"predictor": known.get("predictor"), "dream": dict(settings)}
+    return provenance_text(written_by, film_of(latents), models, _encoded([latents]), **others)
+
+
 def text_of_decoded(
     written_by: Record, film: Attributes, latents: Sequence[Attributes], models: Sequence[Path | str]
 ) -> str:
     """The text of what shows decoded latents. film: the attributes of the frames or latents that say which film it is;
     latents: the attributes of each latents file, with the model that decoded it."""
+    decoded_by = [record for file in models if (record := model_of(file))]
+    return provenance_text(written_by, film_of(film), decoded_by, _encoded(latents))
+
+
+def _encoded(latents: Sequence[Attributes]) -> list[Record | None]:
+    """How each of these was encoded, by the attributes of the files; None where that is unknown."""
     known = [parse_provenance(attributes.get(KEY)) for attributes in latents]
-    encoded = [record["latents"][0] if record and record["latents"] else None for record in known]
-    return provenance_text(written_by, film_of(film), [record for file in models if (record := model_of(file))], encoded)
+    return [record["latents"][0] if record and record["latents"] else None for record in known]
 
 
-def text_of_walk(written_by: Record, latents: Iterable[LatentStore], model: Path | str) -> str:
+def text_of_walk(written_by: Record, latents: Sequence[LatentStore], model: Path | str) -> str:
     """The text of a video that a model decoded of the latents of one film or several: those of several are its `films`."""
     known = [parse_provenance(store.attributes.get(KEY)) for store in latents]
     films = [record["film"] if record else None for record in known]
-    encoded = [record["latents"][0] if record and record["latents"] else None for record in known]
     several = {"films": films} if len(films) > 1 else {}
     decoded_by = [record for record in [model_of(model)] if record]
-    return provenance_text(written_by, None if several else films[0], decoded_by, encoded, **several)
+    return provenance_text(
+        written_by, None if several else films[0], decoded_by, _encoded([store.attributes for store in latents]), **several
+    )

@@ -91,11 +91,11 @@ class Arrangement:
         canvas.paste(labels, mask=labels)
         return canvas
 
-    def filter(self, labels: Path) -> Callable[[FilterableStream], FilterableStream]:
+    def filter(self, labels: Path, later: tuple[Path, int] | None = None) -> Callable[[FilterableStream], FilterableStream]:
         """A function from the ffmpeg-python stream of frames stacked vertically to the stream of the clip.
 
         labels: the file of `draw_labels`. The others are laid over the first picture: the clip has its frames and its
-        timestamps, and the still image adds none.
+        timestamps, and the still image adds none. later: labels that take their place, and the frame from which on.
         """
 
         def arrange(stacked: FilterableStream) -> FilterableStream:
@@ -104,10 +104,16 @@ class Arrangement:
             canvas = self._tile(copies.stream(0), 0).filter_("pad", *self.size, *self.place(0), color=colour)
             for n in range(1, self.count):
                 canvas = ffmpeg.filter_([canvas, self._tile(copies.stream(n), n)], "overlay", *self.place(n), format="gbrp")
-            still = ffmpeg.input(f"file:{labels}")
-            return ffmpeg.filter_([canvas, still], "overlay", 0, 0, format="gbrp", eof_action="repeat")
+            if later is None:
+                return self._labelled(canvas, labels)
+            canvas = self._labelled(canvas, labels, enable=f"lt(n,{later[1]})")
+            return self._labelled(canvas, later[0], enable=f"gte(n,{later[1]})")
 
         return arrange
+
+    def _labelled(self, canvas: FilterableStream, labels: Path, **when: str) -> FilterableStream:
+        still = ffmpeg.input(f"file:{labels}")
+        return ffmpeg.filter_([canvas, still], "overlay", 0, 0, format="gbrp", eof_action="repeat", **when)
 
     def _tile(self, stacked: FilterableStream, n: int) -> FilterableStream:
         """The n-th of the stacked pictures, upscaled."""

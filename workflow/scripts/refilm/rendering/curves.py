@@ -147,11 +147,19 @@ _PANELS = [
             "decoder_grad_norm": "decoder",
             "generator_grad_norm": "generator",
             "discriminator_grad_norm": "discriminator",
+            "predictor_grad_norm": "predictor",
         },
         "hover, without jumps of powers of ten",
         logarithmic=True,
         diagnose=_diagnose_gradients,
     ),
+    _Panel("Likelihood of the next change: nats per latent, less is better", {"nll": "loss"}, "falls, more and more slowly"),
+    _Panel(
+        "Prediction 8 frames ahead: dB over standing still",
+        {"seen_gain": "seen", "held_out_gain": "held out"},
+        "seen rises; held out stays about 0 or above",
+    ),
+    _Panel("Cuts: loss", {"cut_loss": "loss"}, "falls as shots are learnt by heart"),
     _Panel("Frames per second", {"frames_per_s": "frames/s"}, "level", diagnose=_diagnose_rate),
 ]
 

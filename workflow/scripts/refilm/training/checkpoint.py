@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 import refilm
 from refilm import layout
 from refilm.config.model_folder import check_length, checkpoints
-from refilm.config.recipe import Recipe
+from refilm.config.recipe import Training
 from refilm.core.files import atomic_write, copy_file, try_lock
 from refilm.models.tensor_file import save_tensors
 
@@ -32,7 +32,7 @@ _SECONDS_BETWEEN_TRIES = 1.0
 class StateFolder:
     """The checkpoints of one training run."""
 
-    def __init__(self, model_folder: Path | str, recipe: Recipe):
+    def __init__(self, model_folder: Path | str, recipe: Training):
         self.root, self.recipe = Path(model_folder) / layout.STATE, recipe
         self.folder = self.root / recipe.state_key()
 

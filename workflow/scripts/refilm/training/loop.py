@@ -5,9 +5,10 @@ Nothing in a step waits for the device; metrics are summed there and fetched whe
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,13 +20,36 @@ from refilm.frames.store import FrameStore
 from refilm.models.base import FITTED_FRAMES, Model
 from refilm.models.device import capture_stream
 from refilm.training.distributed import SINGLE_PROCESS, ProcessGroup
-from refilm.training.recorder import REPORT_STEPS, TrainingCallbacks, make_recorder
+from refilm.training.recorder import REPORT_STEPS, BaseRecorder, NullRecorder, TrainingCallbacks, make_recorder
 from refilm.training.sampler import FrameSampler
-from refilm.training.trainer import Trainer
+from refilm.training.trainer import BaseTrainer, Trainer
 
 _MIN_STEPS_TO_COMPILE = 20_000  # compiling takes a minute and saves 5 ms per step
 _RESIDENT_SHARE = 0.5  # of a GPU's free memory that frames may take
 _RESIDENT_CHUNK = 512  # frames read at once
+
+
+class Interrupt:
+    """Whether a signal to stop was received."""
+
+    is_set = False
+
+
+@contextmanager
+def interrupt_flag() -> Iterator[Interrupt]:
+    """Within the block the signals to stop only set a flag, and the loop saves its state."""
+    flag = Interrupt()
+
+    def receive(_signal: int, _frame: object) -> None:
+        flag.is_set = True
+
+    handled = [sign for sign in STOP_SIGNALS if signal.getsignal(sign) is not signal.SIG_IGN]
+    previous = {sign: signal.signal(sign, receive) for sign in handled}
+    try:
+        yield flag
+    finally:
+        for sign, handler in previous.items():
+            signal.signal(sign, handler)
 
 
 def train(
@@ -48,7 +72,7 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(capture_stream(device))
         recorder = make_recorder(recipe, folder, callbacks or TrainingCallbacks(), group)
-        interrupt = stack.enter_context(_interrupt_flag())
+        interrupt = stack.enter_context(interrupt_flag())
         stores = [stack.enter_context(FrameStore(file)) for file in frame_files]
         _check_sizes(recipe, stores)
         sampler = FrameSampler(stores, recipe, device.type == "cuda", (group.rank, group.world_size))
@@ -61,24 +85,38 @@ def train(
         if recipe.spec.linear_code and trainer.step == 0 and initial is None:
             trainer.fit(sampler.read(sampler.representative(FITTED_FRAMES)))
 
-        with progress_bar(f"train {folder.name}", total, " steps", trainer.step, hidden=not group.is_main) as bar:
-            for batch in sampler.batches(trainer.step, total):
-                trainer.train_step(batch, total)
-                due = trainer.step % REPORT_STEPS == 0 or trainer.step == total
-                # Read once per step: a state is saved only after its metrics were checked.
-                stopped = bool(group.broadcast(int(interrupt.is_set))) if due or group.world_size == 1 else False
-                recorder.preview()
-                recorder.show_now()
-                recorder.keep()
-                if due or stopped:
-                    metrics = trainer.pop_metrics()  # the one host-device sync
-                    bar.set_postfix_str(recorder.report(metrics), refresh=False)
-                bar.update(1)
-                recorder.save(force=stopped or trainer.step == total)
-                if stopped and trainer.step < total:
-                    recorder.interrupt()
-                    break
+        run_steps(trainer, sampler.batches(trainer.step, total), total, recorder, interrupt, f"train {folder.name}")
     return trainer
+
+
+def run_steps(
+    trainer: BaseTrainer,
+    batches: Iterable[Any],
+    total: int,
+    recorder: BaseRecorder | NullRecorder,
+    interrupt: Interrupt,
+    label: str,
+) -> None:
+    """Train the steps that are left of `total`, one with each of the batches. label: of the progress. Raises Interrupted
+    after a signal to stop, with the state saved."""
+    group = trainer.group
+    with progress_bar(label, total, " steps", trainer.step, hidden=not group.is_main) as bar:
+        for batch in batches:
+            trainer.train_step(batch, total)
+            due = trainer.step % REPORT_STEPS == 0 or trainer.step == total
+            # Read once per step: a state is saved only after its metrics were checked.
+            stopped = bool(group.broadcast(int(interrupt.is_set))) if due or group.world_size == 1 else False
+            recorder.preview()
+            recorder.show_now()
+            recorder.keep()
+            if due or stopped:
+                metrics = trainer.pop_metrics()  # the one host-device sync
+                bar.set_postfix_str(recorder.report(metrics), refresh=False)
+            bar.update(1)
+            recorder.save(force=stopped or trainer.step == total)
+            if stopped and trainer.step < total:
+                recorder.interrupt()
+                break
 
 
 def load_resident_frames(sampler: FrameSampler, device: torch.device) -> torch.Tensor | None:
@@ -119,26 +157,3 @@ def _check_sizes(recipe: Recipe, stores: list[FrameStore]) -> None:
             raise RefilmError(
                 f"{store.path}: frames are {store.width}x{store.height}, but the recipe's frame_size is {recipe.frame_size}"
             )
-
-
-class _Interrupt:
-    """Whether a signal to stop was received."""
-
-    is_set = False
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[_Interrupt]:
-    """Within the block the signals to stop only set a flag, and the loop saves its state."""
-    flag = _Interrupt()
-
-    def receive(_signal: int, _frame: object) -> None:
-        flag.is_set = True
-
-    handled = [sign for sign in STOP_SIGNALS if signal.getsignal(sign) is not signal.SIG_IGN]
-    previous = {sign: signal.signal(sign, receive) for sign in handled}
-    try:
-        yield flag
-    finally:
-        for sign, handler in previous.items():
-            signal.signal(sign, handler)

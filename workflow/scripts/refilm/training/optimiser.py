@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from refilm.config.recipe import Recipe
+from refilm.config.recipe import Training
 
 _BETA1 = 0.5
 _NORM_EMA_WEIGHT = 0.01  # of a new norm in the moving average: about a hundred steps
@@ -22,7 +22,7 @@ class GuardedAdam:
     fused kernel does all of it: it divides by a scale, and skips a step if a flag on the device is set.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], recipe: Recipe, heads: Sequence[Tensor]):
+    def __init__(self, parameters: Sequence[Tensor], recipe: Training, heads: Sequence[Tensor]):
         self.parameters, self.grad_clip, self._head_lr_scale = parameters, recipe.grad_clip, recipe.head_lr_scale
         device = parameters[0].device
         self._rate, self._head_rate = torch.zeros(2, device=device).unbind()

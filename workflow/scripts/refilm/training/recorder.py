@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from refilm import layout
-from refilm.config.recipe import Recipe
+from refilm.config.recipe import Recipe, Training
 from refilm.core import job_status
 from refilm.core.errors import Interrupted, RefilmError, explain
 from refilm.core.files import check_space
@@ -29,7 +29,7 @@ from refilm.training.distributed import ProcessGroup
 from refilm.training.log import Row, TrainingLog, format_progress
 from refilm.training.now import CLIP_SECONDS, PICTURE_SECONDS, Now, NowClip, Renewal, reconstruct_clip, reconstruct_others
 from refilm.training.sampler import FrameSampler, preview_steps
-from refilm.training.trainer import Trainer
+from refilm.training.trainer import BaseTrainer, Trainer
 
 REPORT_STEPS = 20  # metrics are means over this many steps
 _CHECKPOINT_SECONDS = 300.0
@@ -106,47 +106,146 @@ class NullRecorder:
         """Nothing: this process ends with exit status 0, and the main one reports the interruption."""
 
 
-class Recorder:
-    """What the main process writes. The caller of the training holds the lock of the state folder."""
+class BaseRecorder:
+    """What the main process of every training writes: checkpoints, training.csv, a line of what is trained.
 
-    def __init__(self, recipe: Recipe, folder: Path, callbacks: TrainingCallbacks):
+    The caller of the training holds the lock of the state folder. shorter, other_training: what the user can do where a
+    training takes too long, and where it diverges.
+    """
+
+    shorter = ""
+    other_training = ""
+
+    def __init__(self, recipe: Training, folder: Path, callbacks: "TrainingCallbacks"):
         self.recipe, self.folder, self.callbacks = recipe, folder, callbacks
         self.states = StateFolder(folder, recipe)
         self._time_printed = False
+        self._later_metrics: tuple[str, ...] = ()
+
+    def _begin(self, trainer: BaseTrainer, total: int, batch: int, frames: int, described: str) -> None:
+        """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained, on so many frames
+        with so many in a step. Raises RefilmError where the disk is too full for it."""
+        self.trainer, self.total, name = trainer, total, self.folder.name
+        check_space(self.states.folder, self._needed_bytes())
+        self.callbacks.on_start()
+        log_file = self.folder / layout.TRAINING_LOG
+        step, tensors = self.states.load(total, log_file) or (0, {})
+        epochs = f"{total * batch / frames:,.1f}".removesuffix(".0")
+        processes = f"{trainer.group.world_size} x " if trainer.group.world_size > 1 else ""
+        dtype = str(trainer.dtype).removeprefix("torch.")
+        print(
+            f"{name}: {total:,} steps of {batch:,} frames ({epochs} epochs of {frames:,} frames), {described}in {dtype} on "
+            f"{processes}{device_name(trainer.device)}",
+            flush=True,
+        )
+        job_status.describe(device=device_name(trainer.device))
+        self._first = step
+        if trainer.group.broadcast(step):
+            trainer.restore(step, tensors)
+            print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
+        self.log = TrainingLog(log_file, trainer.step, batch, frames)
+        self._next_save = time.monotonic() + _CHECKPOINT_SECONDS
+
+    def preview(self) -> None:
+        """Show a preview, if this step is one of those."""
+
+    def show_now(self) -> None:
+        """Renew what is shown of now, if it is due."""
+
+    def keep(self) -> None:
+        """Keep the model, if this step is one of those."""
+
+    def report(self, metrics: dict[str, float]) -> str:
+        """Write a row of training.csv; returns the text for the progress bar. Raises RefilmError for a metric that is not
+        finite."""
+        self._check_finite(metrics)
+        row = self.log.write(
+            self.trainer.step, {**dict.fromkeys(self._later_metrics, ""), **metrics, **self._evaluated_metrics()}
+        )
+        job_status.describe(metrics=row)
+        with self.log.pause():
+            self.callbacks.on_row(row)
+        self._print_time(row)
+        return f" {format_progress(row)}"
+
+    def save(self, force: bool) -> None:
+        """Write a checkpoint, if one is due or forced. A state is saved only after its metrics were checked."""
+        if not force and (self.trainer.unreported or time.monotonic() <= self._next_save):
+            return
+        self.trainer.synchronize()
+        began = time.monotonic()
+        with self.log.pause():
+            self.states.save(self.trainer.step, self.trainer.state(), self.log.path, self.log.frames)
+        self._next_save = time.monotonic() + checkpoint_interval(time.monotonic() - began)
+
+    def interrupt(self) -> None:
+        """Raises Interrupted: the state was saved, and training continues in the next run."""
+        raise Interrupted(
+            f"{self.folder.name}: stopped after step {self.trainer.step} of {self.total}; the same command continues"
+        )
+
+    def _evaluated_metrics(self) -> dict[str, float | str]:
+        """The columns of what is evaluated at previews; empty strings where it was not."""
+        return {}
+
+    def _weights_bytes(self) -> int:
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.trainer.ema.state_dict().values())
+
+    def _needed_bytes(self) -> int:
+        """What will be written: checkpoints and the model."""
+        return self.states.needed_bytes(self._weights_bytes()) + self._weights_bytes()
+
+    def _print_time(self, row: Row) -> None:
+        """Print once how long the rest will take. The first steps do not count: they compile and record the step."""
+        left = self.total - self.trainer.step
+        if self._time_printed or not left or self.trainer.step < self._first + 2 * REPORT_STEPS:
+            return
+        self._time_printed = True
+        rate = max(0.01, float(row["frames_per_s"]))  # which is rounded
+        time_left = format_duration(left * self.recipe.batch_size / rate)
+        # Narrower networks would start over.
+        remedy = "" if self._first else self.shorter
+        print_line(f"{self.folder.name}: about {time_left} left on this machine{remedy}")
+
+    def _check_finite(self, metrics: dict[str, float]) -> None:
+        bad = [key for key, value in metrics.items() if not math.isfinite(value)]
+        if not bad:
+            return
+        latest = self.states.latest()
+        kept = "no checkpoint had been written"
+        if latest is not None:
+            kept = f"the checkpoint after step {latest:,} is in {self.states.folder}, and the same command continues from it"
+        raise RefilmError(
+            f"training diverged: {', '.join(bad)} not finite at step {self.trainer.step:,}; {kept}. "
+            f"If it diverges again, {self.other_training}"
+        )
+
+
+class Recorder(BaseRecorder):
+    """What the main process of a model's training writes besides: previews, what the model has come to, early models."""
+
+    shorter = "; fewer steps or base_channels take less: config/README.md"
+    other_training = (
+        "set a lower learning_rate, another seed, or precision: float32: each of them trains the model from the beginning"
+    )
+    recipe: Recipe
+    trainer: Trainer
 
     def start(self, trainer: Trainer, sampler: FrameSampler, total: int) -> None:
         """Restore the trainer from the latest checkpoint, if there is one, and print what will be trained.
 
         Raises RefilmError where the disk is too full for it.
         """
-        self.trainer, self._sampler, self.total, name = trainer, sampler, total, self.folder.name
+        self._sampler, name = sampler, self.folder.name
         self._preview_steps = {step for step in preview_steps(total) if step > (self.states.latest() or 0)}
-        check_space(self.states.folder, self._needed_bytes())
-        self.callbacks.on_start()
-        log_file = self.folder / layout.TRAINING_LOG
-        checkpoint = self.states.load(total, log_file)
-        epochs = f"{total * self.recipe.batch_size / len(sampler):,.1f}".removesuffix(".0")
-        processes = f"{trainer.group.world_size} x " if trainer.group.world_size > 1 else ""
-        dtype = str(trainer.dtype).removeprefix("torch.")
-        print(
-            f"{name}: {total:,} steps of {self.recipe.batch_size} frames ({epochs} epochs of {len(sampler):,} frames), "
-            f"base_channels {self.recipe.base_channels}, in {dtype} on {processes}{device_name(trainer.device)}",
-            flush=True,
-        )
-        job_status.describe(device=device_name(trainer.device))
+        described = f"base_channels {self.recipe.base_channels}, "
+        self._begin(trainer, total, self.recipe.batch_size, len(sampler), described)
         for late in sorted(step for step in self.callbacks.keep if step > total):
             print(f"{name}: step {late:,}, which is to be kept, is after the end of this training", flush=True)
         if self.recipe.holdout_fraction:
             print(f"{name}: held out: {_held_out(sampler)}", flush=True)
-        step, tensors = checkpoint or (0, {})
-        self._first = step
-        if trainer.group.broadcast(step):
-            trainer.restore(step, tensors)
-            print(f"{name}: continues after step {step:,} of {total:,}", flush=True)
         self._later_metrics = trainer.model.later_metrics
-        self.log = TrainingLog(log_file, trainer.step, self.recipe.batch_size, len(sampler))
         self._previewer, self._evaluator = Previewer(sampler), HoldoutEvaluator(sampler)
-        self._next_save = time.monotonic() + _CHECKPOINT_SECONDS
         self._picture, self._clip = Renewal(PICTURE_SECONDS), Renewal(CLIP_SECONDS)
 
     def preview(self) -> None:
@@ -202,68 +301,15 @@ class Recorder:
             if all(bool(tensor.isfinite().all()) for tensor in self.trainer.ema.state_dict().values()):
                 self.callbacks.on_keep(self.trainer.step, self.trainer.ema)
 
-    def report(self, metrics: dict[str, float]) -> str:
-        """Write a row of training.csv; returns the text for the progress bar. Raises RefilmError for a metric that is not
-        finite."""
-        self._check_finite(metrics)
-        row = self.log.write(
-            self.trainer.step, {**dict.fromkeys(self._later_metrics, ""), **metrics, **self._evaluator.pop_metrics()}
-        )
-        job_status.describe(metrics=row)
-        with self.log.pause():
-            self.callbacks.on_row(row)
-        self._print_time(row)
-        return f" {format_progress(row)}"
-
-    def save(self, force: bool) -> None:
-        """Write a checkpoint, if one is due or forced. A state is saved only after its metrics were checked."""
-        if not force and (self.trainer.unreported or time.monotonic() <= self._next_save):
-            return
-        self.trainer.synchronize()
-        began = time.monotonic()
-        with self.log.pause():
-            self.states.save(self.trainer.step, self.trainer.state(), self.log.path, self.log.frames)
-        self._next_save = time.monotonic() + checkpoint_interval(time.monotonic() - began)
-
-    def interrupt(self) -> None:
-        """Raises Interrupted: the state was saved, and training continues in the next run."""
-        raise Interrupted(
-            f"{self.folder.name}: stopped after step {self.trainer.step} of {self.total}; the same command continues"
-        )
-
-    def _print_time(self, row: Row) -> None:
-        """Print once how long the rest will take. The first steps do not count: they compile and record the step."""
-        left = self.total - self.trainer.step
-        if self._time_printed or not left or self.trainer.step < self._first + 2 * REPORT_STEPS:
-            return
-        self._time_printed = True
-        rate = max(0.01, float(row["frames_per_s"]))  # which is rounded
-        time_left = format_duration(left * self.recipe.batch_size / rate)
-        # Narrower networks would start over.
-        remedy = "" if self._first else "; fewer steps or base_channels take less: config/README.md"
-        print_line(f"{self.folder.name}: about {time_left} left on this machine{remedy}")
+    def _evaluated_metrics(self) -> dict[str, float | str]:
+        return self._evaluator.pop_metrics()
 
     def _needed_bytes(self) -> int:
-        """What will be written: checkpoints, the models, and previews, whose PNG take less than their frames."""
-        weights: int = sum(tensor.numel() * tensor.element_size() for tensor in self.trainer.ema.state_dict().values())
+        """Also the models that are kept, and previews, whose PNG take less than their frames."""
         width, height = self.recipe.size
         previews = len(self._preview_steps) * 2 * _PREVIEW_FRAMES * height * width * 3
         kept = sum((self.states.latest() or 0) < step <= self.total for step in self.callbacks.keep)
-        return self.states.needed_bytes(weights) + (1 + kept) * weights + previews
-
-    def _check_finite(self, metrics: dict[str, float]) -> None:
-        bad = [key for key, value in metrics.items() if not math.isfinite(value)]
-        if not bad:
-            return
-        latest = self.states.latest()
-        kept = "no checkpoint had been written"
-        if latest is not None:
-            kept = f"the checkpoint after step {latest:,} is in {self.states.folder}, and the same command continues from it"
-        raise RefilmError(
-            f"training diverged: {', '.join(bad)} not finite at step {self.trainer.step:,}; {kept}. "
-            "If it diverges again, set a lower learning_rate, another seed, or precision: float32: each of them trains the "
-            "model from the beginning"
-        )
+        return super()._needed_bytes() + kept * self._weights_bytes() + previews
 
 
 def make_recorder(

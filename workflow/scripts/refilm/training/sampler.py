@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from refilm.config.recipe import Recipe
+from refilm.config.recipe import Recipe, Training
 from refilm.core.prefetch import prefetch
 from refilm.core.sampling import evenly_spaced
 from refilm.frames.shots import find_shots
@@ -146,7 +146,7 @@ def augmented_frames(recipe: Recipe, step: int, total: int) -> int:
     return round(recipe.augment * recipe.batch_size) if step < recipe.augment_until * total else 0
 
 
-def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+def learning_rate(recipe: Training, step: int, total: int) -> float:
     """Linear warm-up over the fraction `warmup` of the steps, then half a cosine down to a hundredth of the peak, or
     constant."""
     warm_up = recipe.warmup * total

@@ -1,0 +1,88 @@
+"""Predictors learn in which order latents come, and dream films on.
+
+Input       latents of a model's films, their frames, which say where the shots are; of a dream, latents of its film
+Output      results/predictors/{model}/predictor.safetensors, a link to the predictor in trained/, when training is complete
+            results/dreams/{dream}.mp4
+Beside it   trained/, state/, training.csv, training.png, previews/, recipe.json: undeclared, as beside a model
+"""
+
+
+rule train_predictor:
+    input:
+        latents=planner.predictor_latents,
+        frames=planner.predictor_frames,
+        model=planner.predicted_model,
+    output:
+        predictor=layout.PREDICTOR,
+    log:
+        layout.log("train_predictor", "{model}"),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: threads_on_gpu
+    resources:
+        gpu=1,
+        mem_mb=needs.predictor_mem_mb,
+        runtime=needs.predictor_runtime,
+        disk_mb=200,
+    params:
+        recipe=planner.predictor_recipe,
+        device=planner.device,
+        tensorboard=planner.tensorboard,
+    message:
+        "{wildcards.model}: training its predictor; results/predictors/{wildcards.model}/previews shows its progress"
+    shell:
+        step(
+            "train_predictor"
+            " --latents {input.latents:q}"
+            " --frames {input.frames:q}"
+            " --model={input.model:q}"
+            " --recipe={params.recipe:q}"
+            " --predictor={output.predictor:q}"
+            " --device={params.device:q}"
+            " {params.tensorboard:q}"
+        )
+
+
+rule render_dream:
+    input:
+        latents=planner.dreamt_latents,
+        model=planner.shown_model,
+        predictor=planner.dreaming_predictor,
+        source=planner.sound_source,
+    output:
+        dream=layout.DREAM,
+    log:
+        layout.log("render_dream", "{dream}"),
+    benchmark:
+        layout.benchmark("render_dream", "{dream}")
+    wildcard_constraints:
+        dream=planner.to_make(layout.DREAM),
+    conda:
+        "../../envs/refilm.yaml"
+    threads: threads_on_gpu
+    resources:
+        gpu=1,
+        mem_mb=needs.network_mem_mb,
+        runtime=needs.dream_runtime,
+        disk_mb=needs.dream_disk_mb,
+    params:
+        made_of=planner.dreamt,
+        options=planner.dream_options,
+        audio=planner.audio,
+        crf=planner.config.video.crf,
+        device=planner.device,
+    message:
+        "{wildcards.dream}: a film up to a moment, and what a network goes on to see"
+    shell:
+        step(
+            "render_dream"
+            " --latents={input.latents:q}"
+            " --model={input.model:q}"
+            " --predictor={input.predictor:q}"
+            " --source={input.source:q}"
+            " --audio={params.audio:q}"
+            " {params.options:q}"
+            " --dream={output.dream:q}"
+            " --crf={params.crf}"
+            " --device={params.device:q}"
+        )

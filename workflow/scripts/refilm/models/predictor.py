@@ -1,0 +1,247 @@
+"""A network that has watched a film as a sequence of latents, and says which come next.
+
+An LSTM reads the latents of one frame after another. From its output follow how likely a cut is, a mixture of a few normal
+distributions of the change to the next frame, and, for after a cut, how likely each opening of the film's shots is: their
+first frames, whose latents are kept with the weights. One weight of the mixture is for a whole frame: one for each number
+would draw the numbers of a frame from different futures (mixtures: Ha and Schmidhuber 2018, "World Models").
+
+Latents are (B, T, dim) float32, of T consecutive frames.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import refilm
+from refilm.config.predictor_recipe import PredictorRecipe
+from refilm.core.errors import RefilmError
+from refilm.core.files import atomic_write
+from refilm.core.provenance import KEY
+from refilm.models.inference import Latents
+from refilm.models.rng import generator_for
+from refilm.models.tensor_file import save_tensors
+
+CONTEXT = 240  # frames of the film that a dream continues
+UNITS = 256  # of each of two layers
+_COMPONENTS = 4  # of the mixture
+_KEY_UNITS = 64  # by which openings are recognised
+_LEAST_STD, _MOST_STD = -5.0, 2.0  # logarithms, of a change over the usual one
+_SQUASHED = 4.0  # usual changes: larger ones, as at cuts, are not much larger for the network
+_TINY = 1e-6
+
+State = tuple[Tensor, Tensor]
+
+
+class Forecast(NamedTuple):
+    """What is said of the frame after each of (B, T) frames.
+
+    weights (B, T, K): logarithms, of the components; mean, log_std (B, T, K, dim): of the change to the next frame, in units
+    of `Predictor.change`; cut (B, T): the logit of a cut; openings (B, T, S): the logit of each opening after a cut.
+    """
+
+    weights: Tensor
+    mean: Tensor
+    log_std: Tensor
+    cut: Tensor
+    openings: Tensor
+
+    def expected(self) -> Tensor:
+        """The mean change without a cut: (B, T, dim)."""
+        return (self.weights.exp()[..., None] * self.mean).sum(-2)
+
+
+class Predictor(nn.Module):
+    """Buffers: mean, std (dim), of the film's latents; low, high (dim), the least and the most of each; change (dim), the
+    standard deviation of the change from frame to frame; energy (dim), how much of a frame's pixels such a change of
+    each number moves, of mean 1; opening_latents (S, dim), of the first frames of the film's shots."""
+
+    mean: Tensor
+    std: Tensor
+    low: Tensor
+    high: Tensor
+    change: Tensor
+    energy: Tensor
+    opening_latents: Tensor
+
+    def __init__(self, dim: int, openings: int):
+        super().__init__()
+        for name in ("mean", "std", "low", "high", "change", "energy"):
+            self.register_buffer(name, torch.ones(dim))
+        self.register_buffer("opening_latents", torch.zeros(openings, dim))
+        self.dim = dim
+        self.enter = nn.Linear(2 * dim, UNITS)
+        self.lstm = nn.LSTM(UNITS, UNITS, 2, batch_first=True)
+        self.mixture = nn.Linear(UNITS, _COMPONENTS * (2 * dim + 1))
+        self.cut = nn.Linear(UNITS, 1)
+        self.query = nn.Linear(UNITS, _KEY_UNITS)
+        self.key = nn.Linear(dim, _KEY_UNITS)
+        with torch.no_grad():
+            self.mixture.weight.mul_(0.1)  # it begins by standing still
+            self.cut.bias.fill_(-5.0)  # cuts are rare
+
+    def forward(self, latents: Tensor, before: Tensor | None = None, state: State | None = None) -> tuple[Forecast, State]:
+        """What follows each frame, and the state after the last one. before: (B, 1, dim) of the frame before the first, of
+        which `state` is the state; None where nothing was before."""
+        before = latents[:, :1] if before is None else before
+        changes = (latents - torch.cat([before, latents[:, :-1]], 1)) / self.change
+        changes = changes / (1 + changes.abs() / _SQUASHED)
+        entered = F.silu(self.enter(torch.cat([self._whitened(latents), changes], 2)))
+        output, state = self.lstm(entered, state)
+        mixture = self.mixture(output).unflatten(2, (_COMPONENTS, 2 * self.dim + 1))
+        openings = self.query(output) @ self.key(self._whitened(self.opening_latents)).T / math.sqrt(_KEY_UNITS)
+        return Forecast(
+            mixture[..., 0].log_softmax(-1),
+            mixture[..., 1 : self.dim + 1],
+            mixture[..., self.dim + 1 :].clamp(_LEAST_STD, _MOST_STD),
+            self.cut(output)[..., 0],
+            openings,
+        ), state
+
+    def _whitened(self, latents: Tensor) -> Tensor:
+        return (latents - self.mean) / self.std
+
+    def within_range(self, latents: Tensor) -> Tensor:
+        """Each number no less and no more than it ever is in the film."""
+        return torch.minimum(torch.maximum(latents, self.low), self.high)
+
+    def sample_next(
+        self, forecast: Forecast, latents: Tensor, normal: Tensor, uniform: Tensor, temperature: float
+    ) -> Tensor:
+        """A draw of the next frame without a cut, after (B, 1, dim): (B, 1, dim). normal (B, 1, dim); uniform (B, 1)."""
+        if temperature == 0:
+            chosen = forecast.weights.argmax(-1)
+        else:
+            chances = (forecast.weights / temperature).softmax(-1).cumsum(-1)
+            chosen = (uniform[..., None] > chances).sum(-1).clamp_max(_COMPONENTS - 1)
+        index = chosen[..., None, None].expand(*chosen.shape, 1, self.dim)
+        mean, log_std = forecast.mean.gather(2, index)[:, :, 0], forecast.log_std.gather(2, index)[:, :, 0]
+        return self.within_range(latents + self.change * (mean + temperature * log_std.exp() * normal))
+
+
+def fit_buffers(predictor: Predictor, latents: Tensor, changes: Tensor, energy: Tensor, openings: Tensor) -> None:
+    """Set the buffers from the latents that it is trained on, (N, dim), and the changes within shots, (M, dim). energy
+    (dim): what a change by 1 of each number moves in the pixels, squared."""
+    predictor.mean.copy_(latents.mean(0))
+    predictor.std.copy_(latents.std(0, correction=0).clamp_min(_TINY))
+    predictor.low.copy_(latents.amin(0))
+    predictor.high.copy_(latents.amax(0))
+    predictor.change.copy_(changes.square().mean(0).sqrt().clamp_min(_TINY))
+    moved = energy * predictor.change.square()
+    predictor.energy.copy_(moved / moved.mean().clamp_min(_TINY))
+    predictor.opening_latents.copy_(openings)
+
+
+@torch.no_grad()
+def continue_latents(
+    predictor: Predictor, context: np.ndarray, seed: int = 0, temperature: float = 1.0
+) -> Iterator[np.ndarray]:
+    """What it goes on to see after the latents of consecutive frames, float32 (T, dim): a row (dim,) after another, without
+    an end. All chance is a function of the seed and of the number of the row; memory does not grow."""
+    device = predictor.mean.device
+    latents = torch.from_numpy(np.asarray(context, np.float32)).to(device)[None]
+    forecast, state = predictor(latents)
+    forecast = Forecast(*(part[:, -1:] for part in forecast))
+    last, number = latents[:, -1:], 0
+    while True:
+        generator = generator_for(seed, "dream", number)
+        normal = torch.randn(1, 1, predictor.dim, generator=generator).to(device)
+        cut, component, opening = torch.rand(3, 1, 1, generator=generator).to(device)
+        if bool(cut < forecast.cut.sigmoid()) and len(predictor.opening_latents):
+            following = predictor.opening_latents[_draw(forecast.openings, opening, temperature)]
+        else:
+            following = predictor.sample_next(forecast, last, normal, component, temperature)
+        yield following[0, 0].cpu().numpy()
+        forecast, state = predictor(following, last, state)
+        last, number = following, number + 1
+
+
+class DreamtLatents:
+    """The latents of a film up to a moment, and then the dream: rows for `decode_latents`, which reads them forwards.
+
+    `lead` rows before row `start` of the film's latents, and `count` dreamt ones. A slice may not begin before the one that
+    was read last: only the rows since that are kept, however long the dream is.
+    """
+
+    def __init__(
+        self, film: Latents, start: int, lead: int, count: int, predictor: Predictor, seed: int, temperature: float
+    ):
+        self._rows = chain(
+            film[start - lead : start],
+            continue_latents(predictor, film[max(0, start - CONTEXT) : start], seed, temperature),
+        )
+        self._count, self._first = lead + count, 0
+        self._kept: deque[np.ndarray] = deque()  # from row `_first` on
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        first, end = frames.start, min(frames.stop, self._count)
+        if first < self._first:
+            raise ValueError(f"row {first} was dropped: rows are kept from {self._first} on")
+        while self._first + len(self._kept) < end:
+            self._kept.append(next(self._rows))
+        while self._first < first:
+            self._kept.popleft()
+            self._first += 1
+        return np.stack(list(islice(self._kept, end - first)))
+
+
+def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+    """An index by the softmax of logits (B, T, S): (B, T)."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    chances = (logits.double() / temperature).softmax(-1).cumsum(-1)
+    return (uniform[..., None] > chances).sum(-1).clamp_max(logits.shape[-1] - 1)
+
+
+@torch.no_grad()
+def expected_path(predictor: Predictor, contexts: Tensor, count: int) -> Tensor:
+    """What it expects of the `count` frames after contexts (B, T, dim), without cuts and without chance: (B, count, dim)."""
+    forecast, state = predictor(contexts)
+    last, path = contexts[:, -1:], []
+    for _ in range(count):
+        following = last + predictor.change * forecast.expected()[:, -1:]
+        path.append(following)
+        forecast, state = predictor(following, last, state)
+        last = following
+    return torch.cat(path, 1)
+
+
+def save_predictor(path: Path | str, predictor: Predictor, recipe: PredictorRecipe, steps: int, provenance: str) -> None:
+    """Write the weights; the file appears under its name when it is complete. provenance: kept in the metadata."""
+    metadata = {
+        "format": "pt",
+        "recipe": recipe.to_json(),
+        "steps": str(steps),
+        "refilm": refilm.__version__,
+        "torch": torch.__version__,
+        KEY: provenance,
+    }
+    with atomic_write(Path(path)) as partial:
+        save_tensors(partial, predictor.state_dict(), metadata)
+
+
+def load_predictor(path: Path | str, device: torch.device) -> Predictor:
+    """The predictor on the device, ready to dream. Raises RefilmError if the file is not a predictor of this version."""
+    try:
+        with safe_open(path, "pt") as file:
+            PredictorRecipe.from_json((file.metadata() or {}).get("recipe", "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        openings, dim = weights["opening_latents"].shape
+        predictor = Predictor(dim, openings)
+        predictor.load_state_dict(weights)
+    except (SafetensorError, RuntimeError, KeyError, ValueError, RefilmError) as error:
+        raise RefilmError(
+            f"{path}: not a predictor of this version of refilm: {' '.join(str(error).split())[:300]}"
+        ) from error
+    return predictor.to(device).eval().requires_grad_(False)
