@@ -72,7 +72,7 @@ rule render_dream:
         crf=planner.config.video.crf,
         device=planner.device,
     message:
-        "{wildcards.dream}: a film up to a moment, and what a network goes on to see"
+        "{wildcards.dream}: a film up to a moment, and what a network sees next"
     shell:
         step(
             "render_dream"

@@ -191,11 +191,8 @@ class Configuration(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export, walk, bend or gallery;
-    film, models: whose it shows, of the gallery none in particular, of a walk the first film."""
-
-    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export, dream or gallery; film,
-    models: whose it shows, of the gallery none in particular."""
+    """A file or folder that a configuration makes. kind: video, stills, comparison, poster, export, dream, walk, bend or
+    gallery; film, models: whose it shows, of the gallery none in particular, of a walk the first film."""
 
     kind: str
     path: str
@@ -205,8 +202,8 @@ class Result:
 
 
 def catalogue(config: Configuration) -> list[Result]:
-    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports, dreams;
-    and the gallery of the videos."""
+    """All that a configuration lists, in its order: videos, their contact sheets, comparisons, posters, exports, dreams,
+    walks, bends; and the gallery of the videos."""
     pairs = [(pair, *split_pair(pair)) for pair in config.reconstructions]
     return [
         *(Result("video", VIDEO.format(film=film, model=model), pair, film, (model,)) for pair, film, model in pairs),
@@ -226,6 +223,14 @@ def catalogue(config: Configuration) -> list[Result]:
         *(
             Result("dream", DREAM.format(dream=name), name, dream.film, (dream.model,))
             for name, dream in config.dreams.items()
+        ),
+        *(
+            Result("walk", WALK.format(walk=name), name, next(iter(walk.films), ""), (walk.model,))
+            for name, walk in config.walks.items()
+        ),
+        *(
+            Result("bend", BEND.format(bend=name), name, bend.film or "", (bend.model,))
+            for name, bend in config.bends.items()
         ),
         *([Result("gallery", GALLERY, "gallery", "", ())] if pairs else []),
     ]

@@ -1,4 +1,4 @@
-"""A film up to a moment, and then what a network goes on to see.
+"""A film up to a moment, and then what a network sees next.
 
 python -m refilm.render_dream --latents results/latents/bikes_by_bikes.h5 --model results/models/bikes/model.safetensors
     --predictor results/predictors/bikes/predictor.safetensors --source films/bikes.mp4 --start 00:00:05 --length 60

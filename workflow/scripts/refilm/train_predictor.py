@@ -80,7 +80,7 @@ def _train(args: argparse.Namespace, recipe: PredictorRecipe, folder: ModelFolde
         fraction = model.recipe.holdout_fraction
         held_out = [hold_out_shots(own, fraction, model.recipe.seed) if fraction else np.empty(0, int) for own in shots]
         sequences = LatentSequences([store[:] for store in stores], shots, held_out, recipe.seed)
-        if len(sequences.changes()) < 2:
+        if sequences.changes() < 2:
             raise RefilmError(f"{args.latents[0]}: no shot with three frames to learn from: give a film that moves")
         provenance = text_of_predictor(recipe, args.model, [store.attributes for store in stores])
         previewer = Previewer(model, stores[0])

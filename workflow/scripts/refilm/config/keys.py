@@ -626,7 +626,7 @@ class DreamKeys:
     lead: float = key(10, "seconds of the film that are shown before it", minimum=0, maximum=86400)
     temperature: float = key(
         1,
-        "how much is left to chance: 0 goes on with what is most likely, 1 is as uncertain as the predictor is, more is "
+        "how much is left to chance: 0 continues with what is most likely, 1 is as uncertain as the predictor is, more is "
         "wilder",
         minimum=0,
         maximum=3,

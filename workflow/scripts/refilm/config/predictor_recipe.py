@@ -28,7 +28,7 @@ class PredictorRecipe(PredictorKeys):
     version: int = VERSION
 
     # how it is trained, as the optimiser and the learning rate of a model have it
-    learning_rate = 0.002
+    learning_rate = 0.005
     warmup = 0.02
     lr_schedule = "cosine"
     beta2 = 0.99

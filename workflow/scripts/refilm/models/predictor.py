@@ -1,9 +1,14 @@
 """A network that has watched a film as a sequence of latents, and says which come next.
 
 An LSTM reads the latents of one frame after another. From its output follow how likely a cut is, a mixture of a few normal
-distributions of the change to the next frame, and, for after a cut, how likely each opening of the film's shots is: their
-first frames, whose latents are kept with the weights. One weight of the mixture is for a whole frame: one for each number
-would draw the numbers of a frame from different futures (mixtures: Ha and Schmidhuber 2018, "World Models").
+distributions of the change to the next frame, and, for after a cut, how likely each opening of the film's shots is. One
+weight of the mixture is for a whole frame: one for each number would draw the numbers of a frame from different futures
+(mixtures: Ha and Schmidhuber 2018, "World Models").
+
+The latents of the film are kept with the weights, as its memory. For each frame the most similar one of it is recalled, and
+the mean of the first component is the way to the frame after that. How much it can be trusted the network learns from how
+far away that frame is (memory: Khandelwal et al. 2020, "Generalization through Memorization"; frames of a film that continue
+each other: Schodl et al. 2000, "Video Textures").
 
 Latents are (B, T, dim) float32, of T consecutive frames.
 """
@@ -37,12 +42,16 @@ _KEY_UNITS = 64  # by which openings are recognised
 _LEAST_STD, _MOST_STD = -5.0, 2.0  # logarithms, of a change over the usual one
 _SQUASHED = 4.0  # usual changes: larger ones, as at cuts, are not much larger for the network
 _TINY = 1e-6
+_GAIN = 8.0  # of logits that must become large within some hundred steps, in which Adam moves a weight by the learning rate
+_NEAR = 0.01  # squared distances of less are the same, in those of usual changes
+_FOLLOWED = 2.0  # the recalled frame moves on with the film while it is not farther than this many times the nearest one
+_JUMPS = 0.02  # fraction of dreamt frames that may recall another moment, at a temperature of 1
 
 State = tuple[Tensor, Tensor]
 
 
 class Forecast(NamedTuple):
-    """What is said of the frame after each of (B, T) frames.
+    """What is predicted of the frame after each of (B, T) frames.
 
     weights (B, T, K): logarithms, of the components; mean, log_std (B, T, K, dim): of the change to the next frame, in units
     of `Predictor.change`; cut (B, T): the logit of a cut; openings (B, T, S): the logit of each opening after a cut.
@@ -62,7 +71,8 @@ class Forecast(NamedTuple):
 class Predictor(nn.Module):
     """Buffers: mean, std (dim), of the film's latents; low, high (dim), the least and the most of each; change (dim), the
     standard deviation of the change from frame to frame; energy (dim), how much of a frame's pixels such a change of
-    each number moves, of mean 1; opening_latents (S, dim), of the first frames of the film's shots."""
+    each number moves, of mean 1; memory (N, dim) float16, the latents of the film; left (N), how many frames
+    of its shot come after each; opening_rows (S), those of the first frames of the shots."""
 
     mean: Tensor
     std: Tensor
@@ -70,44 +80,81 @@ class Predictor(nn.Module):
     high: Tensor
     change: Tensor
     energy: Tensor
-    opening_latents: Tensor
+    memory: Tensor
+    left: Tensor
+    opening_rows: Tensor
 
-    def __init__(self, dim: int, openings: int):
+    def __init__(self, dim: int, frames: int, openings: int):
         super().__init__()
         for name in ("mean", "std", "low", "high", "change", "energy"):
             self.register_buffer(name, torch.ones(dim))
-        self.register_buffer("opening_latents", torch.zeros(openings, dim))
+        self.register_buffer("memory", torch.zeros(frames, dim, dtype=torch.float16))
+        self.register_buffer("left", torch.zeros(frames, dtype=torch.int64))
+        self.register_buffer("opening_rows", torch.zeros(openings, dtype=torch.int64))
         self.dim = dim
-        self.enter = nn.Linear(2 * dim, UNITS)
+        self.enter = nn.Linear(2 * dim + 2, UNITS)
         self.lstm = nn.LSTM(UNITS, UNITS, 2, batch_first=True)
-        self.mixture = nn.Linear(UNITS, _COMPONENTS * (2 * dim + 1))
-        self.cut = nn.Linear(UNITS, 1)
+        self.mixture = nn.Linear(UNITS + 1, _COMPONENTS * (2 * dim + 1))
+        self.cut = nn.Linear(UNITS + 2, 1)
         self.query = nn.Linear(UNITS, _KEY_UNITS)
         self.key = nn.Linear(dim, _KEY_UNITS)
         with torch.no_grad():
             self.mixture.weight.mul_(0.1)  # it begins by standing still
-            self.cut.bias.fill_(-5.0)  # cuts are rare
+            self.cut.bias.fill_(-5.0 / _GAIN)  # cuts are rare
 
-    def forward(self, latents: Tensor, before: Tensor | None = None, state: State | None = None) -> tuple[Forecast, State]:
-        """What follows each frame, and the state after the last one. before: (B, 1, dim) of the frame before the first, of
-        which `state` is the state; None where nothing was before."""
+    def forward(
+        self, latents: Tensor, recalled: Tensor, before: Tensor | None = None, state: State | None = None
+    ) -> tuple[Forecast, State]:
+        """What follows each frame, and the state after the last one. recalled: (B, T) row of the memory for each frame;
+        before: (B, 1, dim) of the frame before the first, of which `state` is the state; None where nothing was before."""
         before = latents[:, :1] if before is None else before
         changes = (latents - torch.cat([before, latents[:, :-1]], 1)) / self.change
         changes = changes / (1 + changes.abs() / _SQUASHED)
-        entered = F.silu(self.enter(torch.cat([self._whitened(latents), changes], 2)))
+        remembered, following = self.memory[recalled].float(), self.memory[self.next_row(recalled)].float()
+        ending = 1 / (1 + self.left[recalled][..., None].float())
+        away = (self.weights() * (latents - remembered).square()).sum(2, keepdim=True)
+        # Far from its memory the network knows motion alone, not places: what it learns of one shot by heart would mislead it
+        # in another.
+        places = self._whitened(latents) / (1 + away)
+        away = (away + _NEAR).log()
+        entered = F.silu(self.enter(torch.cat([places, changes, away, ending], 2)))
         output, state = self.lstm(entered, state)
-        mixture = self.mixture(output).unflatten(2, (_COMPONENTS, 2 * self.dim + 1))
-        openings = self.query(output) @ self.key(self._whitened(self.opening_latents)).T / math.sqrt(_KEY_UNITS)
+        mixture = self.mixture(torch.cat([output, away], 2)).unflatten(2, (_COMPONENTS, 2 * self.dim + 1))
+        keys = self.key(self._whitened(self.memory[self.opening_rows].float()))
+        openings = _GAIN * self.query(output) @ keys.T / math.sqrt(_KEY_UNITS)
+        way = ((following - latents) / self.change)[:, :, None]
         return Forecast(
             mixture[..., 0].log_softmax(-1),
-            mixture[..., 1 : self.dim + 1],
+            torch.cat([way, mixture[:, :, 1:, 1 : self.dim + 1]], 2),
             mixture[..., self.dim + 1 :].clamp(_LEAST_STD, _MOST_STD),
-            self.cut(output)[..., 0],
+            _GAIN * self.cut(torch.cat([output, away, ending], 2))[..., 0],
             openings,
         ), state
 
     def _whitened(self, latents: Tensor) -> Tensor:
         return (latents - self.mean) / self.std
+
+    def weights(self) -> Tensor:
+        """Of each number in squared distances, such that the usual change from frame to frame has 1: (dim,)."""
+        return self.energy / self.change.square() / self.dim
+
+    def next_row(self, rows: Tensor) -> Tensor:
+        """The rows after these; of the last frame of a shot, itself."""
+        return rows + (self.left[rows] > 0).long()
+
+    def recall(self, latents: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(rows, distances): of the memory for one more frame (B, 1, dim), (B, 1), and to all rows, (B, N). last: the rows
+        for the frame before; the memory moves on with the film, and leaves it where another row is much nearer."""
+        scale = self.weights().sqrt()
+        one, all_rows = latents[:, 0] * scale, self.memory.float() * scale
+        distances = one.square().sum(1, keepdim=True) - 2 * one @ all_rows.T + all_rows.square().sum(1)
+        distances = distances.clamp_min(0)
+        least, nearest = distances.min(1, keepdim=True)
+        if last is None:
+            return nearest, distances
+        following = self.next_row(last)
+        near = distances.gather(1, following) <= _FOLLOWED * least + _NEAR
+        return torch.where(near, following, nearest), distances
 
     def within_range(self, latents: Tensor) -> Tensor:
         """Each number no less and no more than it ever is in the film."""
@@ -127,9 +174,16 @@ class Predictor(nn.Module):
         return self.within_range(latents + self.change * (mean + temperature * log_std.exp() * normal))
 
 
-def fit_buffers(predictor: Predictor, latents: Tensor, changes: Tensor, energy: Tensor, openings: Tensor) -> None:
-    """Set the buffers from the latents that it is trained on, (N, dim), and the changes within shots, (M, dim). energy
-    (dim): what a change by 1 of each number moves in the pixels, squared."""
+def fit_buffers(predictor: Predictor, latents: Tensor, openings: Tensor, energy: Tensor) -> None:
+    """Set the buffers from the latents that it is trained on, (N, dim), shot by shot. openings: (S) the first row of each
+    shot; energy (dim): what a change by 1 of each number moves in the pixels, squared."""
+    ends = torch.cat([openings[1:], torch.tensor([len(latents)])])
+    rows = torch.arange(len(latents))
+    left = ends[torch.searchsorted(openings, rows, right=True) - 1] - 1 - rows
+    changes = latents.diff(dim=0)[left[:-1] > 0]
+    predictor.memory.copy_(latents)
+    predictor.left.copy_(left)
+    predictor.opening_rows.copy_(openings)
     predictor.mean.copy_(latents.mean(0))
     predictor.std.copy_(latents.std(0, correction=0).clamp_min(_TINY))
     predictor.low.copy_(latents.amin(0))
@@ -137,31 +191,41 @@ def fit_buffers(predictor: Predictor, latents: Tensor, changes: Tensor, energy: 
     predictor.change.copy_(changes.square().mean(0).sqrt().clamp_min(_TINY))
     moved = energy * predictor.change.square()
     predictor.energy.copy_(moved / moved.mean().clamp_min(_TINY))
-    predictor.opening_latents.copy_(openings)
 
 
 @torch.no_grad()
 def continue_latents(
     predictor: Predictor, context: np.ndarray, seed: int = 0, temperature: float = 1.0
 ) -> Iterator[np.ndarray]:
-    """What it goes on to see after the latents of consecutive frames, float32 (T, dim): a row (dim,) after another, without
+    """What it sees next after the latents of consecutive frames, float32 (T, dim): a row (dim,) after another, without
     an end. All chance is a function of the seed and of the number of the row; memory does not grow."""
     device = predictor.mean.device
-    latents = torch.from_numpy(np.asarray(context, np.float32)).to(device)[None]
-    forecast, state = predictor(latents)
-    forecast = Forecast(*(part[:, -1:] for part in forecast))
-    last, number = latents[:, -1:], 0
+    last, number = torch.from_numpy(np.asarray(context[-1:], np.float32)).to(device)[None], 0
+    forecast, state, recalled = _watch(predictor, torch.from_numpy(np.asarray(context, np.float32)).to(device)[None])
     while True:
         generator = generator_for(seed, "dream", number)
         normal = torch.randn(1, 1, predictor.dim, generator=generator).to(device)
-        cut, component, opening = torch.rand(3, 1, 1, generator=generator).to(device)
-        if bool(cut < forecast.cut.sigmoid()) and len(predictor.opening_latents):
-            following = predictor.opening_latents[_draw(forecast.openings, opening, temperature)]
+        cut, component, choice, jump = torch.rand(4, 1, 1, generator=generator).to(device)
+        if bool(cut < forecast.cut.sigmoid()):
+            row = predictor.opening_rows[_draw(forecast.openings, choice, temperature)]
+            following, recalled = predictor.memory[row].float(), row
         else:
             following = predictor.sample_next(forecast, last, normal, component, temperature)
+            recalled, distances = predictor.recall(following, recalled)
+            if bool(jump < _JUMPS * temperature):
+                recalled = _draw(-distances[:, None], choice, temperature)
         yield following[0, 0].cpu().numpy()
-        forecast, state = predictor(following, last, state)
+        forecast, state = predictor(following, recalled, last, state)
         last, number = following, number + 1
+
+
+def _watch(predictor: Predictor, latents: Tensor) -> tuple[Forecast, State, Tensor]:
+    """(what follows, state, recalled) after the last of some frames (B, T, dim)."""
+    rows: list[Tensor] = []
+    for n in range(latents.shape[1]):
+        rows.append(predictor.recall(latents[:, n : n + 1], rows[-1] if rows else None)[0])
+    forecast, state = predictor(latents, torch.cat(rows, 1))
+    return Forecast(*(part[:, -1:] for part in forecast)), state, rows[-1]
 
 
 class DreamtLatents:
@@ -206,13 +270,19 @@ def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
 
 @torch.no_grad()
 def expected_path(predictor: Predictor, contexts: Tensor, count: int) -> Tensor:
+<<<<<<< HEAD
     """What it expects of the `count` frames after contexts (B, T, dim), without cuts and without chance: (B, count, dim)."""
     forecast, state = predictor(contexts)
+=======
+    """What it expects of the `count` frames after contexts (B, T, dim), without a cut or chance: (B, count, dim)."""
+    forecast, state, recalled = _watch(predictor, contexts)
+>>>>>>> dreams
     last, path = contexts[:, -1:], []
     for _ in range(count):
-        following = last + predictor.change * forecast.expected()[:, -1:]
+        following = last + predictor.change * forecast.expected()
         path.append(following)
-        forecast, state = predictor(following, last, state)
+        recalled, _distances = predictor.recall(following, recalled)
+        forecast, state = predictor(following, recalled, last, state)
         last = following
     return torch.cat(path, 1)
 
@@ -237,8 +307,8 @@ def load_predictor(path: Path | str, device: torch.device) -> Predictor:
         with safe_open(path, "pt") as file:
             PredictorRecipe.from_json((file.metadata() or {}).get("recipe", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        openings, dim = weights["opening_latents"].shape
-        predictor = Predictor(dim, openings)
+        frames, dim = weights["memory"].shape
+        predictor = Predictor(dim, frames, len(weights["opening_rows"]))
         predictor.load_state_dict(weights)
     except (SafetensorError, RuntimeError, KeyError, ValueError, RefilmError) as error:
         raise RefilmError(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refilm.config.predictor_recipe import PredictorRecipe
+from refilm.core.sampling import evenly_spaced
 from refilm.models.device import full_float32
 from refilm.models.predictor import Forecast, Predictor, expected_path, fit_buffers
 from refilm.models.rng import generator_for
@@ -21,11 +22,13 @@ from refilm.training.sequences import WINDOW, LatentSequences, Windows
 from refilm.training.trainer import BaseTrainer, MetricSums
 
 _ENERGY_WEIGHT = 0.5  # of the error in pixels against the likelihood, in which each number counts alike
-_OWN_FROM = 0.7  # fraction of the training after which it goes on from its own draws
+_OWN_FROM = 0.7  # fraction of the training after which it continues its own draws
 _OWN_FRAMES = 16  # of a window, the last ones
 _PREVIEWS = 12
 _EXAMPLES = 128  # whose error is evaluated at each preview, and as many held out
 _EVALUATED = 8  # frames ahead
+_MOST_KEYS = 16_384  # frames of the memory in which another one is looked for while a predictor trains
+_ROWS = 1024  # looked for at once
 
 
 class PredictorTrainer(BaseTrainer):
@@ -40,7 +43,7 @@ class PredictorTrainer(BaseTrainer):
 
     def __init__(self, recipe: PredictorRecipe, sequences: LatentSequences, device: torch.device):
         torch.manual_seed(int(generator_for(recipe.seed, "weights", 0).initial_seed()))
-        model = Predictor(sequences.dim, len(sequences.openings)).to(device)
+        model = Predictor(sequences.dim, len(sequences), len(sequences.openings)).to(device)
         ema = copy.deepcopy(model).requires_grad_(False)
         optimisers = {"predictor": GuardedAdam(list(model.parameters()), recipe, [])}
         super().__init__(recipe, device, torch.float32, (model, ema), optimisers)
@@ -49,7 +52,22 @@ class PredictorTrainer(BaseTrainer):
     def fit(self, sequences: LatentSequences, energy: Tensor) -> None:
         """Compute the buffers before the first step. energy: of `pixel_energy`."""
         for network in (self.model, self.ema):
-            fit_buffers(network, sequences.trained(), sequences.changes(), energy, sequences.latents[sequences.openings])
+            fit_buffers(network, sequences.trained(), sequences.openings, energy)
+
+    def recall_elsewhere(self) -> None:
+        """Find, for each frame of the memory, the most similar one in another shot, which a window recalls that is not
+        known. To be called before the first step and when a training continues."""
+        model = self.model
+        count, scale = len(model.memory), model.weights().sqrt()
+        keys = torch.tensor(evenly_spaced(count, _MOST_KEYS), device=self.device)
+        shot = torch.searchsorted(model.opening_rows, torch.arange(count, device=self.device), right=True)
+        known = model.memory[keys].float() * scale
+        found = []
+        for rows in torch.arange(count, device=self.device).split(_ROWS):
+            similar = 2 * (model.memory[rows].float() * scale) @ known.T - known.square().sum(1)
+            similar = similar.where(shot[rows, None] != shot[keys], -torch.inf)
+            found.append(keys[similar.argmax(1)])
+        self._elsewhere = torch.cat(found)
 
     @full_float32()
     def train_step(self, batch: Windows, total: int) -> None:
@@ -66,24 +84,28 @@ class PredictorTrainer(BaseTrainer):
 
     def _losses(self, batch: Windows, own: bool) -> dict[str, Tensor]:
         shown = batch.latents[:, :-1] + self.model.change * batch.noise
+        recalled = torch.where(batch.known, batch.row, self._elsewhere[batch.row])
         if own:
-            shown = self._with_own_draws(shown, batch)
-        forecast, _state = self.model(shown)
+            shown = self._with_own_draws(shown, recalled, batch)
+        forecast, _state = self.model(shown, recalled)
         target = (batch.latents[:, 1:] - shown) / self.model.change
         within = batch.used & ~batch.cut
-        likelihood = (-log_likelihood(forecast, target) / self.model.dim)[within].mean()
+        components = component_likelihoods(forecast, target)
+        likelihood = (-components.logsumexp(-1) / self.model.dim)[within].mean()
+        # Beside the numbers of a frame the choice of the component would count next to nothing.
+        choice = -(components.softmax(-1).detach() * forecast.weights).sum(-1)[within].mean()
         error = (self.model.energy * (target - forecast.expected()).square()).mean(-1)[within].mean()
         cut = F.binary_cross_entropy_with_logits(forecast.cut[batch.used], batch.cut[batch.used].float())
         chosen = forecast.openings.log_softmax(-1).gather(-1, batch.opening[..., None])[..., 0]
         opening = -(chosen * batch.cut).sum() / batch.used.sum()  # per frame, as the cut
-        loss = likelihood + _ENERGY_WEIGHT * error + cut + opening
+        loss = likelihood + choice + _ENERGY_WEIGHT * error + cut + opening
         return {"loss": loss, "nll": likelihood, "change_error": error, "cut_loss": cut + opening}
 
     @torch.no_grad()
-    def _with_own_draws(self, shown: Tensor, batch: Windows) -> Tensor:
+    def _with_own_draws(self, shown: Tensor, recalled: Tensor, batch: Windows) -> Tensor:
         """The context with draws of the predictor in place of the last frames; openings stay those of the film."""
         first = WINDOW - _OWN_FRAMES
-        forecast, state = self.model(shown[:, :first])
+        forecast, state = self.model(shown[:, :first], recalled[:, :first])
         forecast = Forecast(*(part[:, -1:] for part in forecast))
         frames = [shown[:, :first]]
         last = shown[:, first - 1 : first]
@@ -92,16 +114,16 @@ class PredictorTrainer(BaseTrainer):
             kept = (batch.cut | ~batch.used)[:, n - 1 : n, None]
             following = torch.where(kept, shown[:, n : n + 1], drawn)
             frames.append(following)
-            forecast, state = self.model(following, last, state)
+            forecast, state = self.model(following, recalled[:, n : n + 1], last, state)
             last = following
         return torch.cat(frames, 1)
 
 
-def log_likelihood(forecast: Forecast, target: Tensor) -> Tensor:
-    """The logarithm of the mixture's density at changes (B, T, dim), without the constant of pi: (B, T)."""
+def component_likelihoods(forecast: Forecast, target: Tensor) -> Tensor:
+    """The logarithm of the density of each component, with its weight, at changes (B, T, dim), without the constant of pi:
+    (B, T, K)."""
     away = (target[..., None, :] - forecast.mean) * (-forecast.log_std).exp()
-    inner = (-0.5 * away.square() - forecast.log_std).sum(-1)
-    return torch.logsumexp(forecast.weights + inner, -1)
+    return forecast.weights + (-0.5 * away.square() - forecast.log_std).sum(-1)
 
 
 def gain_over_copy(predictor: Predictor, contexts: Tensor, truth: Tensor) -> Tensor:
@@ -176,6 +198,7 @@ def train_predictor(
         recorder.start(trainer, sequences, total, show)
         if trainer.step == 0:
             trainer.fit(sequences, energy())
+        trainer.recall_elsewhere()
         batches = sequences.batches(trainer.step, total, recipe.batch_size)
         run_steps(trainer, batches, total, recorder, interrupt, f"train {folder.name}")
     return trainer

@@ -23,12 +23,15 @@ _EXAMPLE_STEP = 8  # frames from one example to the next
 class Windows:
     """A batch of B windows of T = WINDOW frames and the one after each.
 
-    latents (B, T + 1, dim); cut (B, T): whether a shot begins after a frame; opening (B, T): which one; used (B, T): whether
-    the frame after one belongs to the stretch; noise (B, T, dim): of the context, in usual changes; normal (B, T, dim) and
-    uniform (B, T): for draws of the predictor.
+    latents (B, T + 1, dim); row (B, T): of each frame among `LatentSequences.trained`; known (B, 1): whether the predictor
+    may recall the frame itself; cut (B, T): whether a shot begins after a frame; opening (B, T): which one; used (B, T):
+    whether the frame after one belongs to the stretch; noise (B, T, dim): of the context, in usual changes; normal
+    (B, T, dim) and uniform (B, T): for draws of the predictor.
     """
 
     latents: Tensor
+    row: Tensor
+    known: Tensor
     cut: Tensor
     opening: Tensor
     used: Tensor
@@ -45,7 +48,7 @@ class LatentSequences:
     """The latents of several films, and what of them is trained on.
 
     latents: of each film, float32 (N, dim); shots: the shots of each; held_out: the frames of each that are not trained on,
-    whole shots. `openings` are the first frames of the shots that are trained on. A window is within a stretch of frames
+    whole shots. `openings` are the first rows of the shots in `trained`. A window is within a stretch of frames
     that are trained on, and may have cuts in it.
     """
 
@@ -60,9 +63,11 @@ class LatentSequences:
             every += [range(shot.start + start, shot.stop + start) for shot in own]
             out[frames + start] = True
         self._shots = {held: [shot for shot in every if out[shot.start] == held] for held in (False, True)}
-        self.openings = torch.tensor([shot.start for shot in self._shots[False]])
+        starts_of_shots = torch.tensor([shot.start for shot in self._shots[False]])
         self._opening = torch.full((count,), -1)
-        self._opening[self.openings] = torch.arange(len(self.openings))
+        self._opening[starts_of_shots] = torch.arange(len(starts_of_shots))
+        self._row = torch.from_numpy(np.cumsum(~out) - 1)
+        self.openings = self._row[starts_of_shots]
         self._ends = np.zeros(count, np.int64)  # of the stretch that a frame belongs to
         firsts: list[range] = []
         for stretch in _stretches(~out, starts[1:]):
@@ -75,12 +80,12 @@ class LatentSequences:
         """How many frames are trained on."""
         return self.training
 
-    def changes(self) -> Tensor:
-        """The changes from frame to frame within the shots that are trained on: (M, dim)."""
-        return torch.cat([self.latents[shot.start : shot.stop].diff(dim=0) for shot in self._shots[False]])
+    def changes(self) -> int:
+        """How many frames that are trained on follow another one of their shot."""
+        return len(self) - len(self.openings)
 
     def trained(self) -> Tensor:
-        """The latents that are trained on: (len, dim)."""
+        """The latents that are trained on, shot by shot: (len, dim)."""
         return torch.cat([self.latents[shot.start : shot.stop] for shot in self._shots[False]])
 
     def load(self, step: int, count: int) -> Windows:
@@ -95,8 +100,17 @@ class LatentSequences:
         scale = _MOST_NOISE * torch.rand(count, 1, 1, generator=generator)
         noise, normal = torch.randn(2, count, WINDOW, self.dim, generator=generator)
         uniform = torch.rand(count, WINDOW, generator=generator)
+        known = torch.arange(count)[:, None] % 2 == 0
         return Windows(
-            self.latents[index], (opening >= 0) & used, opening.clamp_min(0), used, scale * noise, normal, uniform
+            self.latents[index],
+            self._row[index[:, :-1]],
+            known,
+            (opening >= 0) & used,
+            opening.clamp_min(0),
+            used,
+            scale * noise,
+            normal,
+            uniform,
         )
 
     def batches(self, first: int, total: int, count: int) -> Iterator[Windows]:
