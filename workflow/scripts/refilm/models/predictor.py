@@ -270,13 +270,8 @@ def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
 
 @torch.no_grad()
 def expected_path(predictor: Predictor, contexts: Tensor, count: int) -> Tensor:
-<<<<<<< HEAD
-    """What it expects of the `count` frames after contexts (B, T, dim), without cuts and without chance: (B, count, dim)."""
-    forecast, state = predictor(contexts)
-=======
     """What it expects of the `count` frames after contexts (B, T, dim), without a cut or chance: (B, count, dim)."""
     forecast, state, recalled = _watch(predictor, contexts)
->>>>>>> dreams
     last, path = contexts[:, -1:], []
     for _ in range(count):
         following = last + predictor.change * forecast.expected()
