@@ -8,13 +8,9 @@ What can be asked for:
     results/comparisons/{comparison}.mp4      original and reconstructions in one picture
     results/posters/{poster}.png, .pdf        thousands of frames on one page
     results/exports/{export}.mp4, .mov, .mkv  a reconstruction for a screen or a wall; or a folder of images
-<<<<<<< HEAD
     results/walks/{walk}.mp4                  a walk through latents: between moments, slowed, looped, two films mixed
     results/bent/{bend}.mp4                   a film by a model whose decoder is bent
-    results/dreams/{dream}.mp4                a film up to a moment, and what a network goes on to see
-=======
     results/dreams/{dream}.mp4                a film up to a moment, and what a network sees next
->>>>>>> dreams
     results/predictors/{model}/predictor.safetensors  the network that does, trained on the latents of the model's films
     results/stills/{film}_by_{model}.png      contact sheet
     results/stills/{film}_by_{model}_shots.png, _best.png, _worst.png  of each shot, of the best or worst ones
