@@ -147,7 +147,7 @@ class Hybrid(Model):
         if recipe.ssim_weight:
             loss = loss + recipe.ssim_weight * dissimilarity(recon, frames)
         metrics = {"psnr": psnr_of_batch(recon, frames), "pixel_loss": pixel}
-        if len(batch.pair_shares):
+        if recipe.pairs:
             metrics["pair_loss"] = pair_loss(recon, frames, batch.pair_shares)
             loss = loss + recipe.pair_weight * metrics["pair_loss"]
         if context.stage == PIXELS:

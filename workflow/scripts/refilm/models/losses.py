@@ -66,11 +66,10 @@ def pair_loss(reconstruction: Tensor, frames: Tensor, shares: Tensor) -> Tensor:
     shares: (n,), weights of the pairs, which are the last 2n frames. 1 is the loss of a pair whose reconstruction stands
     still. A change that is smaller than noise counts less.
     """
-    errors, changes = (
-        (pairs[:, 1] - pairs[:, 0]).square().mean((1, 2, 3))
-        for pairs in (tensor[-2 * len(shares) :].unflatten(0, (-1, 2)) for tensor in (reconstruction - frames, frames))
-    )
-    return (shares * errors / (changes + _NOISE_ENERGY)).sum()
+    count = len(shares)
+    frames, errors = (x[len(x) - 2 * count :].unflatten(0, (count, 2)) for x in (frames, reconstruction - frames))
+    change, wrong = ((pairs[:, 1] - pairs[:, 0]).square().mean((1, 2, 3)) for pairs in (frames, errors))
+    return (shares * wrong / (change + _NOISE_ENERGY)).sum()
 
 
 def psnr_of_batch(reconstruction: Tensor, frames: Tensor) -> Tensor:

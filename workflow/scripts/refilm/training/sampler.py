@@ -40,7 +40,8 @@ class FrameSampler:
         shots = [find_shots(store) if recipe.holdout_fraction or self._pairs else [] for store in stores]
         self.held_out = np.concatenate([self._hold_out(film, shots[film]) for film in range(len(stores))])
         self._shot_starts = np.array(
-            [start + shot.start for start, own in zip(self._starts, shots, strict=False) for shot in own] + [self._starts[-1]]
+            [start + shot.start for start, own in zip(self._starts, shots, strict=False) for shot in own]
+            + [self._starts[-1]]
         )
         training = [self._training_frames(film) for film in range(len(stores))]
         self._pools = training if recipe.film_weighting == "equal" else [np.concatenate(training)]
@@ -134,7 +135,8 @@ class FrameSampler:
         shots = np.searchsorted(self._shot_starts, indices, side="right") - 1
         first, last = self._shot_starts[shots], self._shot_starts[shots + 1] - 1
         inside = (first <= indices + distances) & (indices + distances <= last)
-        return np.clip(indices + np.where(inside, distances, -distances), first, last)
+        neighbours: np.ndarray = np.clip(indices + np.where(inside, distances, -distances), first, last)
+        return neighbours
 
     def _hold_out(self, film: int, shots: list[range]) -> np.ndarray:
         if not self.recipe.holdout_fraction:
