@@ -123,6 +123,29 @@ def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path, capsys)
             assert float(last[column]) == pytest.approx(10 * np.log10(255**2 / squared), abs=0.01)
 
 
+def test_pairs_are_near_frames_of_one_shot(tmp_path):
+    recipe = small_recipe(recipe="hybrid", batch_size=8, pairs=0.5, holdout_fraction=0.25)
+    with FrameStore(shots_film(tmp_path / "shots.h5")) as film:
+        sampler, again = FrameSampler([film], recipe), FrameSampler([film, film], recipe)
+        batches = np.stack([sampler.indices(step) for step in range(60)])  # 60 * 6 frames are five epochs of 72
+        of_second_film = np.concatenate([again.indices(step)[4:].reshape(-1, 2) for step in range(60)])
+        assert sampler.load(0, 60).pair_shares.tolist() == [0.5, 0.5]
+    pairs = batches[:, 4:].reshape(-1, 2)
+    assert Counter(np.concatenate([batches[:, :4], batches[:, 4::2]], 1).ravel().tolist()) == dict.fromkeys(
+        set(range(96)) - set(sampler.held_out.tolist()), 5
+    )
+    assert set(np.abs(pairs[:, 1] - pairs[:, 0]).tolist()) == {1, 2, 4, 8} and np.mean(pairs[:, 1] > pairs[:, 0]) < 0.7
+    assert (pairs[:, 0] // 24 == pairs[:, 1] // 24).all()
+    assert of_second_film.max() >= 96 and (of_second_film[:, 0] // 24 == of_second_film[:, 1] // 24).all()
+
+
+def test_a_shot_of_one_frame_is_a_pair_of_itself(films):
+    with FrameStore(films[0]) as film:
+        sampler = FrameSampler([film], small_recipe(recipe="hybrid", batch_size=8, pairs=1))
+        sampler._shot_starts = np.arange(14)  # each frame is a shot
+        assert all((sampler.indices(step)[::2] == sampler.indices(step)[1::2]).all() for step in range(4))
+
+
 def test_a_batch_holds_the_frames_that_its_numbers_say(films):
     with FrameStore(films[0]) as one, FrameStore(films[1]) as two:
         sampler = FrameSampler([one, two], small_recipe(batch_size=8, seed=3))

@@ -12,7 +12,7 @@ from refilm.models.base import Batch, StepContext, to_network
 from refilm.models.hybrid import DISCRIMINATOR, PIXELS, Hybrid
 from refilm.models.larsen2015 import inverse_gamma
 from refilm.models.linear_code import LinearCode
-from refilm.models.losses import dissimilarity, feature_loss, pixel_loss
+from refilm.models.losses import dissimilarity, feature_loss, pair_loss, pixel_loss
 from refilm.models.metrics import ssim
 from refilm.models.registry import build_model
 from tests.models import batch_of, recipe_named, relative_difference
@@ -184,6 +184,30 @@ def test_the_second_stage_has_the_gradients_of_its_three_losses(gamma):
     discriminator = torch.autograd.grad(gan, list(model.discriminator.parameters()))
     assert relative_difference(ours["decoder"], list(decoder)) < 1e-9
     assert relative_difference(ours["discriminator"], list(discriminator)) < 1e-9
+
+
+@pytest.mark.parametrize("stage", [PIXELS, DISCRIMINATOR])
+def test_pairs_add_the_error_of_their_change_relative_to_it(stage):
+    """With batches of four of which the last two are a pair, at a hundred times the usual weight."""
+    model, shares = model_of(pairs=0.5, pair_weight=5.0), torch.ones(1, dtype=torch.float64)
+    batch, progress = batch_of(model.recipe), torch.tensor(model.recipe.adversarial_from, dtype=torch.float64)
+    with_pair = model.gradients(Batch(batch.frames, batch.noise, batch.prior, progress=progress, pair_shares=shares),
+                                StepContext(stage=stage))  # fmt: skip
+    recon, pixels, similarity, *_ = naive_losses(model, batch)
+    change, error = (frames[-1] - frames[-2] for frames in (batch.frames, recon - batch.frames))
+    wrong = error.pow(2).mean() / (change.pow(2).mean() + 2e-5)
+    loss = (pixels if stage == PIXELS else similarity) + 5.0 * wrong
+    naive = torch.autograd.grad(loss, list(model.decoder.parameters()))
+    assert relative_difference(with_pair.gradients["decoder"], list(naive)) < 1e-9
+    assert with_pair.metrics["pair_loss"].item() == pytest.approx(wrong.item(), rel=1e-9)
+
+
+def test_the_loss_of_a_pair_that_stands_still_is_1():
+    frames = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (4, 3, 16, 16)))
+    still = torch.zeros_like(frames)
+    assert pair_loss(still, frames, torch.full((2,), 0.5)).item() == pytest.approx(1, abs=1e-4)
+    assert pair_loss(frames + 0.3, frames, torch.full((2,), 0.5)).item() == pytest.approx(0, abs=1e-12)  # only brighter
+    assert pair_loss(-frames, frames, torch.full((2,), 0.5)).item() == pytest.approx(4, abs=1e-3)
 
 
 def test_the_adversarial_loss_rises_from_nothing():

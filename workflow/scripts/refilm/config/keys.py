@@ -296,6 +296,16 @@ class TrainingKeys:
     augment_until: float = key(
         0.9, "with `augment`, fraction of the steps after which frames are as in the film", minimum=0, maximum=1
     )
+    pairs: float = key(
+        0,
+        "order of frames: fraction of each batch that is pairs of frames of one shot, up to 8 frames apart. What changes "
+        "from one to the other is to change in the reconstruction, too",
+        minimum=0,
+        maximum=1,
+    )
+    pair_weight: float = key(
+        0.05, "with `pairs`, weight of the error of a pair's change, which is relative to that change", minimum=0
+    )
     equilibrium: float | None = key(
         None,
         "discriminator loss per frame, 0.69 where it is undecided, around which both networks are kept in balance; null "

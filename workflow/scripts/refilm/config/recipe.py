@@ -18,6 +18,8 @@ _LENGTH = ("epochs", "steps")
 _LATER_KEYS: dict[str, Any] = {
     "augment": 0.0,
     "augment_until": 0.9,
+    "pairs": 0.0,
+    "pair_weight": 0.05,
     "cosines": "auto",
     "ssim_weight": 0.15,
     "adversarial_from": 0.3,

@@ -9,7 +9,7 @@ from typing import Any
 
 _ADVERSARIAL_KEYS = frozenset({"similarity_layers", "gamma", "discriminator_lr_scale"})
 _BALANCE_KEYS = frozenset({"pixel_weight", "adversarial_ratio", "equilibrium", "equilibrium_margin"})
-_HYBRID_KEYS = frozenset({"cosines", "ssim_weight", "adversarial_from"})
+_HYBRID_KEYS = frozenset({"cosines", "ssim_weight", "adversarial_from", "pairs", "pair_weight"})
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from refilm.models.base import Batch, Model, StepContext, StepResult, full_preci
 from refilm.models.larsen2015 import Discriminator, inverse_gamma, non_saturating
 from refilm.models.layers import DOWNSAMPLINGS, GroupNorm, Linear32, UpsampleConv, UpsampleConvToRGB, bottleneck_size
 from refilm.models.linear_code import LinearCode
-from refilm.models.losses import dissimilarity, feature_loss, pixel_loss, psnr_of_batch
+from refilm.models.losses import dissimilarity, feature_loss, pair_loss, pixel_loss, psnr_of_batch
 
 _HIDDEN = 512  # units of the decoder's head
 _SEED_CHANNELS = 48  # of the head's output
@@ -151,6 +151,9 @@ class Hybrid(Model):
         if recipe.ssim_weight:
             loss = loss + recipe.ssim_weight * dissimilarity(recon, frames)
         metrics = {"psnr": psnr_of_batch(recon, frames), "pixel_loss": pixel}
+        if recipe.pairs:
+            metrics["pair_loss"] = pair_loss(recon, frames, batch.pair_shares)
+            loss = loss + recipe.pair_weight * metrics["pair_loss"]
         if context.stage == PIXELS:
             gradients = {"decoder": list(grad(loss, parameters["decoder"]))}
             return StepResult(gradients, {name: value.detach() for name, value in metrics.items()})

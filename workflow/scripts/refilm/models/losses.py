@@ -10,6 +10,7 @@ from refilm.core.colour import BT709_LUMA
 from refilm.models.base import full_precision
 
 _SCALES, _WINDOW, _STRIDE = 3, 8, 4
+_NOISE_ENERGY = 2e-5  # of the change of a pair, mean square of values in [-1, 1]: 0.6 grey levels
 _C1, _C2 = 0.01**2, 0.03**2  # of Wang et al. 2004, for luma of range 1
 
 
@@ -57,6 +58,18 @@ def dissimilarity(reconstruction: Tensor, frames: Tensor) -> Tensor:
         brightness = (2 * mean_x * mean_y + _C1) / (mean_x.square() + mean_y.square() + _C1)
         terms.append((brightness * (2 * covariance + _C2) / (variances + _C2)).mean())
     return 1 - torch.stack(terms).mean()
+
+
+def pair_loss(reconstruction: Tensor, frames: Tensor, shares: Tensor) -> Tensor:
+    """How wrong the change within pairs of frames is, relative to the change itself: (B, 3, H, W) in [-1, 1] -> ().
+
+    shares: (n,), weights of the pairs, which are the last 2n frames. 1 is the loss of a pair whose reconstruction stands
+    still. A change that is smaller than noise counts less.
+    """
+    count = len(shares)
+    frames, errors = (x[len(x) - 2 * count :].unflatten(0, (count, 2)) for x in (frames, reconstruction - frames))
+    change, wrong = ((pairs[:, 1] - pairs[:, 0]).square().mean((1, 2, 3)) for pairs in (frames, errors))
+    return (shares * wrong / (change + _NOISE_ENERGY)).sum()
 
 
 def psnr_of_batch(reconstruction: Tensor, frames: Tensor) -> Tensor:

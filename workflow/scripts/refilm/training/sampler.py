@@ -21,6 +21,7 @@ from refilm.models.rng import generator_for
 
 _MIN_RATE = 0.01  # the cosine ends at this fraction of the peak learning rate
 _PREFETCHED_BATCHES = 3  # read while a step computes
+_PAIR_DISTANCES = (1, 2, 4, 8)  # frames between the two of a pair
 
 
 class FrameSampler:
@@ -35,7 +36,13 @@ class FrameSampler:
         self.stores, self.recipe, self.pinned, self.shard = stores, recipe, pinned, shard
         self.indices_only = False  # whether batches hold indices in place of frames, which are on the device
         self._starts = np.cumsum([0] + [len(store) for store in stores])
-        self.held_out = np.concatenate([self._hold_out(film) for film in range(len(stores))])
+        self._pairs = pairs_of(recipe)
+        shots = [find_shots(store) if recipe.holdout_fraction or self._pairs else [] for store in stores]
+        self.held_out = np.concatenate([self._hold_out(film, shots[film]) for film in range(len(stores))])
+        self._shot_starts = np.array(
+            [start + shot.start for start, own in zip(self._starts, shots, strict=False) for shot in own]
+            + [self._starts[-1]]
+        )
         training = [self._training_frames(film) for film in range(len(stores))]
         self._pools = training if recipe.film_weighting == "equal" else [np.concatenate(training)]
         self._order = functools.lru_cache(maxsize=2 * len(self._pools))(self._epoch_order)
@@ -46,11 +53,15 @@ class FrameSampler:
     def indices(self, step: int) -> np.ndarray:
         """Frame indices of a step (from 0). The shuffled epochs follow each other without a gap: no frame is dropped, and
         a batch on the boundary takes the last of one epoch and the first of the next. With equal weighting the films
-        alternate, each in epochs of its own."""
-        positions = np.arange(step * self.recipe.batch_size, (step + 1) * self.recipe.batch_size)
+        alternate, each in epochs of its own. Beside each of the last frames is one of its shot, where there are pairs."""
+        drawn_here = self.recipe.batch_size - self._pairs
+        positions = np.arange(step * drawn_here, (step + 1) * drawn_here)
         turns, pools = np.divmod(positions, len(self._pools))
-        drawn = [self._draw(int(pool), int(turn)) for pool, turn in zip(pools, turns, strict=True)]
-        return np.array(drawn, np.int64)
+        drawn = np.array([self._draw(int(pool), int(turn)) for pool, turn in zip(pools, turns, strict=True)], np.int64)
+        if not self._pairs:
+            return drawn
+        single, first = np.split(drawn, [drawn_here - self._pairs])
+        return np.concatenate([single, np.stack([first, self._neighbours(first, step)], 1).ravel()])
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The frames at any indices: uint8 (n, H, W, 3)."""
@@ -79,7 +90,9 @@ class FrameSampler:
         frames = torch.from_numpy(indices if self.indices_only else self.read(indices))
         count = augmented_frames(self.recipe, step, total)
         augmentations = draw_augmentations(count, generator_for(self.recipe.seed, "augmentations", step))[part]
-        batch = Batch(frames, noise[part], prior[part], augmentations, torch.tensor(step / total))
+        pairs = max(0, part.stop - max(part.start, self.recipe.batch_size - 2 * self._pairs)) // 2
+        shares = torch.full((pairs,), of / max(1, self._pairs))  # what processes add up is divided by their number
+        batch = Batch(frames, noise[part], prior[part], augmentations, torch.tensor(step / total), shares)
         return batch.map(torch.Tensor.pin_memory) if self.pinned else batch
 
     def batches(self, first: int, total: int) -> Iterator[Batch]:
@@ -114,10 +127,20 @@ class FrameSampler:
         generator = generator_for(self.recipe.seed, purpose, epoch)
         return torch.randperm(len(self._pools[pool]), generator=generator, dtype=torch.int32).numpy()
 
-    def _hold_out(self, film: int) -> np.ndarray:
+    def _neighbours(self, indices: np.ndarray, step: int) -> np.ndarray:
+        """For each frame one of its shot, before or after it; the frame itself in a shot of one frame."""
+        generator = generator_for(self.recipe.seed, "pairs", step)
+        numbers = torch.randint(2 * len(_PAIR_DISTANCES), (len(indices),), generator=generator).numpy()
+        distances = np.array([sign * distance for distance in _PAIR_DISTANCES for sign in (1, -1)])[numbers]
+        shots = np.searchsorted(self._shot_starts, indices, side="right") - 1
+        first, last = self._shot_starts[shots], self._shot_starts[shots + 1] - 1
+        inside = (first <= indices + distances) & (indices + distances <= last)
+        neighbours: np.ndarray = np.clip(indices + np.where(inside, distances, -distances), first, last)
+        return neighbours
+
+    def _hold_out(self, film: int, shots: list[range]) -> np.ndarray:
         if not self.recipe.holdout_fraction:
             return np.empty(0, int)
-        shots = find_shots(self.stores[film])
         held_out: np.ndarray = hold_out_shots(shots, self.recipe.holdout_fraction, self.recipe.seed) + self._starts[film]
         return held_out
 
@@ -144,6 +167,11 @@ def hold_out_shots(shots: list[range], fraction: float, seed: int) -> np.ndarray
 def augmented_frames(recipe: Recipe, step: int, total: int) -> int:
     """How many frames of a step's batch are augmented, the first of them; none in the last part of the training."""
     return round(recipe.augment * recipe.batch_size) if step < recipe.augment_until * total else 0
+
+
+def pairs_of(recipe: Recipe) -> int:
+    """How many pairs of frames of one shot a batch ends with."""
+    return round(recipe.pairs * recipe.batch_size / 2)
 
 
 def learning_rate(recipe: Training, step: int, total: int) -> float:
