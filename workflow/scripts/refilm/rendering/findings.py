@@ -66,9 +66,9 @@ class Findings:
         summary = []
         for number, claim in enumerate(self.claims, 1):
             row = claim.deciding
-            of = (row.about, row.measure, effect_of(row), interval_of(row)) if row else ("–", "–", "–", "–")
+            of = (effect_of(row), interval_of(row), row.about, row.measure) if row else ("–", "–", "–", "–")
             summary.append((f"{number}. {claim.name}", claim.verdict, *of))
-        lines += _table(("claim", "verdict", "frames of", "measure", "effect", "95 % interval"), summary)
+        lines += _table(("claim", "verdict", "effect", "95 % interval", "frames of", "measure"), summary)
         lines += [f"{verdict}: {meaning}." for verdict, meaning in _MEANING.items()]
         lines += [f"Intervals are by the bootstrap over shots: {RESAMPLES:,} resamples.", ""]
         for number, claim in enumerate(self.claims, 1):
