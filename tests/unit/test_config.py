@@ -13,11 +13,13 @@ from refilm.config import generate, keys
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.keys import (
     ComparisonKeys,
+    DreamKeys,
     ExportKeys,
     FilmKeys,
     GlobalKeys,
     ModelKeys,
     PosterKeys,
+    PredictorKeys,
     ReconstructionKeys,
     TrainingKeys,
     VideoKeys,
@@ -102,6 +104,12 @@ WRONG = [
         "exports",
         {"wall": {"film": "bladerunner", "model": "bladerunner", "start": 9, "end": 5}},
         "exports.wall: end 5 is not after start 9",
+    ),
+    ("dreams", {"night": {"film": "apple", "model": "bladerunner"}}, "dreams.night: unknown film 'apple'; did you mean"),
+    (
+        "dreams",
+        {"night": {"film": "bladerunner", "model": "bladerunner", "start": "0:00"}},
+        "dreams.night.start: 0:00: a dream continues a film: let it start after the first frame",
     ),
     (
         "posters",
@@ -386,6 +394,7 @@ def no_encoder(monkeypatch):
         ({"comparisons": {"c": {"film": "bikes", "models": ["bikes"]}}}, "comparisons.c"),
         ({"exports": {"c": {"film": "bikes", "model": "bikes"}}}, "exports.c"),
         ({"posters": {"c": {"film": "bikes", "model": "bikes"}}}, "posters.c"),
+        ({"dreams": {"c": {"film": "bikes", "model": "bikes"}}}, "dreams.c"),
     ],
 )
 def test_a_model_without_an_encoder_is_refused_as_a_reconstruction(no_encoder, sections, place):
@@ -421,7 +430,7 @@ def test_stale_files_are_named_by_the_check(tmp_path, monkeypatch):
 SECTIONS = (FilmKeys, ModelKeys, TrainingKeys, ComparisonKeys, VideoKeys, ReconstructionKeys, GlobalKeys)
 
 
-@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys))
+@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys, DreamKeys, PredictorKeys))
 def test_every_key_is_in_the_manual_with_its_default(section):
     """In the rows of the section's table, where it has one."""
     manual = (ROOT / "config" / "README.md").read_text()
