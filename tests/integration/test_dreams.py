@@ -8,11 +8,11 @@ import pytest
 
 from refilm.config.predictor_recipe import PredictorRecipe
 from refilm.config.recipe import recipe_of_model, training_key_of
-from tests.conftest import command, decoded, heard, make_film, refused, small_recipe
+from tests.conftest import command, decoded, described, heard, make_film, refused, small_recipe
 from tests.helpers import done, provenance_of, sha256_of
 from tests.models import save_untrained
 
-SIZE = (74, 62)  # of a picture of 64x48 with its label and margins
+SIZE = (68, 64)  # of a picture of 64x48 with its label and margins
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def dream(folder: Path, name: str, *options):
 
 
 def test_a_dream_has_the_frames_of_its_lead_and_its_length_and_the_sound_of_the_lead(project):
-    said = done(dream(project, "night", "--start=1", "--length=1.5", "--lead=0.5"))
-    assert "12 frames of the film, 36 dreamt from 0:01 on, soundtrack 1" in said
+    printed = done(dream(project, "night", "--start=1", "--length=1.5", "--lead=0.5"))
+    assert "12 frames of the film, 36 dreamt from 0:01 on, soundtrack 1" in printed
     frames = decoded(project / "night.mp4", SIZE)
     assert len(frames) == 48
     sound = np.abs(heard(project / "night.mp4"))
     assert len(sound) == pytest.approx(2 * 8000, abs=600)
     assert sound[1000:3500].max() > 0.05 and sound[4800:].max() < 0.01
-    label = frames[:, : SIZE[1] - 48 - 3].astype(int)  # above the picture
+    label = frames[:, :13].astype(int)  # above the picture
     changes = np.abs(np.diff(label, axis=0)).mean((1, 2, 3))
     assert changes.argmax() == 11 and changes[11] > 5 * np.delete(changes, 11).max()
     made = provenance_of(project / "night.mp4")
@@ -63,14 +63,7 @@ def test_the_same_dream_is_the_same_file_and_another_seed_is_not(project):
         done(dream(project, name, "--length=0.5", "--lead=0", f"--seed={seed}"))
     assert (project / "one.mp4").read_bytes() == (project / "two.mp4").read_bytes()
     assert not np.array_equal(decoded(project / "one.mp4", SIZE), decoded(project / "other.mp4", SIZE))
-    assert heard_nothing(project / "one.mp4")
-
-
-def heard_nothing(video: Path) -> bool:
-    try:
-        return len(heard(video)) == 0
-    except Exception:
-        return True
+    assert "Audio" not in described(project / "one.mp4")  # without a lead it is silent
 
 
 @pytest.mark.parametrize(
@@ -101,12 +94,11 @@ def test_a_predictor_is_kept_and_linked_again(project):
 
 
 def test_provenance_of_a_predictor_is_read(project):
-    said = done(command("provenance", project / "predictors" / "p" / "predictor.safetensors"))
-    assert "made by     train_predictor" in said and "predictor" in said and "3 steps" in said
+    printed = done(command("provenance", project / "predictors" / "p" / "predictor.safetensors"))
+    assert "made by     train_predictor" in printed and "predictor" in printed and "3 steps" in printed
 
 
 def test_another_model_is_refused(project):
     save_untrained(project / "other.safetensors", small_recipe(recipe="autoencoder", seed=7))
-    assert "not the model whose films the predictor is trained on" in refused(
-        train(project, seed=9, model="other.safetensors")
-    )
+    line = refused(train(project, seed=9, model="other.safetensors"))
+    assert "not the model whose films the predictor is trained on" in line

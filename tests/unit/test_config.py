@@ -15,11 +15,13 @@ from refilm.config.keys import (
     BendKeys,
     BendStepKeys,
     ComparisonKeys,
+    DreamKeys,
     ExportKeys,
     FilmKeys,
     GlobalKeys,
     ModelKeys,
     PosterKeys,
+    PredictorKeys,
     ReconstructionKeys,
     TrainingKeys,
     VideoKeys,
@@ -105,6 +107,12 @@ WRONG = [
         "exports",
         {"wall": {"film": "bladerunner", "model": "bladerunner", "start": 9, "end": 5}},
         "exports.wall: end 5 is not after start 9",
+    ),
+    ("dreams", {"night": {"film": "apple", "model": "bladerunner"}}, "dreams.night: unknown film 'apple'; did you mean"),
+    (
+        "dreams",
+        {"night": {"film": "bladerunner", "model": "bladerunner", "start": "0:00"}},
+        "dreams.night.start: 0:00: a dream continues a film: let it start after the first frame",
     ),
     (
         "posters",
@@ -491,6 +499,7 @@ def no_encoder(monkeypatch):
             {"bends": {"c": {"film": "bikes", "model": "bikes", "transforms": [{"transform": "flip", "layers": [1]}]}}},
             "bends.c",
         ),
+        ({"dreams": {"c": {"film": "bikes", "model": "bikes"}}}, "dreams.c"),
     ],
 )
 def test_a_model_without_an_encoder_is_refused_as_a_reconstruction(no_encoder, sections, place):
@@ -526,7 +535,10 @@ def test_stale_files_are_named_by_the_check(tmp_path, monkeypatch):
 SECTIONS = (FilmKeys, ModelKeys, TrainingKeys, ComparisonKeys, VideoKeys, ReconstructionKeys, GlobalKeys)
 
 
-@pytest.mark.parametrize("section", (*SECTIONS, ExportKeys, PosterKeys, WalkKeys, BendKeys, BendStepKeys))
+@pytest.mark.parametrize(
+    "section",
+    (*SECTIONS, ExportKeys, PosterKeys, DreamKeys, PredictorKeys, WalkKeys, BendKeys, BendStepKeys),
+)
 def test_every_key_is_in_the_manual_with_its_default(section):
     """In the rows of the section's table, where it has one."""
     manual = (ROOT / "config" / "README.md").read_text()

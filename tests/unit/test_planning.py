@@ -800,6 +800,41 @@ def test_results_of_names_that_are_not_configured_are_left_to_the_rules():
         assert is_to_make(result, path)
 
 
+# --- dreams
+
+
+DREAMS = {"night": {"film": "two", "model": "one@9", "start": "0:30", "seed": 4}}
+
+
+def test_a_dream_is_made_of_latents_a_model_and_its_predictor():
+    asked, wildcards = planner(dreams=DREAMS), job(dream="night")
+    assert asked.dreamt_latents(wildcards) == "results/latents/two_by_one@9.h5"
+    assert asked.shown_model(wildcards) == "results/models/one/model@9.safetensors"
+    assert asked.dreaming_predictor(wildcards) == "results/predictors/one@9/predictor.safetensors"
+    assert asked.sound_source(wildcards) == []  # the film has no sound
+    assert {"--start=0:30", "--seed=4", "--length=60", "--title=two"} <= set(asked.dream_options(wildcards))
+    assert asked.config.kept_steps("one") == [9]
+    assert ("dream", "results/dreams/night.mp4") in [(r.kind, r.path) for r in layout.catalogue(asked.config)]
+
+
+def test_a_predictor_is_trained_on_the_films_of_its_model_and_once():
+    asked, wildcards = planner(), job(model="one")
+    assert asked.predictor_latents(wildcards) == ["results/latents/one_by_one.h5", "results/latents/two_by_one.h5"]
+    assert asked.predictor_frames(wildcards) == ["results/frames/256x144/one.h5", "results/frames/256x144/two.h5"]
+    assert asked.predicted_model(wildcards) == "results/models/one/model.safetensors"
+    recipe = asked.config.predictor_recipe("one")
+    kept = ModelFolder("results/predictors/one/predictor.safetensors").file(recipe)
+    kept.parent.mkdir(parents=True)
+    header = json.dumps({"__metadata__": {"recipe": recipe.to_json(), "steps": "9"}}).encode()
+    kept.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert asked.predictor_latents(wildcards) == asked.predictor_frames(wildcards) == asked.predicted_model(wildcards) == []
+    others = ({"predictor": {"seed": 1}}, {"reconstruction": {"noise": 1}}, {"training": {"seed": 1}})
+    assert all(len(planner(**other).predictor_latents(wildcards)) == 2 for other in others)
+    dreams = {"night": {"film": "one", "model": "one"}}
+    planner(dreams=dreams).keep_models()
+    assert Path("results/predictors/one/predictor.safetensors").samefile(kept)
+
+
 # --- layout
 
 

@@ -612,8 +612,8 @@ class PredictorKeys:
 
     steps: int | str = key(
         "auto",
-        "length of the training in steps. `auto` is 3,000 for ten minutes of film, and grows with the square root of the "
-        "length; fewer than 500 it never is",
+        "length of the training in steps. `auto` is 1,000 for ten minutes of film, and grows with the square root of the "
+        "length; it is 300 at least",
         choices=("auto",),
         minimum=1,
     )

@@ -113,8 +113,8 @@ class Predictor(nn.Module):
         remembered, following = self.memory[recalled].float(), self.memory[self.next_row(recalled)].float()
         ending = 1 / (1 + self.left[recalled][..., None].float())
         away = (self.weights() * (latents - remembered).square()).sum(2, keepdim=True)
-        # Far from its memory the network knows motion alone, not places: what it learns of one shot by heart would mislead it
-        # in another.
+        # Far from its memory the network knows motion alone, not places: what it has learnt by heart of one shot would
+        # mislead it in another.
         places = self._whitened(latents) / (1 + away)
         away = (away + _NEAR).log()
         entered = F.silu(self.enter(torch.cat([places, changes, away, ending], 2)))
