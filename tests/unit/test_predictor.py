@@ -276,7 +276,7 @@ def test_a_recipe_is_read_as_it_was_written_and_its_length_is_no_part_of_its_sta
     assert recipe(900).state_key() == one.state_key() != recipe(500, seed=1).state_key()
     assert one.training_key() == f"{one.state_key()}-500-steps"
     auto = PredictorRecipe.from_json(json.dumps(json.loads(one.to_json()) | {"steps": "auto"}))
-    assert [auto.total_steps(frames) for frames in (100, 14_400, 4 * 14_400)] == [300, 1000, 2000]
+    assert [auto.total_steps(frames) for frames in (100, 14_400, 4 * 14_400)] == [200, 500, 1000]
 
 
 @pytest.mark.parametrize(
