@@ -612,8 +612,8 @@ class PredictorKeys:
 
     steps: int | str = key(
         "auto",
-        "length of the training in steps. `auto` is 1,000 for ten minutes of film, and grows with the square root of the "
-        "length; it is 300 at least",
+        "length of the training in steps. `auto` is 500 for ten minutes of film, and grows with the square root of the "
+        "length; it is 200 at least",
         choices=("auto",),
         minimum=1,
     )

@@ -1082,7 +1082,8 @@ class Planner:
         if folder.find(recipe):
             return ()
         for step, checkpoint in checkpoints(folder.state / recipe.state_key())[:1]:
-            check_length(checkpoint.parent, step, recipe.total_steps(int(metadata_of_model(checkpoint)["frames"])))
+            if frames := metadata_of_model(checkpoint).get("frames"):
+                check_length(checkpoint.parent, step, recipe.total_steps(int(frames)))
         return self.config.model(model).films
 
     def _is_trained(self, model: str) -> bool:

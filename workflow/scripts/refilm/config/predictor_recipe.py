@@ -11,7 +11,7 @@ from refilm.core.errors import RefilmError, suggest
 VERSION = 1  # counts changes of its layers and its losses
 
 # The length of `steps: auto`: a film of ten minutes has so many steps, another one as the square root of its length.
-_STEPS, _FRAMES, _LEAST_STEPS = 1_000, 14_400, 300
+_STEPS, _FRAMES, _LEAST_STEPS = 500, 14_400, 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,8 @@ _TINY = 1e-6
 _GAIN = 8.0  # of logits that must become large within some hundred steps, in which Adam moves a weight by the learning rate
 _NEAR = 0.01  # squared distances of less are the same, in those of usual changes
 _FOLLOWED = 2.0  # the recalled frame moves on with the film while it is not farther than this many times the nearest one
+_STRAY = 1.0  # squared distance from its memory within which a dream stays: noise of its own would add up otherwise
+_NEARER = 0.97  # of the distance, at each frame, where the film that is continued is farther away
 _JUMPS = 0.02  # fraction of dreamt frames that may recall another moment, at a temperature of 1
 
 State = tuple[Tensor, Tensor]
@@ -142,12 +144,17 @@ class Predictor(nn.Module):
         """The rows after these; of the last frame of a shot, itself."""
         return rows + (self.left[rows] > 0).long()
 
-    def recall(self, latents: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """What `recall` looks through: the memory, scaled so that distances are squared differences, (N, dim), and the
+        squared norms (N)."""
+        rows = self.memory.float() * self.weights().sqrt()
+        return rows, rows.square().sum(1)
+
+    def recall(self, keys: tuple[Tensor, Tensor], latents: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
         """(rows, distances): of the memory for one more frame (B, 1, dim), (B, 1), and to all rows, (B, N). last: the rows
         for the frame before; the memory moves on with the film, and leaves it where another row is much nearer."""
-        scale = self.weights().sqrt()
-        one, all_rows = latents[:, 0] * scale, self.memory.float() * scale
-        distances = one.square().sum(1, keepdim=True) - 2 * one @ all_rows.T + all_rows.square().sum(1)
+        one = latents[:, 0] * self.weights().sqrt()
+        distances = one.square().sum(1, keepdim=True) - 2 * one @ keys[0].T + keys[1]
         distances = distances.clamp_min(0)
         least, nearest = distances.min(1, keepdim=True)
         if last is None:
@@ -200,8 +207,10 @@ def continue_latents(
     """What it sees next after the latents of consecutive frames, float32 (T, dim): a row (dim,) after another, without
     an end. All chance is a function of the seed and of the number of the row; memory does not grow."""
     device = predictor.mean.device
-    last, number = torch.from_numpy(np.asarray(context[-1:], np.float32)).to(device)[None], 0
-    forecast, state, recalled = _watch(predictor, torch.from_numpy(np.asarray(context, np.float32)).to(device)[None])
+    keys, watched = predictor.keys(), torch.from_numpy(np.asarray(context, np.float32)).to(device)[None]
+    forecast, state, recalled = _watch(predictor, keys, watched)
+    last, number = watched[:, -1:], 0
+    leash = predictor.recall(keys, last, recalled)[1].amin(1)[:, None, None]
     while True:
         generator = generator_for(seed, "dream", number)
         normal = torch.randn(1, 1, predictor.dim, generator=generator).to(device)
@@ -211,7 +220,12 @@ def continue_latents(
             following, recalled = predictor.memory[row].float(), row
         else:
             following = predictor.sample_next(forecast, last, normal, component, temperature)
-            recalled, distances = predictor.recall(following, recalled)
+            recalled, distances = predictor.recall(keys, following, recalled)
+            away = distances.gather(1, recalled)[..., None]
+            leash = (_NEARER * leash).clamp_min(_STRAY)
+            pulled = (leash / away.clamp_min(_TINY)).sqrt().clamp_max(1)
+            remembered = predictor.memory[recalled].float()
+            following = remembered + pulled * (following - remembered)
             if bool(jump < _JUMPS * temperature):
                 recalled = _draw(-distances[:, None], choice, temperature)
         yield following[0, 0].cpu().numpy()
@@ -219,11 +233,11 @@ def continue_latents(
         last, number = following, number + 1
 
 
-def _watch(predictor: Predictor, latents: Tensor) -> tuple[Forecast, State, Tensor]:
+def _watch(predictor: Predictor, keys: tuple[Tensor, Tensor], latents: Tensor) -> tuple[Forecast, State, Tensor]:
     """(what follows, state, recalled) after the last of some frames (B, T, dim)."""
     rows: list[Tensor] = []
     for n in range(latents.shape[1]):
-        rows.append(predictor.recall(latents[:, n : n + 1], rows[-1] if rows else None)[0])
+        rows.append(predictor.recall(keys, latents[:, n : n + 1], rows[-1] if rows else None)[0])
     forecast, state = predictor(latents, torch.cat(rows, 1))
     return Forecast(*(part[:, -1:] for part in forecast)), state, rows[-1]
 
@@ -271,12 +285,13 @@ def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
 @torch.no_grad()
 def expected_path(predictor: Predictor, contexts: Tensor, count: int) -> Tensor:
     """What it expects of the `count` frames after contexts (B, T, dim), without a cut or chance: (B, count, dim)."""
-    forecast, state, recalled = _watch(predictor, contexts)
+    keys = predictor.keys()
+    forecast, state, recalled = _watch(predictor, keys, contexts)
     last, path = contexts[:, -1:], []
     for _ in range(count):
         following = last + predictor.change * forecast.expected()
         path.append(following)
-        recalled, _distances = predictor.recall(following, recalled)
+        recalled, _distances = predictor.recall(keys, following, recalled)
         forecast, state = predictor(following, recalled, last, state)
         last = following
     return torch.cat(path, 1)

@@ -103,7 +103,8 @@ class PredictorTrainer(BaseTrainer):
 
     @torch.no_grad()
     def _with_own_draws(self, shown: Tensor, recalled: Tensor, batch: Windows) -> Tensor:
-        """The context with draws of the predictor in place of the last frames; openings stay those of the film."""
+        """The context with draws of the predictor in place of the last frames. Openings stay those of the film, and so do
+        windows that are not known: from there no memory leads back."""
         first = WINDOW - _OWN_FRAMES
         forecast, state = self.model(shown[:, :first], recalled[:, :first])
         forecast = Forecast(*(part[:, -1:] for part in forecast))
@@ -111,7 +112,7 @@ class PredictorTrainer(BaseTrainer):
         last = shown[:, first - 1 : first]
         for n in range(first, WINDOW):
             drawn = self.model.sample_next(forecast, last, batch.normal[:, n : n + 1], batch.uniform[:, n : n + 1], 1.0)
-            kept = (batch.cut | ~batch.used)[:, n - 1 : n, None]
+            kept = (batch.cut | ~batch.used | ~batch.known)[:, n - 1 : n, None]
             following = torch.where(kept, shown[:, n : n + 1], drawn)
             frames.append(following)
             forecast, state = self.model(following, recalled[:, n : n + 1], last, state)
