@@ -814,6 +814,13 @@ def test_a_dream_is_made_of_latents_a_model_and_its_predictor():
     assert asked.sound_source(wildcards) == []  # the film has no sound
     assert {"--start=0:30", "--seed=4", "--length=60", "--title=two"} <= set(asked.dream_options(wildcards))
     assert asked.config.kept_steps("one") == [9]
+    shown = planner(reconstructions=["two_by_one"], dreams=DREAMS)
+    still = "results/gallery/dreams/night.webp"
+    ((title, video, thumbnail),) = json.loads(shown.gallery_entries(job()))["videos"]["Dreams"]
+    assert (video, thumbnail) == ("results/dreams/night.mp4", still) and still in shown.gallery_files(job())
+    assert title == "two as dreamt by Number One + two after 9 steps"
+    louder = planner(dreams={"night": DREAMS["night"] | {"seed": 5}})
+    assert asked.dream_digest(wildcards) == shown.dream_digest(wildcards) != louder.dream_digest(wildcards)
     assert ("dream", "results/dreams/night.mp4") in [(r.kind, r.path) for r in layout.catalogue(asked.config)]
 
 

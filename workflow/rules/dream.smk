@@ -86,3 +86,18 @@ rule render_dream:
             " --crf={params.crf}"
             " --device={params.device:q}"
         )
+
+
+use rule render_thumbnail as render_dream_thumbnail with:
+    input:
+        video=planner.dream_video,
+    output:
+        thumbnail=layout.DREAM_THUMBNAIL,
+    log:
+        layout.log("render_dream_thumbnail", "{dream}"),
+    wildcard_constraints:
+        dream=SLUG,
+    params:
+        made_of=planner.dream_digest,
+    message:
+        "{wildcards.dream}: a still of the dream for the gallery"

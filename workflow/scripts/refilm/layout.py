@@ -60,6 +60,7 @@ MEASURES = "results/gallery/films/{size}/{film}.js"
 GALLERY = "results/gallery/index.html"
 WALK_THUMBNAIL = "results/gallery/walks/{walk}.webp"
 BEND_THUMBNAIL = "results/gallery/bent/{bend}.webp"
+DREAM_THUMBNAIL = "results/gallery/dreams/{dream}.webp"
 WATCH_PAGE = "results/watch.html"  # written by `make watch`
 COMPARISON_PAGE = "results/gallery/{comparison}.html"  # one file to send
 

@@ -386,8 +386,7 @@ class Planner:
     @exit_on_error
     def dreamt(self, wildcards: Wildcards) -> list[str]:
         """What decides the latents of the film that a dream continues, and its predictor."""
-        dream = self.config.dream(wildcards.dream)
-        return [self._encoded(dream.film, dream.model), self.config.predictor_recipe(dream.model).to_json()]
+        return self._dreamt(wildcards)
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
@@ -559,10 +558,18 @@ class Planner:
     @exit_on_error
     def dream_options(self, wildcards: Wildcards) -> list[str]:
         """What a dream is: titles, where it begins, how long it is, and its chance."""
-        dream = self.config.dream(wildcards.dream)
-        titles = {"title": self.config.film_title(dream.film), "by": self.config.model_title(dream.model)}
-        keys = ("start", "length", "lead", "temperature", "seed", "height")
-        return _options(titles | _given(**{key: getattr(dream, key) for key in keys}))
+        return self._dream_options(wildcards)
+
+    @exit_on_error
+    def dream_digest(self, wildcards: Wildcards) -> str:
+        """A digest of what decides the pictures of a dream."""
+        return self._dream_digest(wildcards)
+
+    @exit_on_error
+    def dream_video(self, wildcards: Wildcards) -> str:
+        """The dream of which a thumbnail is a still."""
+        path, thumbnail = _path_of(layout.DREAM, wildcards), _path_of(layout.DREAM_THUMBNAIL, wildcards)
+        return self._unless_made(path, thumbnail, self._dream_digest(wildcards))
 
     @exit_on_error
     def film_title(self, wildcards: Wildcards) -> str:
@@ -697,8 +704,7 @@ class Planner:
                 pattern.format(film=film, size=size) for pattern in (layout.COMPOSITE, layout.THUMBNAIL, layout.MEASURES)
             )
             files += [self._ancient(video), self._ancient(thumbnail), self._unless_made(measures, layout.GALLERY, digest)]
-        files += [self._ancient(layout.WALK_THUMBNAIL.format(walk=walk)) for walk in self.config.walks]
-        files += [self._ancient(layout.BEND_THUMBNAIL.format(bend=bend)) for bend in self.config.bends]
+        files += [self._ancient(thumbnail) for listed in self._other_videos().values() for *_, thumbnail in listed]
         # A page that is made again makes the gallery again: Snakemake looks at no params of what depends on a job.
         pages = self._pages_of_models().items()
         return files + [self._ancient(page) if _holds(page, digest) else page for page, digest in pages]
@@ -715,19 +721,32 @@ class Planner:
         shown = [(film, size, models) for (film, size), models in self.config.gallery.items()]
         films = {film: self.config.film_title(film) for film, _size, _models in shown}
         titles = {model: self.config.model_title(model) for *_, models in shown for model in models}
-        walks = [
-            [walk.title or name, layout.WALK.format(walk=name), layout.WALK_THUMBNAIL.format(walk=name)]
-            for name, walk in self.config.walks.items()
-        ]
-        bends = [
-            [bend.title or name, layout.BEND.format(bend=name), layout.BEND_THUMBNAIL.format(bend=name)]
-            for name, bend in self.config.bends.items()
-        ]
-        videos = {heading: listed for heading, listed in (("Walks", walks), ("Bends", bends)) if listed}
         return json.dumps(
             {"films": films, "models": titles, "shown": shown, "pages": list(self._pages_of_models())}
-            | _given(videos=videos or None)
+            | _given(videos=self._other_videos() or None)
         )
+
+    def _other_videos(self) -> dict[str, list[tuple[str, str, str]]]:
+        """(title, file, thumbnail) of what the gallery links to besides films, by heading."""
+        dreams, walks, bends = self.config.dreams, self.config.walks, self.config.bends
+        titles = {
+            name: f"{self.config.film_title(dream.film)} as dreamt by {self.config.model_title(dream.model)}"
+            for name, dream in dreams.items()
+        }
+        kinds = (
+            ("Dreams", layout.DREAM, layout.DREAM_THUMBNAIL, titles),
+            ("Walks", layout.WALK, layout.WALK_THUMBNAIL, {name: walk.title or name for name, walk in walks.items()}),
+            ("Bends", layout.BEND, layout.BEND_THUMBNAIL, {name: bend.title or name for name, bend in bends.items()}),
+        )
+
+        def path(pattern: str, name: str) -> str:
+            return pattern.format(dream=name, walk=name, bend=name)
+
+        return {
+            heading: [(title, path(video, name), path(thumbnail, name)) for name, title in named.items()]
+            for heading, video, thumbnail, named in kinds
+            if named
+        }
 
     def targets(self) -> list[str]:
         """All files that the configuration lists."""
@@ -847,6 +866,19 @@ class Planner:
 
     def _walk_digest(self, name: str) -> str:
         return _digest([*self._walked(name), *self._walk_options(name)])
+
+    def _dreamt(self, wildcards: Wildcards) -> list[str]:
+        dream = self.config.dream(wildcards.dream)
+        return [self._encoded(dream.film, dream.model), self.config.predictor_recipe(dream.model).to_json()]
+
+    def _dream_options(self, wildcards: Wildcards) -> list[str]:
+        dream = self.config.dream(wildcards.dream)
+        titles = {"title": self.config.film_title(dream.film), "by": self.config.model_title(dream.model)}
+        keys = ("start", "length", "lead", "temperature", "seed", "height")
+        return _options(titles | _given(**{key: getattr(dream, key) for key in keys}))
+
+    def _dream_digest(self, wildcards: Wildcards) -> str:
+        return _digest([*self._dreamt(wildcards), *self._dream_options(wildcards)])
 
     def _own_latents(self, latents: str, place: str) -> str:
         """A latents file of the user's as an input, whose digest is in the params."""
