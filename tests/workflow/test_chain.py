@@ -200,6 +200,22 @@ def test_a_bend_has_the_frames_rate_and_sound_of_its_film_and_begins_as_it(made)
     assert 'href="../bent/turned.mp4"' in (made / "results/gallery/index.html").read_text()
 
 
+def test_a_dream_trains_its_predictor_and_is_in_the_gallery(copied):
+    """Of a film that the model has not seen: half a second of it, and 60 frames more at its 25 frames/s."""
+    config = edited("dreams", {"night": {"film": "two", "model": "one", "lead": 0.5, "length": 2.4, "height": 48}})
+    config["predictor"] = {"steps": 3}
+    targets = ("results/dreams/night.mp4", "results/gallery/index.html")
+    assert plan(copied, *targets, config=config) == {
+        "train_predictor": 1, "render_dream": 1, "render_dream_thumbnail": 1, "render_gallery": 1,
+    }  # fmt: skip
+    assert snakemake(copied, *targets, config=config).returncode == 0
+    assert len(decoded(copied / targets[0], (64, 68))) == 13 + 60 and "25 fps" in described(copied / targets[0])
+    page = (copied / "results/gallery/index.html").read_text()
+    assert '<a href="../dreams/night.mp4"><img src="dreams/night.webp"' in page
+    assert (copied / "results/predictors/one/predictor.safetensors").exists()
+    assert plan(copied, *targets, config=config) == {}
+
+
 def test_the_time_of_a_step_is_recorded(made):
     table = pd.read_csv(made / "logs/benchmarks/encode_film/one_by_one.tsv", sep="\t")
     assert table["s"].item() > 0
