@@ -36,6 +36,7 @@ from refilm.config.keys import (
 )
 from refilm.config.model_folder import ModelFolder, check_length, checkpoints, model_folders
 from refilm.config.recipe import Recipe, metadata_of_model, parse_size, recipe_of_model
+from refilm.config.report import title
 from refilm.config.shared_training import fetch_training
 from refilm.core.errors import RefilmError, explain
 from refilm.core.made_of import read_made_of
@@ -386,7 +387,8 @@ class Planner:
     @exit_on_error
     def dreamt(self, wildcards: Wildcards) -> list[str]:
         """What decides the latents of the film that a dream continues, and its predictor."""
-        return self._dreamt(wildcards)
+        dream = self.config.dream(wildcards.dream)
+        return [self._encoded(dream.film, dream.model), self.config.predictor_recipe(dream.model).to_json()]
 
     @exit_on_error
     def compared(self, wildcards: Wildcards) -> list[str]:
@@ -558,18 +560,21 @@ class Planner:
     @exit_on_error
     def dream_options(self, wildcards: Wildcards) -> list[str]:
         """What a dream is: titles, where it begins, how long it is, and its chance."""
-        return self._dream_options(wildcards)
+        dream = self.config.dream(wildcards.dream)
+        titles = {"title": self.config.film_title(dream.film), "by": self.config.model_title(dream.model)}
+        keys = ("start", "length", "lead", "temperature", "seed", "height")
+        return _options(titles | _given(**{key: getattr(dream, key) for key in keys}))
 
     @exit_on_error
     def dream_digest(self, wildcards: Wildcards) -> str:
         """A digest of what decides the pictures of a dream."""
-        return self._dream_digest(wildcards)
+        return _digest([*self.dreamt(wildcards), *self.dream_options(wildcards)])
 
     @exit_on_error
     def dream_video(self, wildcards: Wildcards) -> str:
         """The dream of which a thumbnail is a still."""
         path, thumbnail = _path_of(layout.DREAM, wildcards), _path_of(layout.DREAM_THUMBNAIL, wildcards)
-        return self._unless_made(path, thumbnail, self._dream_digest(wildcards))
+        return self._unless_made(path, thumbnail, self.dream_digest(wildcards))
 
     @exit_on_error
     def film_title(self, wildcards: Wildcards) -> str:
@@ -728,23 +733,17 @@ class Planner:
 
     def _other_videos(self) -> dict[str, list[tuple[str, str, str]]]:
         """(title, file, thumbnail) of what the gallery links to besides films, by heading."""
-        dreams, walks, bends = self.config.dreams, self.config.walks, self.config.bends
-        titles = {
-            name: f"{self.config.film_title(dream.film)} as dreamt by {self.config.model_title(dream.model)}"
-            for name, dream in dreams.items()
-        }
         kinds = (
-            ("Dreams", layout.DREAM, layout.DREAM_THUMBNAIL, titles),
-            ("Walks", layout.WALK, layout.WALK_THUMBNAIL, {name: walk.title or name for name, walk in walks.items()}),
-            ("Bends", layout.BEND, layout.BEND_THUMBNAIL, {name: bend.title or name for name, bend in bends.items()}),
+            ("Dreams", "dream", self.config.dreams, layout.DREAM, layout.DREAM_THUMBNAIL),
+            ("Walks", "walk", self.config.walks, layout.WALK, layout.WALK_THUMBNAIL),
+            ("Bends", "bend", self.config.bends, layout.BEND, layout.BEND_THUMBNAIL),
         )
-
-        def path(pattern: str, name: str) -> str:
-            return pattern.format(dream=name, walk=name, bend=name)
-
         return {
-            heading: [(title, path(video, name), path(thumbnail, name)) for name, title in named.items()]
-            for heading, video, thumbnail, named in kinds
+            heading: [
+                (title(self.config, {kind: name}), video.format(**{kind: name}), thumbnail.format(**{kind: name}))
+                for name in named
+            ]
+            for heading, kind, named, video, thumbnail in kinds
             if named
         }
 
@@ -866,19 +865,6 @@ class Planner:
 
     def _walk_digest(self, name: str) -> str:
         return _digest([*self._walked(name), *self._walk_options(name)])
-
-    def _dreamt(self, wildcards: Wildcards) -> list[str]:
-        dream = self.config.dream(wildcards.dream)
-        return [self._encoded(dream.film, dream.model), self.config.predictor_recipe(dream.model).to_json()]
-
-    def _dream_options(self, wildcards: Wildcards) -> list[str]:
-        dream = self.config.dream(wildcards.dream)
-        titles = {"title": self.config.film_title(dream.film), "by": self.config.model_title(dream.model)}
-        keys = ("start", "length", "lead", "temperature", "seed", "height")
-        return _options(titles | _given(**{key: getattr(dream, key) for key in keys}))
-
-    def _dream_digest(self, wildcards: Wildcards) -> str:
-        return _digest([*self._dreamt(wildcards), *self._dream_options(wildcards)])
 
     def _own_latents(self, latents: str, place: str) -> str:
         """A latents file of the user's as an input, whose digest is in the params."""
