@@ -1,6 +1,6 @@
 """Faces in frames, where OpenCV 4 is installed: its Haar cascades come with the package (Viola and Jones 2001).
 
-OpenCV is no dependency of refilm: `pip install "opencv-python-headless<5"`. OpenCV 5 has no such detector. One cascade alone
+refilm does not depend on OpenCV: `pip install "opencv-python-headless<5"`. OpenCV 5 has no such detector. One cascade alone
 takes leaves and bricks for faces; what three of them find nearly always is one. In 118 frames each of Big Buck Bunny and of
 a reel of live action, at 128x80, they agreed on 15 places, of which 13 were faces by eye, most of them the rabbit's.
 """
