@@ -13,6 +13,7 @@ import torch
 from refilm.config.predictor_recipe import PredictorRecipe
 from refilm.core.errors import Interrupted, RefilmError
 from refilm.models import predictor as models
+from refilm.models.model_file import save_weights
 from refilm.models.pixel_energy import pixel_energy
 from refilm.models.predictor import (
     DreamtLatents,
@@ -20,7 +21,6 @@ from refilm.models.predictor import (
     continue_latents,
     expected_path,
     load_predictor,
-    save_predictor,
 )
 from refilm.training.predictor import PredictorTrainer, gain_over_copy, train_predictor
 from refilm.training.recorder import TrainingCallbacks
@@ -259,7 +259,7 @@ def test_a_seed_decides_the_weights(tmp_path):
 
 
 def test_a_predictor_file_is_the_predictor_and_another_file_is_refused(tmp_path, dreamer):
-    save_predictor(tmp_path / "a.safetensors", dreamer, recipe(4), 4, "{}")
+    save_weights(tmp_path / "a.safetensors", dreamer, recipe(4), 4, "{}")
     read = load_predictor(tmp_path / "a.safetensors", CPU)
     assert same(read.state_dict(), dreamer.state_dict())
     (tmp_path / "b.safetensors").write_bytes(b"no")

@@ -33,9 +33,9 @@ from refilm.frames.store import FrameStore
 from refilm.models.base import Model
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_frames
-from refilm.models.model_file import load_model
+from refilm.models.model_file import load_model, save_weights
 from refilm.models.pixel_energy import pixel_energy
-from refilm.models.predictor import CONTEXT, Predictor, continue_latents, save_predictor
+from refilm.models.predictor import CONTEXT, Predictor, continue_latents
 from refilm.models.provenance import text_of_predictor
 from refilm.rendering.curves import draw_curves
 from refilm.rendering.previews import write_preview
@@ -98,7 +98,7 @@ def _train(args: argparse.Namespace, recipe: PredictorRecipe, folder: ModelFolde
         trainer = train_predictor(recipe, sequences, energy, folder.folder, device, callbacks, show)
     log = folder.folder / layout.TRAINING_LOG
     copy_file(log, folder.log(recipe))
-    save_predictor(folder.file(recipe), trainer.ema, recipe, trainer.step, provenance(trainer.step))
+    save_weights(folder.file(recipe), trainer.ema, recipe, trainer.step, provenance(trainer.step))
     draw_curves(log, folder.folder / layout.TRAINING_CURVES, folder.folder.name, provenance(trainer.step))
     print(f"{folder.model}: trained for {trainer.step} steps on {len(sequences):,} frames")
     return folder.file(recipe)

@@ -22,18 +22,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import refilm
 from refilm.config.predictor_recipe import PredictorRecipe
-from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write
-from refilm.core.provenance import KEY
 from refilm.models.inference import Latents
+from refilm.models.model_file import read_weights
 from refilm.models.rng import generator_for
-from refilm.models.tensor_file import save_tensors
 
 CONTEXT = 240  # frames of the film that a dream continues
 UNITS = 256  # of each of two layers
@@ -297,31 +292,11 @@ def expected_path(predictor: Predictor, contexts: Tensor, count: int) -> Tensor:
     return torch.cat(path, 1)
 
 
-def save_predictor(path: Path | str, predictor: Predictor, recipe: PredictorRecipe, steps: int, provenance: str) -> None:
-    """Write the weights; the file appears under its name when it is complete. provenance: kept in the metadata."""
-    metadata = {
-        "format": "pt",
-        "recipe": recipe.to_json(),
-        "steps": str(steps),
-        "refilm": refilm.__version__,
-        "torch": torch.__version__,
-        KEY: provenance,
-    }
-    with atomic_write(Path(path)) as partial:
-        save_tensors(partial, predictor.state_dict(), metadata)
-
-
 def load_predictor(path: Path | str, device: torch.device) -> Predictor:
     """The predictor on the device, ready to dream. Raises RefilmError if the file is not a predictor of this version."""
-    try:
-        with safe_open(path, "pt") as file:
-            PredictorRecipe.from_json((file.metadata() or {}).get("recipe", "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    with read_weights(path, "predictor") as (recipe, weights):
+        PredictorRecipe.from_json(recipe)
         frames, dim = weights["memory"].shape
         predictor = Predictor(dim, frames, len(weights["opening_rows"]))
         predictor.load_state_dict(weights)
-    except (SafetensorError, RuntimeError, KeyError, ValueError, RefilmError) as error:
-        raise RefilmError(
-            f"{path}: not a predictor of this version of refilm: {' '.join(str(error).split())[:300]}"
-        ) from error
     return predictor.to(device).eval().requires_grad_(False)
