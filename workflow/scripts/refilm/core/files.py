@@ -17,7 +17,9 @@ from refilm.core.errors import RefilmError, is_disk_full
 from refilm.core.progress import progress_bar
 from refilm.core.signals import cleanup_on_signal
 
-_BEGAN = time.time()
+# The clocks of file systems run behind the one of time.time(): by a tick of the kernel, by up to two seconds on FAT, and
+# by the difference of two machines on a network file system. What was written in these seconds counts as written later.
+_BEGAN = time.time() - 2.0
 _UMASK = os.umask(0)  # the only way to read it is to set it
 os.umask(_UMASK)
 
