@@ -201,49 +201,56 @@ def _extract(path: Path, out: Path, damaged: str) -> tuple[str, str]:
         return "one line", str(error)
     with FrameStore(out / "film.h5") as store:
         shown, constant = _numbers(store[:]), bool(store.attributes["constant_rate"])
-    decoded, reported = _decoded(path)
+    decoded, log = _decoded(path)
     count, decodable = len(shown), len(decoded) if constant else len(shown)
     recording = path.suffix in (".ts", ".mpg")
     allowed, unchecked = (_INCOMPLETE_FRAMES, _GROUP) if recording else (0, 0)
     if count == 0 or count > 100_000 or (damaged == "refuse" and not decodable - allowed <= count <= decodable):
         return "frames", f"{count} frames, where {decodable} can be decoded"
-    # Damage of which the decoder knows nothing cannot be detected: other pictures in its own output are no fault here.
-    invisible = not reported and _in_order_of(shown, decoded)
+    # Damage of which the decoder knows nothing cannot be detected: other pictures in its own output are no fault here. An
+    # image that it reads too far ends in what its memory held before, and so differs from one decoding to the next.
+    invisible = not _REPORTED.search(log) and _unmatched(shown, decoded) <= log.count("overread")
     right = invisible or _in_order(shown[unchecked : count - unchecked], repeated=not constant)
     return "frames", "" if right or damaged == "use" else f"frames {shown}, where ffmpeg decodes {decoded}"
 
 
 def _in_order(numbers: list[int | None], repeated: bool) -> bool:
     """Whether every frame is one of the film, after the one before it or, where frames may be `repeated`, the same."""
-    return all(number is not None and number < _COUNT for number in numbers) and all(
+    return None not in numbers and all(
         before < after or (repeated and before == after) for before, after in itertools.pairwise(numbers)
     )
 
 
-def _in_order_of(numbers: list[int | None], decoded: list[int | None]) -> bool:
-    """Whether all numbers come in `decoded`, in the same order; equal neighbours count as one."""
-    rest = iter(number for number, _ in itertools.groupby(decoded))
-    return all(number in rest for number, _ in itertools.groupby(numbers))
+def _unmatched(numbers: list[int | None], decoded: list[int | None]) -> int:
+    """How many of the numbers do not come in `decoded` in the same order; equal neighbours count as one."""
+    numbers, decoded = ([number for number, _ in itertools.groupby(each)] for each in (numbers, decoded))
+    matched = [0] * (len(decoded) + 1)  # the longest common subsequence with the first n of `decoded`
+    for number in numbers:
+        longer = [0]
+        for n, other in enumerate(decoded):
+            longer.append(matched[n] + 1 if number == other else max(matched[n + 1], longer[n]))
+        matched = longer
+    return len(numbers) - matched[-1]
 
 
 def _numbers(frames: np.ndarray) -> list[int | None]:
-    """What each of the frames, uint8 (n, height, width, 3), shows; None where that is no number."""
+    """What each of the frames, uint8 (n, height, width, 3), shows; None where that is no number of the film."""
     found: list[int | None] = []
     for pixels in frames:
         try:
-            found.append(number_of(pixels))
+            number = number_of(pixels)
         except ValueError:
-            found.append(None)
+            number = _COUNT
+        found.append(number if number < _COUNT else None)
     return found
 
 
-def _decoded(path: Path) -> tuple[list[int | None], bool]:
-    """The numbers of the frames that a plain ffmpeg decodes, and whether the decoder of the video reports an error."""
-    command = [ffmpeg.executable(), "-v", "error", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
+def _decoded(path: Path) -> tuple[list[int | None], str]:
+    """The numbers of the frames that a plain ffmpeg decodes, and its messages, each as often as it was printed."""
+    command = [ffmpeg.executable(), "-v", "repeat+error", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
     command += ["-vf", "scale=48:32", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
-    reported = _REPORTED.search(done.stderr.decode(errors="replace"))
-    return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), reported is not None
+    return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), done.stderr.decode(errors="replace")
 
 
 def _children() -> list[str]:

@@ -383,6 +383,17 @@ def test_flipped_bits_are_detected_and_intact_frames_keep_their_time(tmp_path, s
     assert np.median([difference(frames[n], expected[n]) for n in ends]) < 1
 
 
+def test_a_film_without_its_first_key_frame_is_refused_or_used_as_damaged_says(tmp_path):
+    """Until the next key frame the decoder guesses pictures, and marks none of them."""
+    whole, film = tmp_path / "whole.avi", tmp_path / "film.avi"
+    make_film(whole, seconds=3, codec=("-c:v", "mpeg4", "-g", "24"), sound=False)
+    ffmpeg("-i", whole, "-map", "0", "-c", "copy", "-copyinkf", "-bsf:v", "noise=drop=not(n)", film)
+    assert "the film is damaged: of 72 frames 70 are intact" in refusal(film, tmp_path)
+    expected, _ = extract(whole, tmp_path, name="expected")
+    frames, _ = extract(film, tmp_path, damaged="use")
+    assert len(frames) == 72 and np.array_equal(frames[24:], expected[24:])
+
+
 def test_an_intact_part_of_a_damaged_film_is_used(tmp_path):
     """Frames that are broken before the first one that is wanted do not matter, nor those after the last."""
     whole = make_film(tmp_path / "whole.mp4", seconds=30, size="160x120", codec=("-c:v", "libx264", "-g", "24"), sound=False)

@@ -1,4 +1,7 @@
-"""From raw frames to a video that plays in a browser: H.264, yuv420p, faststart, colour tagged, sound in step."""
+"""From raw frames to a video that plays in a browser: H.264, yuv420p, faststart, colour tagged, sound in step.
+
+Also what any other output of raw frames needs: its colours, and the run of ffmpeg.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -8,7 +11,7 @@ from typing import IO
 
 import ffmpeg
 import numpy as np
-from ffmpeg.nodes import FilterableStream
+from ffmpeg.nodes import FilterableStream, OutputStream
 
 from refilm.core.errors import RefilmError
 from refilm.core.files import atomic_write, check_space, scratch_folder
@@ -18,8 +21,10 @@ from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
 from refilm.media.tags import Chapter, Tags, with_tags, write_tags
 
 # RGB to BT.709 in limited range, with full-resolution chroma and exact rounding on the way, and tags that say so.
-_TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv", "flags": "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"}
-_TAGS = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709", "range": "tv"}
+EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
+TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv"}
+TAGS = {"color_primaries": "bt709", "color_trc": "bt709"}
+YUV_TAGS = TAGS | {"colorspace": "bt709", "range": "tv"}
 _VIDEO_OPTIONS: dict[str, object] = {
     "c:v": "libx264",
     "preset": "medium",
@@ -50,9 +55,8 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
     """
     path = Path(path)
     video = raw_frames_input(*size, fps) if arrange is None else arrange(raw_frames_input(*size, fps))
-    streams = [
-        video.filter_("scale", *(video_size or ()), **_TO_YUV).filter_("format", "yuv420p").filter_("setparams", **_TAGS)
-    ]
+    scaled = video.filter_("scale", *(video_size or ()), **TO_YUV, flags=f"bicubic+{EXACT}")
+    streams = [scaled.filter_("format", "yuv420p").filter_("setparams", **YUV_TAGS)]
     options = _VIDEO_OPTIONS | {"crf": crf, "video_track_timescale": timescale(fps)}
     options |= {"g": key_frames} if key_frames else {}
     check_space(path, int(count * size[0] * size[1] * _LEAST_BYTES))
@@ -62,18 +66,36 @@ def encode_video(path: Path | str, frames: Iterable[np.ndarray], count: int, siz
             pipes.append(stack.enter_context(sound_pipe(sound, count / fps)))
             streams.append(synchronise_audio(sound, pipes[0], count / fps))
             options |= _SOUND_OPTIONS | {"metadata:s:a:0": f"language={sound.language}"}
-        command = command_line(ffmpeg.output(*streams, f"file:{partial}", **options), "-v", "warning")
-        tags = stack.enter_context(scratch_folder()) / "tags.txt"
-        write_tags(tags, Tags(title, provenance, tuple(chapters)))
-        command = with_tags(command, tags)
-        with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
-            written = write_frames(process.stdin, frames, count, label)
-            process.finish()
-        if written != count:
-            raise RefilmError(f"{path}: {written} frames were written of {count}")
+        output = ffmpeg.output(*streams, f"file:{partial}", **options)
+        run_encoder(output, str(path), frames, count, label, pipes, Tags(title, provenance, tuple(chapters)))
 
 
-def write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, label: str) -> int:
+def run_encoder(output: OutputStream, name: str, frames: Iterable[np.ndarray], count: int, label: str, pipes: Sequence[int],
+                tags: Tags | None) -> None:  # fmt: skip
+    """Run ffmpeg for an output that reads these frames from its standard input.
+
+    name: for error messages; pipes: open files that it reads, too; tags: of the files that it writes, None where they have
+    none. Raises RefilmError if ffmpeg fails or the number of frames is not `count`.
+    """
+    command = command_line(output, "-v", "warning")
+    with ExitStack() as stack:
+        if tags is not None:
+            tags_file = stack.enter_context(scratch_folder()) / "tags.txt"
+            write_tags(tags_file, tags)
+            command = with_tags(command, tags_file)
+        process = stack.enter_context(FfmpegProcess(command, name, stdin=True, pass_fds=pipes))
+        written = _write_frames(process.stdin, frames, count, label)
+        process.finish()
+    check_written(name, written, count)
+
+
+def check_written(name: str, written: int, count: int) -> None:
+    """Raises RefilmError if not so many frames were written."""
+    if written != count:
+        raise RefilmError(f"{name}: {written} frames were written of {count}")
+
+
+def _write_frames(stdin: IO[bytes], frames: Iterable[np.ndarray], count: int, label: str) -> int:
     """Write the frames to ffmpeg until it ends; returns how many were written."""
     written = 0
     with progress_bar(label, count, " frames", hidden=not label) as bar:

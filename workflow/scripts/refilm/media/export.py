@@ -13,20 +13,15 @@ import ffmpeg
 import numpy as np
 from ffmpeg.nodes import FilterableStream
 
-from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_folder, atomic_write, check_space, scratch_folder
+from refilm.core.files import atomic_folder, atomic_write, check_space
 from refilm.layout import CRF_CODECS
-from refilm.media.encode import timescale, write_frames
-from refilm.media.ffmpeg import FfmpegProcess, command_line, raw_frames_input
+from refilm.media.encode import EXACT, TAGS, TO_YUV, YUV_TAGS, check_written, run_encoder, timescale
+from refilm.media.ffmpeg import raw_frames_input
 from refilm.media.sound import SAMPLE_RATE, Sound, sound_pipe, synchronise_audio
-from refilm.media.tags import Tags, with_tags, write_tags
+from refilm.media.tags import Tags
 
 _SCALERS = {"lanczos": "lanczos", "bicubic": "bicubic", "nearest": "neighbor"}
-_EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
-_TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv"}
-_TAGS = {"color_primaries": "bt709", "color_trc": "bt709"}
-_YUV_TAGS = _TAGS | {"colorspace": "bt709", "range": "tv"}
-_RGB_TAGS = _TAGS | {"colorspace": "gbr", "range": "pc"}
+_RGB_TAGS = TAGS | {"colorspace": "gbr", "range": "pc"}
 _IMAGE_TAGS = _RGB_TAGS | {"color_trc": "iec61966-2-1"}  # sRGB, which any program shows as the frames are
 _PCM = {"c:a": "pcm_s24le"}
 _DIGITS = 6  # of the number of an image
@@ -146,18 +141,10 @@ def export_frames(
             tracks = [[copy] for track in heard for copy in _copies(track, "asplit", len(files))] or [[]] * len(files)
             shown = zip(screens, tracks, files, strict=True)
             outputs = [ffmpeg.output(screen, *own, f"file:{file}", **options) for screen, own, file in shown]
-        command = command_line(outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs), "-v", "warning")
-        if not picture.is_images:
-            tags_file = stack.enter_context(scratch_folder()) / "tags.txt"
-            write_tags(tags_file, tags)
-            command = with_tags(command, tags_file)
-        with FfmpegProcess(command, str(path), stdin=True, pass_fds=pipes) as process:
-            written = write_frames(process.stdin, frames, count, label)
-            process.finish()
+        output = outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
+        run_encoder(output, str(path), frames, count, label, pipes, None if picture.is_images else tags)
         if picture.is_images:
-            written = min(len(list(file.parent.glob("*.png"))) for file in files)
-        if written != count:
-            raise RefilmError(f"{path}: {written} frames were written of {count}")
+            check_written(str(path), min(len(list(file.parent.glob("*.png"))) for file in files), count)
 
 
 def _options(picture: Picture, fps: Fraction, crf: int, language: str | None) -> dict[str, object]:
@@ -194,9 +181,9 @@ def _scaled(frames: FilterableStream, size: tuple[int, int], picture: Picture) -
     width, height = picture.screen_size(size)
     whole = width * picture.screens, height
     if whole != size or not codec.is_rgb:
-        to_codec = {} if codec.is_rgb else _TO_YUV
-        frames = frames.filter_("scale", *whole, flags=f"{_SCALERS[picture.scaler]}+{_EXACT}", **to_codec)
-    tags = _IMAGE_TAGS if picture.is_images else _RGB_TAGS if codec.is_rgb else _YUV_TAGS
+        to_codec = {} if codec.is_rgb else TO_YUV
+        frames = frames.filter_("scale", *whole, flags=f"{_SCALERS[picture.scaler]}+{EXACT}", **to_codec)
+    tags = _IMAGE_TAGS if picture.is_images else _RGB_TAGS if codec.is_rgb else YUV_TAGS
     return frames.filter_("format", codec.pixel_format).filter_("setparams", **tags).filter_("setsar", 1)
 
 

@@ -47,6 +47,7 @@ _SECONDARY_ERROR = re.compile(
 # Decoders of formats without references between frames do not mark a broken one, but print an error.
 _BROKEN_FRAME = re.compile(
     r"corrupt decoded frame|Error submitting packet to decoder|Decoding error|error count: \d|error y=\d|CRC mismatch"
+    r"|first frame is no keyframe"
 )
 _CUT_OFF = re.compile(r"partial file|File ended prematurely")
 
