@@ -391,7 +391,9 @@ def test_a_film_without_its_first_key_frame_is_refused_or_used_as_damaged_says(t
     assert "the film is damaged: of 72 frames 70 are intact" in refusal(film, tmp_path)
     expected, _ = extract(whole, tmp_path, name="expected")
     frames, _ = extract(film, tmp_path, damaged="use")
-    assert len(frames) == 72 and np.array_equal(frames[24:], expected[24:])
+    assert len(frames) == 72
+    right = [difference(frames[n], expected[n]) < 4 for n in range(72) if n != 24]  # the key frame itself is smoothed
+    assert right == [False] * 24 + [True] * 47
 
 
 def test_an_intact_part_of_a_damaged_film_is_used(tmp_path):
