@@ -5,8 +5,8 @@ import json
 import math
 
 from refilm.config.keys import PredictorKeys
-from refilm.config.recipe import training_key_of
-from refilm.core.errors import RefilmError, suggest
+from refilm.config.recipe import training_key_of, values_of_json
+from refilm.core.errors import RefilmError
 
 VERSION = 1  # counts changes of its layers and its losses
 
@@ -40,16 +40,7 @@ class PredictorRecipe(PredictorKeys):
     @classmethod
     def from_json(cls, text: str) -> "PredictorRecipe":
         """From `to_json`'s string. Raises RefilmError for unknown and missing keys, and for another version."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise RefilmError(f"predictor recipe: not valid JSON: {error}") from error
-        fields = {field.name for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in fields:
-                raise RefilmError(f"predictor recipe: unknown key '{key}'{suggest(key, fields)}")
-        if missing := fields - values.keys():
-            raise RefilmError(f"predictor recipe: missing {', '.join(sorted(missing))}")
+        values = values_of_json(text, cls, "predictor recipe")
         if values["version"] != VERSION:
             raise RefilmError(
                 f"predictor recipe: version {values['version']} is not supported, this refilm has {VERSION}: train the "

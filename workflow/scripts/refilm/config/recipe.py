@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from refilm.config.keys import AUTO_CHANNELS, TrainingKeys, defaults
@@ -139,19 +140,9 @@ class Recipe(TrainingKeys):
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
         """From `to_json`'s string. Raises RefilmError for unknown and missing keys."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise RefilmError(f"recipe: not valid JSON: {error}") from error
-        fields = {field.name for field in dataclasses.fields(cls)}
-        if (name := values.get("recipe")) not in RECIPES:
-            raise RefilmError(f"recipe: unknown recipe {name!r}{suggest(str(name), RECIPES)}")
-        values = {"architecture_version": 1} | _LATER_KEYS | values
-        for key in values:
-            if key not in fields:
-                raise RefilmError(f"recipe: unknown key '{key}'{suggest(key, fields)}")
-        if missing := fields - values.keys():
-            raise RefilmError(f"recipe: missing {', '.join(sorted(missing))}")
+        values = values_of_json(text, cls, "recipe", {"architecture_version": 1} | _LATER_KEYS)
+        if values["recipe"] not in RECIPES:
+            raise RefilmError(f"recipe: unknown recipe {values['recipe']!r}{suggest(str(values['recipe']), RECIPES)}")
         return cls(**{field.name: _coerce(field.type, values[field.name]) for field in dataclasses.fields(cls)})
 
     def to_json(self) -> str:
@@ -208,6 +199,24 @@ def auto_shown(frames: int) -> float:
     """
     shorter = max(1.0, _FEATURE_FRAMES / max(1, frames))
     return max(_LEAST_SHOWN, _FEATURE_EPOCHS * frames * math.pow(shorter, _SHORT_FILM_POWER))
+
+
+def values_of_json(text: str, recipe: type, name: str, usual: Mapping[str, object] = MappingProxyType({})) -> dict[str, Any]:
+    """The fields of a dataclass from JSON; `usual` are those of keys that older files do not have.
+
+    name: for messages. Raises RefilmError for unknown and missing keys.
+    """
+    try:
+        values: dict[str, Any] = dict(usual) | json.loads(text)
+    except ValueError as error:
+        raise RefilmError(f"{name}: not valid JSON: {error}") from error
+    fields = {field.name for field in dataclasses.fields(recipe)}
+    for key in values:
+        if key not in fields:
+            raise RefilmError(f"{name}: unknown key '{key}'{suggest(key, fields)}")
+    if missing := fields - values.keys():
+        raise RefilmError(f"{name}: missing {', '.join(sorted(missing))}")
+    return values
 
 
 def training_key_of(recipe: str) -> str:
