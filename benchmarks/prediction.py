@@ -119,14 +119,16 @@ class Measure:
     def __call__(self, start: int, made: np.ndarray) -> bool:
         """Prints the statistics of a stretch that follows row `start` - 1 of the film; whether it is as the film."""
         code = made * self.scale
-        near = self._nearest(self.keys, code)[0]
+        distances = _squared_distances(self.keys, code)
+        near = distances.argmin(1)
         moved = np.linalg.norm(np.diff(np.concatenate([self.keys[start - 1 : start], code]), axis=0), axis=1)
-        cut = (self._nearest(self.keys[self.starts], code)[1] < 1e-3) & (moved > 1)
+        cut = (distances[:, self.starts].min(1) < 1e-3) & (moved > 1)
         moved[cut] = np.nan
         of_seconds = (self.seconds, self.fps)
         ratio = np.nanmean(moved.reshape(of_seconds), 1) / self.speed[near].reshape(of_seconds).mean(1)
         steady = ((ratio > 0.5) & (ratio < 2)).mean()
-        cuts, expected = cut.sum(), self.cut_rate[near].sum()
+        as_near = distances < distances.min(1, keepdims=True) + 1e-2  # frames of black are in several shots
+        cuts, expected = cut.sum(), (as_near @ self.cut_rate / as_near.sum(1)).sum()
         within = (self._mahalanobis(made) < self.limit).mean()
         loops = _loops(code, self.fps)
         visited = len(set(np.searchsorted(self.starts, near, side="right")))
@@ -142,11 +144,11 @@ class Measure:
         away = rows - self.mean
         return np.einsum("ni,ij,nj->n", away, self.inverse, away)
 
-    @staticmethod
-    def _nearest(keys: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(the row of `keys` that is nearest to each of `code`, its squared distance)."""
-        distances = np.square(keys).sum(1) - 2 * code @ keys.T
-        return distances.argmin(1), distances.min(1) + np.square(code).sum(1)
+
+def _squared_distances(keys: np.ndarray, code: np.ndarray) -> np.ndarray:
+    """Of each of `code` from each of `keys`: (n, N)."""
+    distances = np.square(keys).sum(1) - 2 * code @ keys.T + np.square(code).sum(1)[:, None]
+    return distances.clip(0)
 
 
 def _loops(code: np.ndarray, fps: int) -> int:
