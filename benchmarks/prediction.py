@@ -34,6 +34,7 @@ from refilm.training.sequences import LatentSequences
 CPU = torch.device("cpu")
 AHEAD = (1, 8, 24)
 RIDGE = 300.0
+_ROUNDING = 1 / (12 * 255**2)  # squared error of frames in 8 bits
 
 
 def main(latents: str, frames: str, model_file: str, predictor_file: str, dreams: int = 20, seconds: int = 60) -> None:
@@ -47,7 +48,8 @@ def main(latents: str, frames: str, model_file: str, predictor_file: str, dreams
     pixels = 4 * 3 * model.recipe.size[0] * model.recipe.size[1]  # of frames in [-1, 1]
     prediction(sequences, predictor, energy / pixels)
     if dreams:
-        dreaming(rows, shots, predictor, dreams, seconds, fps)
+        hidden = (_ROUNDING * pixels / (energy * predictor.change.square()).sum()).sqrt().item()
+        dreaming(rows, shots, predictor, hidden, dreams, seconds, fps)
 
 
 def prediction(sequences: LatentSequences, predictor: Predictor, energy: torch.Tensor) -> None:
@@ -88,9 +90,11 @@ def _ridge(context: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(features.T @ features + RIDGE * torch.eye(features.shape[1]), features.T @ wanted)
 
 
-def dreaming(rows: np.ndarray, shots: list[range], predictor: Predictor, dreams: int, seconds: int, fps: int) -> None:
-    """Prints the statistics of stretches of the film and of dreams that begin at the same moments."""
-    measure = Measure(rows, shots, predictor, seconds, fps)
+def dreaming(
+    rows: np.ndarray, shots: list[range], predictor: Predictor, hidden: float, dreams: int, seconds: int, fps: int
+) -> None:
+    """Prints the statistics of stretches of the film and of dreams that begin at the same moments. hidden: as of Measure."""
+    measure = Measure(rows, shots, predictor, hidden, seconds, fps)
     moments = np.random.default_rng(0).integers(CONTEXT, len(rows) - seconds * fps, dreams).tolist()
 
     def dreamt(seed: int, start: int) -> np.ndarray:
@@ -103,33 +107,37 @@ def dreaming(rows: np.ndarray, shots: list[range], predictor: Predictor, dreams:
 
 
 class Measure:
-    """Compares stretches of latents with a film at the places where they are nearest to it."""
+    """Compares stretches of latents with a film at the places where they are nearest to it. hidden: the change from frame to
+    frame below which nothing is seen."""
 
-    def __init__(self, rows: np.ndarray, shots: list[range], predictor: Predictor, seconds: int, fps: int):
+    def __init__(self, rows: np.ndarray, shots: list[range], predictor: Predictor, hidden: float, seconds: int, fps: int):
         self.scale, self.seconds, self.fps = predictor.weights().sqrt().numpy(), seconds, fps
+        self.hidden = hidden
         self.keys, self.mean = rows * self.scale, rows.mean(0)
         self.starts = np.array([shot.start for shot in shots])
         self.cut_rate = np.concatenate([np.full(len(shot), 1 / len(shot)) for shot in shots])
         speed = np.concatenate([[0], np.linalg.norm(np.diff(self.keys, axis=0), axis=1)])
         speed[self.starts] = np.nan
-        self.speed = np.array([np.nanmean(speed[max(0, n - 6) : n + 7]) for n in range(len(rows))])
+        around = [speed[max(shot.start, n - 6) : min(shot.stop, n + 7)] for shot in shots for n in shot]
+        self.speed = np.array([np.nanmean(near) if len(near) > 1 else 0 for near in around])
         self.inverse = np.linalg.inv(np.cov(rows.T) + 1e-6 * np.eye(rows.shape[1]))
-        self.limit = np.quantile(self._mahalanobis(rows), 0.999)
+        self.far = self._mahalanobis(rows)
+        self.far = np.maximum(1.1 * self.far, np.quantile(self.far, 0.999))
 
     def __call__(self, start: int, made: np.ndarray) -> bool:
         """Prints the statistics of a stretch that follows row `start` - 1 of the film; whether it is as the film."""
         code = made * self.scale
         distances = _squared_distances(self.keys, code)
-        near = distances.argmin(1)
+        near = self._along(distances)
         moved = np.linalg.norm(np.diff(np.concatenate([self.keys[start - 1 : start], code]), axis=0), axis=1)
         cut = (distances[:, self.starts].min(1) < 1e-3) & (moved > 1)
         moved[cut] = np.nan
         of_seconds = (self.seconds, self.fps)
-        ratio = np.nanmean(moved.reshape(of_seconds), 1) / self.speed[near].reshape(of_seconds).mean(1)
+        speeds = np.nanmean(moved.reshape(of_seconds), 1), self.speed[near].reshape(of_seconds).mean(1)
+        ratio = np.divide(*(speed.clip(self.hidden) for speed in speeds))
         steady = ((ratio > 0.5) & (ratio < 2)).mean()
-        as_near = distances < distances.min(1, keepdims=True) + 1e-2  # frames of black are in several shots
-        cuts, expected = cut.sum(), (as_near @ self.cut_rate / as_near.sum(1)).sum()
-        within = (self._mahalanobis(made) < self.limit).mean()
+        cuts, expected = cut.sum(), self.cut_rate[near].sum()
+        within = (self._mahalanobis(made) < self.far[near]).mean()
         loops = _loops(code, self.fps)
         visited = len(set(np.searchsorted(self.starts, near, side="right")))
         good = steady >= 0.95 and expected / 2 - 1 <= cuts <= 2 * expected + 1 and within >= 0.99 and not loops
@@ -139,6 +147,17 @@ class Measure:
             flush=True,
         )
         return bool(good)
+
+    def _along(self, distances: np.ndarray) -> np.ndarray:
+        """The nearest row for each of a stretch, by distances (n, N): the one after the last, where none is much nearer.
+        Black frames are in several shots; those of one frame are no places."""
+        distances = np.where(self.cut_rate < 1, distances, np.inf)
+        nearest, rows = distances.argmin(1), list[int]()
+        for n, row in enumerate(nearest.tolist()):
+            following = rows[-1] + 1 if rows else row
+            goes_on = following < len(self.cut_rate) and following not in self.starts
+            rows.append(following if goes_on and distances[n, following] < distances[n, row] + 1e-2 else row)
+        return np.array(rows)
 
     def _mahalanobis(self, rows: np.ndarray) -> np.ndarray:
         away = rows - self.mean
