@@ -8,6 +8,7 @@ along and excess of their changes, and their temporal error, which is flicker. T
 model has latents, fitted on each shot alone; a shot of no more frames than that it repeats exactly. Besides, as many of the
 whole film. The second table is of the shot of the picture alone.
 
+PSNR is pooled over the first frames of the pairs.
 The picture shows frames of the film from --at on, --apart frames apart, and below each how it differs from the one before,
 eight times as strong; then the same of each recipe.
 """
@@ -45,10 +46,10 @@ def main(args: argparse.Namespace) -> None:
     with FrameStore(args.frames) as film, scratch_folder() as scratch:
         shots = find_shots(film)
         first = round(args.at * film.fps)
-        shown = range(first, first + _SHOWN * args.apart, args.apart)
+        shown = range(first - args.apart, first + _SHOWN * args.apart, args.apart)
         shot = next((shot for shot in shots if first in shot), None)
-        if shot is None or shown[-1] not in shot:
-            raise RefilmError(f"--at {args.at}: {_SHOWN} frames, {args.apart} apart, are not within one shot")
+        if shot is None or shown[0] not in shot or shown[-1] not in shot:
+            raise RefilmError(f"--at {args.at}: {_SHOWN} frames, {args.apart} apart, and one before are not in one shot")
         pairs = _pairs(film, shots)
         in_shot = pairs & (torch.arange(len(film) - 1) >= shot.start) & (torch.arange(len(film) - 1) < shot.stop - 1)
         frames = {"film": film.read(list(shown))}
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
             if recon is None:
                 frames[name] = kept
             print(f"{name}: {_summary(measured, pairs)}", flush=True)
-        _draw(args.picture, frames, [format_time(n / film.fps) for n in shown])
+        _draw(args.picture, frames, [f"{float(n / film.fps):.2f} s" for n in shown[1:]])
     for title, lines in tables.items():
         print(f"\n{title}\n\n| | {' | '.join(_COLUMNS)} |\n{'|---' * (len(_COLUMNS) + 1)}|", *lines, sep="\n")
 
@@ -128,7 +129,7 @@ def _summary(measured: dict[str, Tensor], pairs: Tensor) -> list[str]:
     return [
         *(f"{share:.3f}" for share in shares),
         f"{measured['flicker'][pairs].mean():.2f}",
-        f"{measured['psnr'][pairs].mean():.2f}",
+        f"{metrics.pooled_psnr(measured['psnr'][pairs]).item():.2f}",
     ]
 
 
@@ -136,10 +137,10 @@ def _draw(path: str, frames: dict[str, np.ndarray], times: list[str]) -> None:
     rows = {}
     for name, own in frames.items():
         large = own.repeat(_LARGER, 1).repeat(_LARGER, 2)
-        change = np.diff(large.astype(np.int16), axis=0, prepend=large[:1].astype(np.int16))
-        rows[name] = large
+        change = np.diff(large.astype(np.int16), axis=0)
+        rows[name] = large[1:]
         rows[f"{name}, change"] = (128 + _STRONGER * change).clip(0, 255).astype(np.uint8)
-    remark = f"{', '.join(frames)}; below each the change from the frame before, {_STRONGER} times as strong"
+    remark = f"{', '.join(frames)}; below each how it differs from the frame before, {_STRONGER} times as strong"
     write_sheet(path, rows, "Static shots", remark, times, columns=_SHOWN)
 
 
