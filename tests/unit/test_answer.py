@@ -136,6 +136,17 @@ def test_changes_of_several_pairs_are_pooled_over_all_their_pixels():
     assert pixels(FILM, recon) == pytest.approx((expected, correlation), rel=1e-4)
 
 
+def test_excess_is_what_the_reconstruction_changes_by_itself():
+    """In pixels where the film is still, a change of three quarters of the film's energy."""
+    film, recon = torch.zeros(2, 2, 8, 8, 3, dtype=torch.uint8)
+    film[1, :4] = 40
+    recon[1, :4] = 30
+    assert metrics.excess(metrics.change_products(film, recon)).item() == pytest.approx(0, abs=1e-6)
+    recon[1, 4:7] = 40
+    assert metrics.excess(metrics.change_products(film, recon)).item() == pytest.approx(0.75)
+    assert metrics.excess(metrics.change_products(film[:1].expand(2, -1, -1, -1), recon)).isnan()
+
+
 def test_a_static_pair_changes_a_little():
     assert metrics.is_static(torch.tensor([0.0, 0.2, 0.25, 1.0, 1.5, 1.6, torch.nan])).tolist() == [
         False, False, True, True, True, False, False,

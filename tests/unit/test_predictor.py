@@ -4,7 +4,7 @@ import json
 import math
 import os
 import signal
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -171,6 +171,38 @@ def dreamer() -> Predictor:
 
 def dream(predictor: Predictor, count: int, **chance) -> np.ndarray:
     return np.stack(list(islice(continue_latents(predictor, rotation(30, 0.5), **chance), count)))
+
+
+@pytest.fixture
+def walker() -> Predictor:
+    """Of eight shots of 60 frames that are unlike each other and never stand still; it draws no cuts by itself."""
+    torch.manual_seed(0)
+    walks = [np.random.default_rng(n).normal(0, 0.3, (60, DIM)).cumsum(0) + 20 * n for n in range(8)]
+    sequences = LatentSequences([np.concatenate(walks).astype(np.float32)], [shots(*[60] * 8)], [NONE], 0)
+    trainer = PredictorTrainer(recipe(4), sequences, CPU)
+    trainer.fit(sequences, torch.ones(DIM))
+    with torch.no_grad():
+        trainer.ema.cut.bias.fill_(-50.0)
+    return trainer.ema.eval()
+
+
+def dreamt_shots(predictor: Predictor, seed: int) -> list[tuple[int, int]]:
+    """(which shot, how many frames of it) a dream of 900 frames shows, one after the other."""
+    film = predictor.memory.float().numpy()
+    made = np.stack(list(islice(continue_latents(predictor, film[:30], seed), 900)))
+    nearest = np.square(made[:, None] - film).sum(2).argmin(1) // 60
+    starts = [0, *(np.flatnonzero(np.diff(nearest)) + 1).tolist(), 900]
+    return [(int(nearest[first]), end - first) for first, end in pairwise(starts)]
+
+
+def test_a_dream_does_not_stay_where_a_shot_of_the_film_ends(walker):
+    assert all(frames <= 60 for seed in (1, 2) for _shot, frames in dreamt_shots(walker, seed))
+
+
+def test_what_was_shown_in_the_last_ten_seconds_is_not_shown_again(walker):
+    for seed in (1, 2):
+        seen = [shot for shot, _frames in dreamt_shots(walker, seed)]
+        assert len(seen) > 10 and all(len(set(seen[n : n + 4])) == 4 for n in range(len(seen) - 3)), seen
 
 
 def test_a_dream_is_decided_by_its_seed(dreamer):

@@ -171,6 +171,24 @@ def test_the_page_shows_the_picture_and_the_curves_of_a_training(tmp_path):
     assert "2 jobs are running" in text and "seen: 1020.0 dB" in text and "another 3.4 h" in text
 
 
+def test_a_predictor_that_trains_shows_its_latest_dream_and_how_far_it_sees(tmp_path, monkeypatch):
+    folder = tmp_path / "results" / "predictors" / "one"
+    (folder / "previews").mkdir(parents=True)
+    for step in (40, 200):
+        (folder / "previews" / f"step-{step:09}.png").touch()
+    rows = ["step,loss,seen_gain,held_out_gain", "20,9,,", "40,9,1.5,-0.5", "200,8,12.5,0.2"]
+    (folder / "training.csv").write_text("\n".join(rows) + "\n")
+    training = TRAINING | {"rule": "train_predictor", "job": "one"}
+    page = page_of(tmp_path, training)
+    (picture,) = page.all("img", "src")
+    assert picture.partition("?")[0] == "predictors/one/previews/step-000000200.png"
+    seen, held_out = page.all("polyline", "points")
+    assert seen == "120.0,118.5 600.0,0.0" and held_out.startswith("120.0,140.0 ")
+    assert "over standing still" in " ".join(page.texts) and "seen: 12.5 dB" in page.texts
+    monkeypatch.chdir(tmp_path)
+    assert table([training], NOW, 120)[-1] == "to see: results/predictors/one/previews/step-000000200.png"
+
+
 def test_the_page_of_no_job_and_of_a_training_that_has_just_begun(tmp_path):
     assert "Nothing is running" in page_of(tmp_path).texts
     page = page_of(tmp_path, STARTING | {"rule": "train_model"})

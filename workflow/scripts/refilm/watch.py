@@ -32,7 +32,7 @@ from refilm.core.command_line import command_parser, run_command
 from refilm.core.files import atomic_write
 from refilm.core.job_status import RUNNING
 from refilm.core.times import format_duration
-from refilm.rendering.watch_page import render_watch_page
+from refilm.rendering.watch_page import pictures_of_training, render_watch_page
 
 Job = dict[str, Any]  # the values of refilm.core.job_status
 _SECONDS = 3.0  # between two tables
@@ -103,8 +103,8 @@ def table(jobs: Iterable[Job], now: float, columns: int) -> list[str]:
     """The lines to show, none longer than so many columns. now: seconds since 1970."""
     running, ended = _sorted(jobs, now)
     lines = _running_lines(running, now, columns) if running else ["nothing is running"]
-    if pictures := _pictures(running):
-        lines += ["", *pictures]
+    if pictures := [picture for job in running for picture in pictures_of_training(job)]:
+        lines += ["", *(f"to see: {picture}" for picture in pictures)]
     if any(_is_silent(job, now) for job in running):
         lines += ["", f"! nothing was written for {format_duration(_SILENT_SECONDS)} or more: it may have been killed"]
     if ended:
@@ -118,13 +118,6 @@ def _sorted(jobs: Iterable[Job], now: float) -> tuple[list[Job], list[tuple[str,
     running = sorted((job for state, job in states if state == RUNNING), key=lambda job: (job["rule"], job["job"]))
     ended = sorted(((state, job) for state, job in states if state != RUNNING), key=lambda pair: -pair[1]["updated"])
     return running, ended
-
-
-def _pictures(jobs: list[Job]) -> list[str]:
-    """The pictures of now of the trainings."""
-    folders = [Path(layout.MODEL.format(model=job["job"])).parent for job in jobs if job["rule"] == "train_model"]
-    pictures = [folder / layout.PREVIEWS / layout.NOW_PICTURE for folder in folders]
-    return [f"to see: {picture}" for picture in pictures if picture.exists()]
 
 
 def _state(job: Job, now: float) -> str:

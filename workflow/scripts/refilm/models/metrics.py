@@ -95,7 +95,7 @@ def colour_error(film: Tensor, reconstruction: Tensor) -> Tensor:
 def change_products(film: Tensor, reconstruction: Tensor) -> Tensor:
     """Scalar products of the changes from frame to frame, film with reconstruction, film with film and reconstruction
     with reconstruction: (N, ...) -> float64 (N - 1, 3). The sums over some pairs of frames
-    make `along` and `kept` of them all."""
+    make `along`, `kept` and `excess` of them all."""
     x, y = (_changes(frames).flatten(1) for frames in (film, reconstruction))
     return torch.stack([(a * b).sum(dim=1) for a, b in ((x, y), (x, x), (y, y))], dim=1).double()
 
@@ -112,6 +112,15 @@ def kept(products: Tensor) -> Tensor:
     moves as much in the same direction. Not a number where the film is still."""
     both, film, _ = products.unbind(-1)
     return (both / film.clamp_min(_TINY)).where(film > _TINY, torch.nan)
+
+
+def excess(products: Tensor) -> Tensor:
+    """Energy of the reconstruction's change that is not the film's, over the energy of the film's, from `change_products`
+    (..., 3) -> (...): 0 moves only as the film does, 1 moves by itself as much as the film. Not a number where the film is
+    still."""
+    both, film, recon = products.unbind(-1)
+    kept = both / film.clamp_min(_TINY)
+    return (recon / film.clamp_min(_TINY) - kept.square()).where(film > _TINY, torch.nan)
 
 
 def is_static(film_motion: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ Latents are (B, T, dim) float32, of T consecutive frames.
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -40,9 +40,13 @@ _TINY = 1e-6
 _GAIN = 8.0  # of logits that must become large within some hundred steps, in which Adam moves a weight by the learning rate
 _NEAR = 0.01  # squared distances of less are the same, in those of usual changes
 _FOLLOWED = 2.0  # the recalled frame moves on with the film while it is not farther than this many times the nearest one
-_STRAY = 1.0  # squared distance from its memory within which a dream stays: noise of its own would add up otherwise
+_AROUND = 6  # frames before and after one whose changes are the usual ones there
+_STRAY = 1.0  # the most that a dream is away from its memory, squared; less where less than that changes
+_STILL = 1e-4  # squared distance of less is no change
 _NEARER = 0.97  # of the distance, at each frame, where the film that is continued is farther away
-_JUMPS = 0.02  # fraction of dreamt frames that may recall another moment, at a temperature of 1
+_JUMPS = 0.04  # fraction of dreamt frames that may recall another moment, at a temperature of 1
+_LIKE, _LIKEST = 4.0, 16.0  # squared usual changes by which that moment is chosen, and within which it must be
+_BEFORE = 24  # frames before one that was just shown, from which it would soon be shown again
 
 State = tuple[Tensor, Tensor]
 
@@ -145,13 +149,34 @@ class Predictor(nn.Module):
         rows = self.memory.float() * self.weights().sqrt()
         return rows, rows.square().sum(1)
 
-    def recall(self, keys: tuple[Tensor, Tensor], latents: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor]:
+    def usual_change(self) -> Tensor:
+        """The mean distance from frame to frame around each row of the memory, within its shot: (N,)."""
+        rows = torch.arange(len(self.memory), device=self.memory.device)
+        ends = rows + self.left
+        starts = self.opening_rows[torch.searchsorted(self.opening_rows, rows, right=True) - 1]
+        step = (self.memory[self.next_row(rows)].float() - self.memory.float()) * self.weights().sqrt()
+        total = F.pad(step.square().sum(1).sqrt().double().cumsum(0), (1, 0))
+        first, last = torch.maximum(starts, rows - _AROUND), torch.minimum(ends, rows + _AROUND)
+        return ((total[last] - total[first]) / (last - first).clamp_min(1)).float()
+
+    def free(self, shown: Iterable[Tensor]) -> Tensor:
+        """Which rows of the memory neither were shown (1, 1) nor lead to one that was: (N,)."""
+        free = torch.ones(len(self.memory), dtype=torch.bool, device=self.memory.device)
+        shown = torch.cat(list(shown)).flatten()
+        before = (shown[:, None] - torch.arange(_BEFORE, device=shown.device)).clamp_min(0)
+        free[before.flatten()] = False
+        return free
+
+    def recall(
+        self, keys: tuple[Tensor, Tensor], latents: Tensor, last: Tensor | None, free: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(rows, distances): of the memory for one more frame (B, 1, dim), (B, 1), and to all rows, (B, N). last: the rows
-        for the frame before; the memory moves on with the film, and leaves it where another row is much nearer."""
+        for the frame before; the memory moves on with the film, and leaves it where another row is much nearer. free: (N)
+        to which it may then go; by default all."""
         one = latents[:, 0] * self.weights().sqrt()
         distances = one.square().sum(1, keepdim=True) - 2 * one @ keys[0].T + keys[1]
         distances = distances.clamp_min(0)
-        least, nearest = distances.min(1, keepdim=True)
+        least, nearest = (distances if free is None else distances.where(free, torch.inf)).min(1, keepdim=True)
         if last is None:
             return nearest, distances
         following = self.next_row(last)
@@ -203,38 +228,43 @@ def continue_latents(
     an end. All chance is a function of the seed and of the number of the row; memory does not grow."""
     device = predictor.mean.device
     keys, watched = predictor.keys(), torch.from_numpy(np.asarray(context, np.float32)).to(device)[None]
-    forecast, state, recalled = _watch(predictor, keys, watched)
-    last, number = watched[:, -1:], 0
+    usual = predictor.usual_change().square().clamp(_STILL, _STRAY)
+    forecast, state, rows = _watch(predictor, keys, watched)
+    shown = deque(rows, CONTEXT)
+    last, recalled, number = watched[:, -1:], rows[-1], 0
     leash = predictor.recall(keys, last, recalled)[1].amin(1)[:, None, None]
     while True:
         generator = generator_for(seed, "dream", number)
         normal = torch.randn(1, 1, predictor.dim, generator=generator).to(device)
         cut, component, choice, jump = torch.rand(4, 1, 1, generator=generator).to(device)
-        if bool(cut < forecast.cut.sigmoid()):
-            row = predictor.opening_rows[_draw(forecast.openings, choice, temperature)]
-            following, recalled = predictor.memory[row].float(), row
+        free = predictor.free(shown)  # what was just shown is not shown again
+        if bool(cut < forecast.cut.sigmoid()) or not predictor.left[recalled]:
+            row = predictor.opening_rows[_draw(forecast.openings, choice, temperature, free[predictor.opening_rows])]
+            following, recalled, leash = predictor.memory[row].float(), row, usual[row][..., None]
         else:
             following = predictor.sample_next(forecast, last, normal, component, temperature)
-            recalled, distances = predictor.recall(keys, following, recalled)
-            away = distances.gather(1, recalled)[..., None]
-            leash = (_NEARER * leash).clamp_min(_STRAY)
-            pulled = (leash / away.clamp_min(_TINY)).sqrt().clamp_max(1)
+            recalled, distances = predictor.recall(keys, following, recalled, free)
+            leash = (_NEARER * leash).maximum(usual[recalled][..., None])
+            pulled = (leash / distances.gather(1, recalled)[..., None].clamp_min(_TINY)).sqrt().clamp_max(1)
             remembered = predictor.memory[recalled].float()
             following = remembered + pulled * (following - remembered)
             if bool(jump < _JUMPS * temperature):
-                recalled = _draw(-distances[:, None], choice, temperature)
+                near = distances / usual[recalled]
+                other = _draw(-near[:, None] / _LIKE, choice, temperature, free)
+                recalled = torch.where(near.gather(1, other) <= _LIKEST, other, recalled)
         yield following[0, 0].cpu().numpy()
         forecast, state = predictor(following, recalled, last, state)
+        shown.append(recalled)
         last, number = following, number + 1
 
 
-def _watch(predictor: Predictor, keys: tuple[Tensor, Tensor], latents: Tensor) -> tuple[Forecast, State, Tensor]:
-    """(what follows, state, recalled) after the last of some frames (B, T, dim)."""
+def _watch(predictor: Predictor, keys: tuple[Tensor, Tensor], latents: Tensor) -> tuple[Forecast, State, list[Tensor]]:
+    """(what follows, state) after the last of some frames (B, T, dim), and what was recalled for each, (B, 1)."""
     rows: list[Tensor] = []
     for n in range(latents.shape[1]):
         rows.append(predictor.recall(keys, latents[:, n : n + 1], rows[-1] if rows else None)[0])
     forecast, state = predictor(latents, torch.cat(rows, 1))
-    return Forecast(*(part[:, -1:] for part in forecast)), state, rows[-1]
+    return Forecast(*(part[:, -1:] for part in forecast)), state, rows
 
 
 class DreamtLatents:
@@ -269,8 +299,10 @@ class DreamtLatents:
         return np.stack(list(islice(self._kept, end - first)))
 
 
-def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """An index by the softmax of logits (B, T, S): (B, T)."""
+def _draw(logits: Tensor, uniform: Tensor, temperature: float, free: Tensor) -> Tensor:
+    """An index by the softmax of logits (B, T, S): (B, T). free: (S) which ones there are to choose from, if any."""
+    if free.any():
+        logits = logits.where(free, -torch.inf)
     if temperature == 0:
         return logits.argmax(-1)
     chances = (logits.double() / temperature).softmax(-1).cumsum(-1)
@@ -281,8 +313,8 @@ def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
 def expected_path(predictor: Predictor, contexts: Tensor, count: int) -> Tensor:
     """What it expects of the `count` frames after contexts (B, T, dim), without a cut or chance: (B, count, dim)."""
     keys = predictor.keys()
-    forecast, state, recalled = _watch(predictor, keys, contexts)
-    last, path = contexts[:, -1:], []
+    forecast, state, rows = _watch(predictor, keys, contexts)
+    last, recalled, path = contexts[:, -1:], rows[-1], []
     for _ in range(count):
         following = last + predictor.change * forecast.expected()
         path.append(following)

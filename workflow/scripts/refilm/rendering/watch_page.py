@@ -14,11 +14,13 @@ from refilm.rendering.templates import render_template
 Job = Mapping[str, Any]  # the values of refilm.core.job_status
 _RENEWED_SECONDS = 5  # after which the page loads itself again
 _WIDTH, _HEIGHT, _MAX_POINTS = 600, 140, 300  # of a curve, in units of its drawing
-# Columns of training.csv that tell most: the first group of which there is a value is drawn.
 _UNKNOWN = {"done": None, "total": None, "rate": None, "eta_seconds": None, "unit": "", "message": ""}  # of a job at first
+_FOLDERS = {"train_model": Path(layout.MODEL).parent, "train_predictor": Path(layout.PREDICTOR).parent}
+# Columns of training.csv that tell most, and what they measure: the first group of which there is a value is drawn.
 _CURVES = (
-    {"seen_psnr": "seen", "held_out_psnr": "held out"},
-    {"psnr": "the batches"},
+    ("PSNR", {"seen_psnr": "seen", "held_out_psnr": "held out"}),
+    ("PSNR", {"psnr": "the batches"}),
+    ("Prediction over standing still", {"seen_gain": "seen", "held_out_gain": "held out"}),
 )
 
 
@@ -33,10 +35,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """What there is to see of a training. pictures: URLs of its present pictures; low, high: range of the curves in dB."""
+    """What there is to see of a training. pictures: URLs of its present pictures; measure: what the curves show; low, high:
+    their range in dB."""
 
     job: Job
     pictures: Sequence[str]
+    measure: str
     curves: Sequence[Curve]
     low: float
     high: float
@@ -49,7 +53,7 @@ def render_watch_page(running: Sequence[Job], ended: Sequence[tuple[str, Job]], 
     running: the jobs at work; ended: the newest of the others with their states; folder: where the page will be, to which
     its pictures are relative; now: seconds since 1970. Reads the files of trainings in the working directory.
     """
-    trainings = [_training(job, folder) for job in running if job["rule"] == "train_model"]
+    trainings = [_training(job, folder) for job in running if job["rule"] in _FOLDERS]
     left = [job["eta_seconds"] for job in running if job.get("eta_seconds") is not None]
     return render_template(
         "watch.html",
@@ -65,29 +69,41 @@ def render_watch_page(running: Sequence[Job], ended: Sequence[tuple[str, Job]], 
     )
 
 
+def pictures_of_training(job: Job) -> list[Path]:
+    """The picture of what the training of a model or a predictor has come to; none of another job, or before it is there."""
+    if job["rule"] not in _FOLDERS:
+        return []
+    previews = _folder(job) / layout.PREVIEWS
+    now = previews / layout.NOW_PICTURE
+    return [now] if now.exists() else sorted(previews.glob("step-*.png"))[-1:]
+
+
+def _folder(job: Job) -> Path:
+    return Path(str(_FOLDERS[job["rule"]]).format(model=job["job"]))
+
+
 def _training(job: Job, folder: Path) -> Training:
-    model = Path(layout.MODEL.format(model=job["job"])).parent
-    pictures = [path for path in [model / layout.PREVIEWS / layout.NOW_PICTURE] if path.exists()]
+    pictures = pictures_of_training(job)
     # The time of the file makes another URL of each picture: a browser keeps what it has of the same one.
     urls = [f"{os.path.relpath(path, folder)}?{path.stat().st_mtime_ns}" for path in pictures]
-    return Training(_UNKNOWN | dict(job), urls, *_curves(model / layout.TRAINING_LOG))
+    return Training(_UNKNOWN | dict(job), urls, *_curves(_folder(job) / layout.TRAINING_LOG))
 
 
-def _curves(log: Path) -> tuple[list[Curve], float, float, int]:
-    """(curves, lowest value, highest value, last step) of the log of a training."""
+def _curves(log: Path) -> tuple[str, list[Curve], float, float, int]:
+    """(what is measured, curves, lowest value, highest value, last step) of the log of a training."""
     try:
         rows = list(csv.DictReader(log.read_text(encoding="utf-8").splitlines()))
     except OSError:  # it has just begun
         rows = []
-    for group in _CURVES:
+    for measure, group in _CURVES:
         series = {name: _series(rows, column) for column, name in group.items()}
         series = {name: points for name, points in series.items() if len(points) > 1}
         if series:
             values = [value for points in series.values() for _, value in points]
             low, high, steps = min(values), max(values), max(points[-1][0] for points in series.values())
             curves = [Curve(name, _drawn(points, low, high, steps), points[-1][1]) for name, points in series.items()]
-            return curves, low, high, int(steps)
-    return [], 0.0, 0.0, 0
+            return measure, curves, low, high, int(steps)
+    return "", [], 0.0, 0.0, 0
 
 
 def _series(rows: Sequence[Mapping[str, str]], column: str) -> list[tuple[float, float]]:
