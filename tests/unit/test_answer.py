@@ -100,13 +100,13 @@ def test_brightness_and_colour_errors_are_grey_levels():
 
 
 def motion(film: torch.Tensor, reconstruction: torch.Tensor) -> float:
-    small = (metrics.luma(metrics.thumbnails(frames)) for frames in (film, reconstruction))
+    small = (metrics.changes(metrics.luma(metrics.thumbnails(frames))) for frames in (film, reconstruction))
     return metrics.along(metrics.change_products(*small).sum(dim=0)).item()
 
 
 def pixels(film: torch.Tensor, reconstruction: torch.Tensor) -> tuple[float, float]:
     """(kept, along) of all pairs of frames."""
-    products = metrics.change_products(film, reconstruction).sum(dim=0)
+    products = metrics.change_products(metrics.changes(film), metrics.changes(reconstruction)).sum(dim=0)
     return metrics.kept(products).item(), metrics.along(products).item()
 
 
