@@ -2,9 +2,9 @@
 
     python -m benchmarks.in_step [SECONDS]
 
-A film of two minutes whose frames show their numbers, as four tiles of one video, in Debian's Chromium, from the disk. At 0.25x,
-1x and 2x each, 50 frames are sought and the window is resized; then it plays SECONDS (60) from its first frame. The numbers are
-read from pictures of the window as it is on the screen.
+A film of two minutes whose frames show their numbers, as four tiles of one video, in Debian's Chromium, from the disk. At
+0.25x, 1x and 2x each, 50 frames are sought and the window is resized; then it plays SECONDS (60) from its first frame. The
+numbers are read from pictures of the window as it is on the screen.
 """
 
 import io

@@ -2,8 +2,8 @@
 
     python -m benchmarks.measuring [WIDTH] [FRAMES] [ROUNDS]
 
-In turn in one process: measure_film, which decodes, reads the frames, finds the shots and writes the table; and decode_latents
-twice. Wall time, and processor time of all threads, which depends less on what else the machine does.
+In turn in one process: measure_film, which decodes, reads the frames, finds the shots and writes the table; and
+decode_latents twice. Wall time, and processor time of all threads, which depends less on what else the machine does.
 """
 
 import argparse
@@ -36,7 +36,8 @@ def main(width: int = 24, count: int = 512, rounds: int = 5) -> None:
         save_model(files["model"], build_model(recipe), 0)
         with FrameStore(random_film(Path(files["frames"]), count)) as film:
             attributes = film.metadata.shared_attributes()
-        write_latents(files["latents"], count, recipe.latent_dim, attributes, [torch.randn(count, recipe.latent_dim).numpy()])
+        rows = torch.randn(count, recipe.latent_dim).numpy()
+        write_latents(files["latents"], count, recipe.latent_dim, attributes, [rows])
         model = load_model(files["model"], choose_device("cpu"))
         with LatentStore(files["latents"]) as latents:
 
