@@ -43,12 +43,13 @@ test-browser: .venv/dev ## open the gallery in Debian's Chromium, and look at wh
 	@command -v chromium > /dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
 	python -m pytest -q tests/browser
 
-lint: .venv/dev ## check style, spelling, types and the order of imports
+lint: .venv/dev ## check style, spelling, types, JavaScript and the order of imports
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	codespell
+	oxlint
 	mypy
 	lint-imports --no-cache
 	python -m refilm.config.generate --check

@@ -20,6 +20,7 @@ def main(film: str | None) -> None:
         _run("memory", film, "20")
     _run("peers")
     _run("reconstruction")
+    _run("measuring")
     _run("walks")
     _run("training")
     if torch.cuda.is_available():

@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
 
 def _pairs(film: FrameStore, shots: list[range]) -> Tensor:
     """Whether each frame and the next are a static pair of one shot: (N - 1,)."""
-    change = torch.cat([metrics.motion(torch.from_numpy(film[n : n + 2])) for n in range(len(film) - 1)])
+    change = torch.cat([metrics.motion(metrics.changes(torch.from_numpy(film[n : n + 2]))) for n in range(len(film) - 1)])
     cuts = torch.tensor([shot.start - 1 for shot in shots if shot.start])
     change[cuts] = torch.nan
     return metrics.is_static(change)
@@ -116,7 +116,8 @@ def _measure(film: FrameStore, batches: Iterator[np.ndarray], shown: range) -> t
         kept += [batch[n - start] for n in shown if start <= n < start + len(batch)]
         own = torch.from_numpy(film[max(0, start - 1) : start + len(batch)])
         recon = torch.from_numpy(batch if before is None else np.concatenate([before, batch]))
-        of_pairs = metrics.change_products(own, recon), metrics.temporal_error(own, recon)
+        changes = metrics.changes(own), metrics.changes(recon)
+        of_pairs = metrics.change_products(*changes), metrics.temporal_error(*changes)
         columns.append((*of_pairs, metrics.psnr(own, recon)[:-1]))
         before, start = batch[-1:], start + len(batch)
     joined = map(torch.cat, zip(*columns, strict=True))

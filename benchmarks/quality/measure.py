@@ -68,8 +68,8 @@ def _of_frames(x: Tensor, y: Tensor, st_lpips: StLpips | None) -> dict[str, Tens
     columns = {
         "psnr": metrics.psnr(x, y),
         "ssim": metrics.ssim(x, y),
-        "film_sharpness": metrics.sharpness(x),
-        "recon_sharpness": metrics.sharpness(y),
+        "film_sharpness": metrics.sharpness(metrics.luma(x)),
+        "recon_sharpness": metrics.sharpness(metrics.luma(y)),
         "grid_artefact_db": grid_artefact_db(y) - grid_artefact_db(x),
         "composition": metrics.composition(*small),
         "brightness": metrics.brightness_error(*small),
@@ -80,11 +80,13 @@ def _of_frames(x: Tensor, y: Tensor, st_lpips: StLpips | None) -> dict[str, Tens
 
 def _of_pairs(x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """Columns of each frame but the first with the one before it: uint8 (n, H, W, 3) -> (n - 1, ...) each."""
+    changes = metrics.changes(x), metrics.changes(y)
+    small = (metrics.changes(metrics.luma(metrics.thumbnails(frames))) for frames in (x, y))
     return {
-        "temporal": metrics.temporal_error(x, y),
-        "film_motion": metrics.motion(x),
-        "products": metrics.change_products(x, y),
-        "thumbnail_products": metrics.change_products(*(metrics.luma(metrics.thumbnails(frames)) for frames in (x, y))),
+        "temporal": metrics.temporal_error(*changes),
+        "film_motion": metrics.motion(changes[0]),
+        "products": metrics.change_products(*changes),
+        "thumbnail_products": metrics.change_products(*small),
     }
 
 

@@ -12,7 +12,7 @@ from refilm.models import claims
 from refilm.models.claims import FEW, NO, OPEN, UNMEASURED, YES, Claim, MeasuredFilm, Row, Series
 from refilm.models.faces import elsewhere
 from refilm.models.intervals import Interval, bootstrap, means_of_groups, sums_of_groups
-from refilm.models.metrics import contrast, psnr
+from refilm.models.metrics import contrast, luma, psnr
 from refilm.rendering.findings import Findings, draw_figure
 
 SHOTS, LENGTH = 24, 20
@@ -68,7 +68,7 @@ def test_the_signal_share_is_that_of_the_pixels():
     film[2] = 90
     made = random.integers(0, 256, film.shape).astype(np.uint8)
     x, y = (torch.from_numpy(frames) for frames in (film, made))
-    found = claims.signal_share(psnr(x, y).numpy(), contrast(x).numpy())
+    found = claims.signal_share(psnr(x, y).numpy(), contrast(luma(x)).numpy())
     squares = [np.square(a.astype(float) - b).mean() for a, b in zip(film, made, strict=True)]
     assert found[:2] == pytest.approx([film[n].var() / (film[n].var() + squares[n]) for n in (0, 1)])
     assert np.isnan(found[2])  # an even frame

@@ -3,12 +3,14 @@
 import json
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from refilm.core.errors import RefilmError
 from refilm.render_page import MOST_BYTES, check_size
+from refilm.rendering import gallery
 from refilm.rendering.composite import Composite
 from refilm.rendering.gallery import (
     Entry,
@@ -80,6 +82,11 @@ def test_no_text_ends_a_script_or_begins_a_tag():
     assert "alert(1)" in page
     for tag in ("<script", "</script", "<!--", "<img"):
         assert page.count(tag) == own.count(tag)
+
+
+def test_the_scripts_of_a_page_are_small():
+    own = list(Path(gallery.__file__).with_name("viewer").glob("*.js"))
+    assert own and sum(path.stat().st_size for path in own) <= 30_000  # as they are, with their comments
 
 
 def test_other_videos_are_links_under_their_headings():

@@ -104,7 +104,7 @@ def test_ssim_is_its_definition():
         c1, c2 = 2.55**2, 7.65**2
         top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
         expected.append(top / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)))
-    assert metrics.ssim(film, recon).item() == pytest.approx(np.mean(expected), rel=1e-9)
+    assert metrics.ssim(film, recon).item() == pytest.approx(np.mean(expected), abs=1e-6)
     assert metrics.ssim(film, film).item() == pytest.approx(1.0)
 
 
@@ -113,7 +113,7 @@ def test_pooled_psnr_is_that_of_all_pixels_together():
     reconstruction[1:] = film[1:] // 2 + reconstruction[1:] // 2
     squared = (film.double() - reconstruction.double()).square().mean().item()
     pooled = metrics.pooled_psnr(metrics.psnr(film, reconstruction)).item()
-    assert pooled == pytest.approx(10 * np.log10(255**2 / squared), abs=1e-9)
+    assert pooled == pytest.approx(10 * np.log10(255**2 / squared), abs=1e-5)
 
 
 def test_temporal_error_sees_flicker_and_not_a_steady_fault():
@@ -121,16 +121,18 @@ def test_temporal_error_sees_flicker_and_not_a_steady_fault():
     steady = film + 40
     flicker = film.clone()
     flicker[1::2] += 20
-    assert metrics.temporal_error(film, steady).max() == 0
-    assert metrics.temporal_error(film, flicker).mean().item() == pytest.approx(20)
-    assert torch.allclose(metrics.motion(film), (film[1:].double() - film[:-1].double()).abs().mean((1, 2, 3)))
+    changes, of_steady, of_flicker = (metrics.changes(frames) for frames in (film, steady, flicker))
+    assert metrics.temporal_error(changes, of_steady).max() == 0
+    assert metrics.temporal_error(changes, of_flicker).mean().item() == pytest.approx(20)
+    assert torch.allclose(metrics.motion(changes), (film[1:].double() - film[:-1].double()).abs().mean((1, 2, 3)))
 
 
 def test_sharpness_and_contrast():
     stripes = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
     stripes[:, :, 1::2] = 100
-    assert metrics.sharpness(stripes).item() == pytest.approx(50)  # 100 across, 0 along
-    assert metrics.contrast(stripes).item() == pytest.approx(50)
+    luma = metrics.luma(stripes)
+    assert metrics.sharpness(luma).item() == pytest.approx(50)  # 100 across, 0 along
+    assert metrics.contrast(luma).item() == pytest.approx(50)
 
 
 @pytest.mark.parametrize("grid", [2, 4, 8])

@@ -60,7 +60,7 @@ def _measure(film: FrameStore, what: str) -> tuple[np.ndarray, np.ndarray]:
             end, before = min(start + _CHUNK, len(film)), max(0, start - 1)
             frames = torch.from_numpy(film[before:end])
             luma[start:end] = metrics.luma(frames[start - before :]).mean(dim=(1, 2))
-            motion[before + 1 : end] = metrics.motion(frames)
+            motion[before + 1 : end] = metrics.motion(metrics.changes(frames))
             bar.update(end - start)
     return luma, motion
 

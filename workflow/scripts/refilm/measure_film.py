@@ -75,28 +75,30 @@ def _measure_film(film: FrameStore, reconstruction: Iterator[np.ndarray], what: 
 def _measure(pair: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
     """Columns of consecutive frames, (n, ...) each. pair: of film and reconstruction, uint8 (n, H, W, 3); before: the frame
     before each, uint8 (1, H, W, 3), or None at the first frame, whose change is not a number."""
-    x, y = pair
-    columns = {"psnr": metrics.psnr(x, y), "ssim": metrics.ssim(x, y)}
     long_x, long_y = pair if before is None else (torch.cat([a, b]) for a, b in zip(before, pair, strict=True))
+    long_x, long_y = long_x.float(), long_y.float()
+    x, y = long_x[-len(pair[0]) :], long_y[-len(pair[1]) :]
     small_x, small_y = metrics.thumbnails(long_x), metrics.thumbnails(long_y)
+    changes_x, changes_y = metrics.changes(long_x), metrics.changes(long_y)
     changes = {
-        "film_motion": metrics.motion(long_x),
-        "recon_motion": metrics.motion(long_y),
-        "temporal_error": metrics.temporal_error(long_x, long_y),
-        "products": metrics.change_products(long_x, long_y),
-        "small_products": metrics.change_products(metrics.luma(small_x), metrics.luma(small_y)),
+        "film_motion": metrics.motion(changes_x),
+        "recon_motion": metrics.motion(changes_y),
+        "temporal_error": metrics.temporal_error(changes_x, changes_y),
+        "products": metrics.change_products(changes_x, changes_y),
+        "small_products": metrics.change_products(*(metrics.changes(metrics.luma(z)) for z in (small_x, small_y))),
     }
     if before is None:
         changes = {name: torch.cat([torch.full_like(change[:1], torch.nan), change]) for name, change in changes.items()}
+    luma_x, luma_y = metrics.luma(x), metrics.luma(y)
     for name, measure in (("contrast", metrics.contrast), ("sharpness", metrics.sharpness)):
-        changes |= {f"film_{name}": measure(x), f"recon_{name}": measure(y)}
+        changes |= {f"film_{name}": measure(luma_x), f"recon_{name}": measure(luma_y)}
     small = small_x[-len(x) :], small_y[-len(x) :]
     answer = {
         "composition": metrics.composition(*small),
         "brightness_error": metrics.brightness_error(*small),
         "colour_error": metrics.colour_error(*small),
     }
-    return columns | changes | answer
+    return {"psnr": metrics.psnr(x, y), "ssim": metrics.ssim(x, y)} | changes | answer
 
 
 def _of_pairs(

@@ -369,7 +369,7 @@ const refilm = (() => {
 
   function placeHead(n) {
     if (!plot) return;
-    const place = (frame) => plot.valToPos(frame / rate(), "x");
+    const place = (at) => plot.valToPos(at / rate(), "x");
     plot.over.querySelector(".head").style.transform = `translateX(${place(n)}px)`;
     const looped = plot.over.querySelector(".looped");
     looped.hidden = !loop;
@@ -444,7 +444,7 @@ const refilm = (() => {
     else {
       const script = make("script");
       script.src = `films/${key}.js`;
-      script.onerror = () => problem(`films/${key}.js is missing: copy the folder of this page as a whole.`);
+      script.addEventListener("error", () => problem(`films/${key}.js is missing: copy the folder of this page as a whole.`));
       document.head.append(script);
     }
     return true;
