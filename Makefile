@@ -19,6 +19,7 @@ demo: .venv/run ## train a small network on 18 seconds of film and reconstruct t
 	@echo "  results/comparisons/demo-bunny.mp4     a film it has never seen"
 	@echo "  results/comparisons/demo-whitney.mp4   an abstract film it has never seen, with sound"
 	@echo "  results/walks/demo-walk.mp4            a walk between three moments that the network has seen, in a loop"
+	@echo "  results/dreams/demo-dream.mp4          what a network sees next that has watched the same films"
 	@echo "  results/stills/bikes_by_bikes.png      frames above their reconstructions"
 	@echo "  results/models/bikes/network.html      the network in pictures"
 	@echo "  results/models/bikes/training.mp4      the training as a film;  training.png: its curves"
@@ -68,8 +69,8 @@ bench: .venv/dev ## measure the figures of benchmarks/README.md (FILM=path for y
 	python -m benchmarks $(FILM)
 
 clean-demo: ## delete the results of the demo
-	rm -rf results/demo results/*/demo-*.mp4 results/models/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.* \
-		results/gallery/walks/demo-*.webp results/gallery/index.html results/gallery/films/*/{bikes,bunny,whitney}.* \
+	rm -rf results/demo results/*/demo-*.mp4 results/{models,predictors}/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.* \
+		results/gallery/{walks,dreams}/demo-*.webp results/gallery/index.html results/gallery/films/*/{bikes,bunny,whitney}.* \
 		results/shots/{bikes,bunny,whitney}.csv results/samples/bikes.* results/findings/bikes.* \
 		results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png
 

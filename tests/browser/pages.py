@@ -21,7 +21,7 @@ from refilm.models.claims import POPULATIONS, Claim, Row, Series
 from refilm.models.intervals import Interval
 from refilm.rendering.composite import Composite
 from refilm.rendering.findings import Findings
-from refilm.rendering.gallery import Entry, read_description, render_page
+from refilm.rendering.gallery import Entry, describe, film_script, read_description, render_page
 from tests.conftest import command
 from tests.helpers import done
 from tests.models import recipe_named, save_untrained
@@ -59,6 +59,26 @@ def make_gallery(folder: Path) -> Path:
         "pages": [layout.NETWORK.format(model="one"), *(layout.FINDINGS.format(model=model) for model in ("one", "three"))],
     }
     page = folder / "results" / "gallery" / "index.html"
+    done(command("render_gallery", f"--entries={json.dumps(entries)}", f"--page={page}"))
+    return page
+
+
+def make_sizes(gallery: Path) -> Path:
+    """A page beside that of `make_gallery`, with the film `numbered` also upright, by a model `four` of that frame size."""
+    films, size = gallery.parent / "films" / "64x96", (64, 96)
+    films.mkdir(exist_ok=True)
+    composite = Composite(2, *size)
+    pictures = [(picture(n, *size)[None] for n in range(FRAMES)) for _ in range(composite.count)]
+    composite.write(films / "numbered.mp4", pictures, FRAMES, FPS, 18, None, "")
+    done(command("render_thumbnail", f"--video={films / 'numbered.mp4'}", f"--thumbnail={films / 'numbered.webp'}"))
+    measures = {name: [None, [0.5] * FRAMES] for name in ("ssim", "psnr", "colour", "motion")} | {"shots": [0]}
+    (films / "numbered.js").write_text(film_script("64x96/numbered", describe(FRAMES, FPS, size, ["four"]), measures))
+    entries = {
+        "films": {"numbered": "Numbers"},
+        "models": {model: f"Model {model}" for model in (*MODELS, "four")},
+        "shown": [["numbered", "96x64", MODELS], ["numbered", "64x96", ["four"]]],
+    }
+    page = gallery.with_name("sizes.html")
     done(command("render_gallery", f"--entries={json.dumps(entries)}", f"--page={page}"))
     return page
 

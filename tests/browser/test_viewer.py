@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.browser.pages import FRAMES, HOSTILE, SHOTS, make_page, seen, settle, wait_for_picture
+from tests.browser.pages import FRAMES, HOSTILE, SHOTS, make_page, make_sizes, seen, settle, wait_for_picture
 
 FILM = "#film=96x64/numbered"
 
@@ -141,3 +141,18 @@ def test_a_page_to_send_plays_without_any_other_file(open_page, gallery):
     page.keyboard.press("k")
     page.wait_for_function("Number(document.getElementById('scrub').value) > 130")
     assert len(set(seen(page))) == 1
+
+
+def test_a_film_at_two_frame_sizes_leads_from_one_to_the_other_at_the_same_frame(open_page, gallery):
+    page = open_page(make_sizes(gallery), f"{FILM}&frame=77")
+    assert page.inner_text("#sizes") == "These are frames of 96x64. Of other sizes, not side by side: 64x96: Model four"
+    page.keyboard.press(".")
+    page.click("#sizes a")
+    page.wait_for_function("document.querySelectorAll('#panes canvas').length === 2")
+    wait_for_picture(page)
+    assert seen(page) == [78, 78] and page.locator("figcaption").all_inner_texts() == ["Original", "Model four"]
+    page.click("#sizes a")
+    page.wait_for_function("document.querySelectorAll('#panes canvas').length === 4")
+    wait_for_picture(page)
+    assert seen(page) == [78] * 4
+    assert not open_page(gallery, FILM).is_visible("#sizes")

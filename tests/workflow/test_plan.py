@@ -180,6 +180,7 @@ def test_an_overlay_makes_the_demo_without_any_film(tmp_path):
     jobs = plan(tmp_path, "demo", "--configfile", ROOT / "config" / "demo.yaml")
     assert jobs["train_model"] == 1 and jobs["fetch_demo_films"] == jobs["compose_whitney"] == 1
     assert jobs["render_comparison"] == jobs["render_stills"] == jobs["render_video"] == 3
+    assert jobs["render_walk"] == jobs["train_predictor"] == jobs["render_dream"] == 1
 
 
 def test_a_name_of_odd_characters_reaches_the_command_whole(tmp_path):

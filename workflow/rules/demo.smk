@@ -48,5 +48,6 @@ rule demo:
             layout.COMPARISON, comparison=["demo-bikes", "demo-bunny", "demo-whitney"]
         ),
         expand(layout.WALK, walk="demo-walk"),
+        expand(layout.DREAM, dream="demo-dream"),
         layout.GALLERY,
     localrule: True

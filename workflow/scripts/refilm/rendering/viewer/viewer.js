@@ -469,6 +469,7 @@ const refilm = (() => {
     $("viewer").hidden = false;
     const seconds = Math.round(film.frames / rate());
     $("subtitle").textContent = `${film.frames.toLocaleString("en")} frames, ${seconds} s, ${data.shots.length} shot${data.shots.length === 1 ? "" : "s"}`;
+    linkSizes();
     [frame.width, frame.height] = film.size;
     $("scrub").max = last();
     const buttons = names.map((name, tile) => {
@@ -486,6 +487,21 @@ const refilm = (() => {
     go(goal);
     $("title").focus({ preventScroll: true });
     window.scrollTo(0, 0);
+  }
+
+  /* Reconstructions of other frame sizes are in other videos, which cannot be in step with this one. */
+  function linkSizes() {
+    const [size, name] = key.split("/");
+    const others = Object.keys(entries).filter((other) => other !== key && other.split("/")[1] === name);
+    $("sizes").hidden = !name || !others.length;
+    const links = others.map((other) => {
+      const link = make("a", `${other.split("/")[0]}: ${Object.values(entries[other].models).join(", ")}`);
+      link.className = "link";
+      link.addEventListener("click", () => (link.href = `#film=${other}&frame=${goal}`));
+      link.href = `#film=${other}`;
+      return link;
+    });
+    $("sizes").replaceChildren(`These are frames of ${size}. Of other sizes, not side by side: `, ...links);
   }
 
   // --- events
