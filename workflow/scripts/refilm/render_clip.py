@@ -16,7 +16,7 @@ from refilm.core.provenance import made_by
 from refilm.core.times import TimeSpan
 from refilm.frames.store import FrameStore
 from refilm.models.device import choose_device
-from refilm.models.pictures import film_and_reconstructions
+from refilm.models.pictures import add_reconstruction_options, film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.animation import write_animation
 from refilm.rendering.comparison import Arrangement, labels_of, side_by_side
@@ -44,11 +44,7 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--frames", required=True, help="frames file of the film")
-    parser.add_argument("--latents", required=True, help="its latents")
-    parser.add_argument("--model", required=True, help="the model that decodes them")
-    parser.add_argument("--title", required=True, help="the film's title")
-    parser.add_argument("--by", required=True, help="the model's title")
+    add_reconstruction_options(parser)
     parser.add_argument("--start", required=True, help="first moment, HH:MM:SS from the first frame")
     parser.add_argument("--end", required=True, help="end, HH:MM:SS")
     parser.add_argument("--clip", required=True, help="the .gif or .webp to write")

@@ -19,6 +19,7 @@ from refilm.frames.store import FrameStore
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_frames
 from refilm.models.model_file import load_model
+from refilm.models.pictures import add_reconstruction_options
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.comparison import Arrangement, labels_of
 from refilm.rendering.upscale import upscaled_size
@@ -42,11 +43,7 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--frames", required=True, help="frames file of the film")
-    parser.add_argument("--latents", required=True, help="its latents")
-    parser.add_argument("--model", required=True, help="the model that decodes them")
-    parser.add_argument("--title", required=True, help="the film's title")
-    parser.add_argument("--by", required=True, help="the model's title")
+    add_reconstruction_options(parser)
     parser.add_argument("--at", required=True, help="the moment, HH:MM:SS from the first frame")
     parser.add_argument("--still", required=True, help="the PNG to write")
     parser.add_argument("--height", type=int, default=720, help="height of each picture in pixels (default: 720)")

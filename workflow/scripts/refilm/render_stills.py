@@ -20,6 +20,7 @@ from refilm.frames.store import FrameStore
 from refilm.models.device import choose_device
 from refilm.models.inference import decode_frames
 from refilm.models.model_file import load_model
+from refilm.models.pictures import add_reconstruction_options
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.sheet import write_sheet
 
@@ -65,11 +66,7 @@ def _indices(film: FrameStore, args: argparse.Namespace) -> list[int]:
 
 if __name__ == "__main__":
     parser = command_parser(__doc__.splitlines()[0])
-    parser.add_argument("--frames", required=True, help="frames file of the film")
-    parser.add_argument("--latents", required=True, help="its latents")
-    parser.add_argument("--model", required=True, help="the model that decodes them")
-    parser.add_argument("--title", required=True, help="the film's title")
-    parser.add_argument("--by", required=True, help="the model's title")
+    add_reconstruction_options(parser)
     parser.add_argument("--sheet", required=True, help="the PNG to write")
     parser.add_argument("--count", type=int, default=16, help="number of frames (default: 16)")
     parser.add_argument(

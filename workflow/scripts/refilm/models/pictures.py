@@ -1,5 +1,6 @@
 """A film beside what models make of it, frame by frame."""
 
+import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,3 +45,12 @@ def film_and_reconstructions(
         encoded.append(latents.attributes)
         pictures.append(prefetch(decode_latents(model, latents, first, end)))
     return pictures, encoded
+
+
+def add_reconstruction_options(parser: argparse.ArgumentParser) -> None:
+    """The options that name a film and a reconstruction of it."""
+    parser.add_argument("--frames", required=True, help="frames file of the film")
+    parser.add_argument("--latents", required=True, help="its latents")
+    parser.add_argument("--model", required=True, help="the model that decodes them")
+    parser.add_argument("--title", required=True, help="the film's title")
+    parser.add_argument("--by", required=True, help="the model's title")
