@@ -10,12 +10,10 @@ same settings; the median of three pairs, of wall time, and of processor time wi
 """
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import seconds
+from benchmarks.common import seconds, wall_and_processor_seconds
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.media.encode import encode_video
@@ -93,24 +91,15 @@ def _composite(folder: Path, count: int) -> None:
         encode_video(film, opened.batches(16), count, SIZE, FPS, 14, None, "")
     pairs = []
     for _ in range(PAIRS):
-        own = _times(lambda: _write(composite, store, folder / "own.mp4", count))
-        other = _times(lambda: subprocess.run(_xstack(composite, film, folder / "xstack.mp4"), check=True))
+        own = wall_and_processor_seconds(lambda: _write(composite, store, folder / "own.mp4", count))
+        other = wall_and_processor_seconds(
+            lambda: subprocess.run(_xstack(composite, film, folder / "xstack.mp4"), check=True)
+        )
         pairs.append([(one / another, one, another) for one, another in zip(own, other, strict=True)])
     for what, found in zip(("wall", "processor"), zip(*pairs, strict=True), strict=True):
         ratio, one, another = sorted(found)[PAIRS // 2]
         print(f"composite: {TILES} tiles, {count} frames: {ratio:.2f} of xstack in {what} time "
               f"({one:.1f} s, {another:.1f} s), goal at most 1.2")  # fmt: skip
-
-
-def _times(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor time of one call in seconds, child processes included."""
-    before = _processor_seconds()
-    return seconds(work), _processor_seconds() - before
-
-
-def _processor_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _write(composite: Composite, store: Path, video: Path, count: int) -> None:

@@ -10,14 +10,12 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from benchmarks.common import default_recipe, random_film
+from benchmarks.common import default_recipe, random_film, wall_and_processor_seconds
 from refilm.frames.latents import LatentStore, write_latents
 from refilm.frames.store import FrameStore
 from refilm.measure_film import main as measure_film
@@ -46,19 +44,15 @@ def main(width: int = 24, count: int = 512, rounds: int = 5) -> None:
                     deque(decode_latents(model, latents), maxlen=0)
 
             measure = argparse.Namespace(**files, device="cpu")
-            pairs = [(_times(lambda: measure_film(measure)), _times(decode_twice)) for _ in range(rounds + 1)][1:]
+            pairs = [
+                (wall_and_processor_seconds(lambda: measure_film(measure)), wall_and_processor_seconds(decode_twice))
+                for _ in range(rounds + 1)
+            ][1:]
     for which, what in enumerate(("wall", "processor")):
         ratio = statistics.median(one[which] / other[which] for one, other in pairs)
         own, other = (min(pair[side][which] for pair in pairs) for side in (0, 1))
         print(f"measuring, width {width}, {count} frames: {ratio:.2f} times decoding twice in {what} time "
               f"({own:.1f} s, {other:.1f} s; median of {rounds} pairs), goal 1.5")  # fmt: skip
-
-
-def _times(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor time of one call in seconds."""
-    wall, processor = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - processor
 
 
 if __name__ == "__main__":

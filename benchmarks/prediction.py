@@ -8,12 +8,12 @@ frames, within single shots, every eighth frame, at most 256 places; no chance, 
 change, damped by the one factor that is best on shots seen; ridge regression, one frame ahead.
 
 Dreams start at random moments, one with each seed, and the film itself is measured from the same moments: what it does not
-meet is no measure of a dream. A stretch is compared with the film where it is nearest. Speed: the mean change from frame to
-frame of a second is .5 to 2 times that of the film there, wanted in 95 % of the seconds. Cuts: of half to twice as many as
-the film has there, one over the length of the shot for each frame, and one more or less for the shots in which it begins and
-ends. Range: the Mahalanobis distance of 99 % of the frames is below the film's 99.9 %. Loops: seconds in which every frame
-equals, within a usual change, one of 1 to 10 seconds before, and which are nearer to those than to their own mean frame: a
-still picture with grain is not. `shots`, to which the nearest frames belong.
+meet cannot be asked of a dream. A stretch is compared with the film where it is nearest. Speed: the mean change from frame
+to frame of a second is .5 to 2 times that of the film there, wanted in 95 % of the seconds. Cuts: of half to twice as many
+as the film has there, one over the length of the shot for each frame, and one more or less for the shots in which it begins
+and ends. Range: the Mahalanobis distance of 99 % of the frames is below the film's 99.9 %. Loops: seconds in which every
+frame equals, within a usual change, one of 1 to 10 seconds before, and which are nearer to those than to their own mean
+frame: a still picture with grain is not. `shots`, to which the nearest frames belong.
 """
 
 import sys

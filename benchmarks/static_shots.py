@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import default_recipe
+from benchmarks.common import default_recipe, settings_of
 from benchmarks.quality.linear import LinearCode
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
@@ -80,10 +80,8 @@ def _pairs(film: FrameStore, shots: list[range]) -> Tensor:
 
 def _trained(recipe: str, args: argparse.Namespace, film: FrameStore, work: Path) -> Model:
     name, _, own = recipe.partition(":")
-    settings = dict(word.split("=", 1) for word in [*args.set, *(own.split(",") if own else [])])
-    size = f"{film.width}x{film.height}"
-    values = {key: float(value) if "." in value else int(value) for key, value in settings.items()}
-    made = default_recipe(recipe=name, frame_size=size, steps=args.steps, **values)
+    settings = settings_of([*args.set, *(own.split(",") if own else [])])
+    made = default_recipe(recipe=name, frame_size=f"{film.width}x{film.height}", steps=args.steps, **settings)
     return train(made, [Path(args.frames)], work / recipe, choose_device("auto")).ema.eval()
 
 
@@ -151,7 +149,7 @@ if __name__ == "__main__":
     parser.add_argument("picture", help="the PNG to write")
     parser.add_argument("--recipes", nargs="*", default=["broad2016", "hybrid"], help="NAME or NAME:key=value,key=value")
     parser.add_argument("--steps", type=int, default=1000, help="of each training (1000)")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every recipe, numbers")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every recipe")
     parser.add_argument("--at", type=float, default=0.0, help="seconds of the first frame of the picture (0)")
     parser.add_argument("--apart", type=int, default=3, help="frames from one frame of the picture to the next (3)")
     parser.add_argument("--work", help="folder of the trainings; stopped ones continue from it (default: temporary)")

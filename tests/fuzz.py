@@ -234,7 +234,7 @@ def _unmatched(numbers: list[int | None], decoded: list[int | None]) -> int:
 
 
 def _numbers(frames: np.ndarray) -> list[int | None]:
-    """What each of the frames, uint8 (n, height, width, 3), shows; None where that is no number of the film."""
+    """What each of the frames, uint8 (n, height, width, 3), shows; None where the film has no such number."""
     found: list[int | None] = []
     for pixels in frames:
         try:

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import default_recipe
+from benchmarks.common import default_recipe, settings_of
 from benchmarks.quality.frames import Part, measured, part_of, shots_of
 from benchmarks.quality.linear import LinearCode, even_frames
 from benchmarks.quality.measure import measure
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace, work: Path) -> None:
         if model.recipe.frame_size != size:
             raise RefilmError(f"--models: {name}: its frames are {model.recipe.frame_size}, those of {args.film} {size}")
     style = Style(seen.path, measuring)
-    settings = {"frame_size": size, "seed": args.seed} | (_DRY if args.dry else {}) | _settings(args.set)
+    settings = {"frame_size": size, "seed": args.seed} | (_DRY if args.dry else {}) | settings_of(args.set)
     results = {
         "film": {
             "name": args.title or Path(args.film).stem,
@@ -193,7 +193,7 @@ def _fit(
 ) -> tuple[dict, Reconstruct]:
     """Train one recipe: (cost of the training, a function that reconstructs a film)."""
     name, _, own = recipe_and_settings.partition(":")
-    settings = {**settings, **_settings(own.split(",") if own else []), "recipe": name}
+    settings = {**settings, **settings_of(own.split(",") if own else []), "recipe": name}
     steps = args.steps or _steps_for(args.seconds, settings, seen, work / "probe" / recipe_and_settings, device)
     recipe = default_recipe(**settings, steps=steps)
     trainer, last = _train(recipe, seen, work / recipe_and_settings, device)
@@ -297,20 +297,6 @@ def _keeping(batches: Iterator[np.ndarray], places: list[int], kept: list[np.nda
         kept += [batch[place - start] for place in places if start <= place < start + len(batch)]
         start += len(batch)
         yield batch
-
-
-def _settings(words: list[str]) -> dict:
-    """key=value as JSON reads the value, or else as text."""
-    settings = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise RefilmError(f"{word}: write key=value")
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:
-            settings[key] = value
-    return settings
 
 
 def _generated_film(path: Path, seed: int) -> Path:

@@ -105,10 +105,15 @@ def motion(film: torch.Tensor, reconstruction: torch.Tensor) -> float:
     return metrics.along(metrics.change_products(*small).sum(dim=0)).item()
 
 
+def products(film: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
+    """Of all pairs of frames together."""
+    return metrics.change_products(metrics.changes(film), metrics.changes(reconstruction)).sum(dim=0)
+
+
 def pixels(film: torch.Tensor, reconstruction: torch.Tensor) -> tuple[float, float]:
     """(kept, along) of all pairs of frames."""
-    products = metrics.change_products(metrics.changes(film), metrics.changes(reconstruction)).sum(dim=0)
-    return metrics.kept(products).item(), metrics.along(products).item()
+    of_all = products(film, reconstruction)
+    return metrics.kept(of_all).item(), metrics.along(of_all).item()
 
 
 def test_changes_of_the_film_itself_are_all_there():
@@ -138,7 +143,7 @@ def test_changes_of_several_pairs_are_pooled_over_all_their_pixels():
 
 
 def excess(film, reconstruction) -> float:
-    return metrics.excess(metrics.change_products(metrics.changes(film), metrics.changes(reconstruction))).item()
+    return metrics.excess(products(film, reconstruction)).item()
 
 
 def test_excess_is_what_the_reconstruction_changes_by_itself():

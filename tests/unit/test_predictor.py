@@ -175,7 +175,7 @@ def dream(predictor: Predictor, count: int, **chance) -> np.ndarray:
 
 @pytest.fixture
 def walker() -> Predictor:
-    """Of eight shots of 60 frames that are unlike each other and never stand still; it draws no cuts by itself."""
+    """Of eight shots of 60 frames that are unlike each other and never stand still; it draws no cuts."""
     torch.manual_seed(0)
     walks = [np.random.default_rng(n).normal(0, 0.3, (60, DIM)).cumsum(0) + 20 * n for n in range(8)]
     sequences = LatentSequences([np.concatenate(walks).astype(np.float32)], [shots(*[60] * 8)], [NONE], 0)

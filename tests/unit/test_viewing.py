@@ -113,7 +113,7 @@ def test_pooled_psnr_is_that_of_all_pixels_together():
     reconstruction[1:] = film[1:] // 2 + reconstruction[1:] // 2
     squared = (film.double() - reconstruction.double()).square().mean().item()
     pooled = metrics.pooled_psnr(metrics.psnr(film, reconstruction)).item()
-    assert pooled == pytest.approx(10 * np.log10(255**2 / squared), abs=1e-5)
+    assert pooled == pytest.approx(10 * np.log10(255**2 / squared), abs=1e-9)
 
 
 def test_temporal_error_sees_flicker_and_not_a_steady_fault():

@@ -23,7 +23,8 @@ STATIC = (0.25, 1.5)  # grey levels: mean absolute change of a static pair of fr
 
 def psnr(film: Tensor, reconstruction: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each frame in dB, over all its pixels and channels: (N, H, W, 3) -> (N,)."""
-    squared = (film.float() - reconstruction.float()).square().mean(dim=(1, 2, 3)).double()
+    # Squares of whole numbers are exact in float32; their sum is not.
+    squared = (film.float() - reconstruction.float()).square().mean(dim=(1, 2, 3), dtype=torch.float64)
     return 10 * torch.log10(255.0**2 / squared.clamp_min(1e-10))
 
 
@@ -122,7 +123,7 @@ def kept(products: Tensor) -> Tensor:
 
 def excess(products: Tensor) -> Tensor:
     """Energy of the reconstruction's change that is not the film's, over the energy of the film's, from `change_products`
-    (..., 3) -> (...): 0 moves only as the film does, 1 moves by itself as much as the film. Not a number where the film is
+    (..., 3) -> (...): 0 moves only as the film does, at 1 as much again moves independently. Not a number where the film is
     still."""
     both, film, recon = products.unbind(-1)
     kept = both / film.clamp_min(_TINY)
