@@ -50,7 +50,7 @@ _FILMS = {  # file name: codec options
     "fragments.mp4": ("-c:v", "libx264", "-g", "12", "-movflags", "+frag_keyframe+empty_moov"),
     "h264.mkv": ("-c:v", "libx264", "-g", "12", "-bf", "2"),
     "ffv1.mkv": ("-c:v", "ffv1"),
-    "hevc.mkv": ("-c:v", "libx265", "-x265-params", "log-level=error:keyint=12"),
+    "hevc.mkv": ("-c:v", "libx265", "-x265-params", "log-level=error:keyint=12:pools=none:frame-threads=1"),
     "vp9.webm": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "12"),
     "mpeg2.ts": ("-c:v", "mpeg2video", "-g", "12", "-bf", "2"),
     "h264.ts": ("-c:v", "libx264", "-g", "12"),

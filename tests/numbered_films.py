@@ -88,7 +88,8 @@ def write_film(path: Path, numbers, fps: Fraction | int, *options, size=(96, 64)
     for sound in sounds:
         command += [*map(str, before_sound), "-i", str(sound)]
     maps = [word for n in range(len(sounds) + 1) for word in ("-map", str(n))]
-    options = (*options, "-fflags", "+bitexact")  # without identifiers drawn by chance: the same film is the same file
+    # Without identifiers drawn by chance, and on any number of cores: the same film is the same file.
+    options = (*options, "-fflags", "+bitexact", "-threads", "1")
     done = subprocess.run([*command, *maps, *map(str, options), str(path)], input=raw, capture_output=True)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return path

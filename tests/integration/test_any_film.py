@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from refilm.frames.store import FrameStore
+from refilm.media import ffmpeg_log
 from refilm.media.bars import Box
 from refilm.media.ffmpeg import executable
 from tests.conftest import command, ffmpeg, make_film, refused, runs
+from tests.fuzz import extract as extract_here
 from tests.helpers import extract, probe, wait_for
 
 EXACT = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "1")
@@ -394,6 +396,18 @@ def test_a_film_without_its_first_key_frame_is_refused_or_used_as_damaged_says(t
     assert len(frames) == 72
     right = [difference(frames[n], expected[n]) < 4 for n in range(72) if n != 24]  # the key frame itself is smoothed
     assert right == [False] * 24 + [True] * 47
+
+
+def test_a_frame_that_the_decoder_conceals_and_does_not_mark_is_detected(tmp_path, monkeypatch):
+    """Decoding in threads, it may give a frame away before it knows that it is broken."""
+    whole, film = tmp_path / "whole.mp4", tmp_path / "film.mp4"
+    make_film(whole, seconds=2, codec=("-c:v", "libx264", "-g", "12", "-bf", "2", "-threads", "1"), sound=False)
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", "noise=amount='11*eq(n,44)'", film)
+    monkeypatch.setattr(ffmpeg_log, "is_broken_frame", lambda line: False)
+    line = extract_here(film, tmp_path / "frames.h5", "--size=64x48")
+    assert "the film is damaged: of 48 frames 47 are intact" in line
+    assert extract_here(film, tmp_path / "frames.h5", "--size=64x48", "--damaged=use") == ""
+    assert extract_here(whole, tmp_path / "frames.h5", "--size=64x48") == ""
 
 
 def test_an_intact_part_of_a_damaged_film_is_used(tmp_path):

@@ -190,6 +190,13 @@ def test_broken_frames(recording):
     assert not any(map(ffmpeg_log.is_broken_frame, recording("frames_tff").splitlines()))
 
 
+def test_concealed_frames():
+    line = "[h264 @ 0x563f5eda1c00] [info] concealing 24 DC, 24 AC, 24 MV errors in B frame"
+    frame = "[showinfo @ 0x1] [info] n:  18 pts:     18 pts_time:0.75 fmt:yuv420p sar:1/1 s:96x64 i:P iskey:0 type:P "
+    assert ffmpeg_log.is_concealed_frame(line) and ffmpeg_log.is_concealed_frame(frame + line)
+    assert not ffmpeg_log.is_concealed_frame(frame)
+
+
 @pytest.mark.parametrize("name", ["cut_off_mp4", "cut_off_mkv"])
 def test_cut_off(recording, name):
     assert ffmpeg_log.is_cut_off(recording(name)) and not ffmpeg_log.is_cut_off(recording("frames_tff"))

@@ -34,6 +34,7 @@ _SECONDS_BEHIND = 1.0  # that are decoded after the end of a part, so that its r
 _QUEUED_FRAMES = 8  # that ffmpeg has decoded, and not yet printed: the length of its queue
 _POLL_SECONDS = 0.25  # how often the growing file is measured
 _MAX_INCOMPLETE_FRAMES = 2  # so many may be incomplete at each end of a recording
+_FIELDS = 2  # of a frame, of which each may be concealed
 _THREADS_PER_CORE = 3  # ffmpeg's default leaves cores idle while the scaler works: three are 4 % faster on two cores
 _MAX_THREADS = 16  # ffmpeg advises against more
 
@@ -183,12 +184,13 @@ class _Decoder:
     """One run of ffmpeg, which writes frames and prints the time of each one that it decodes, whether written or not.
 
     selected: seconds from the film's first frame at which the written part begins and ends; broken: for each frame that
-    could not be decoded whole, how many frames were decoded before.
+    could not be decoded whole, how many frames were decoded before; concealed: the same for each frame, or field, of which
+    the decoder guessed a part, whether it is marked as broken or not.
     """
 
     def __init__(self, plan: DecodePlan, selected: tuple[float | None, float | None]):
         self._plan, self._selected = plan, selected
-        self.decoded, self.broken, self.log = DecodedTimes(), array("q"), ""
+        self.decoded, self.broken, self.concealed, self.log = DecodedTimes(), array("q"), array("q"), ""
 
     def run(self, into: BinaryIO, label: str, threads: int, options: dict[str, str]) -> int:
         """Write the frames; returns how many there are."""
@@ -231,6 +233,8 @@ class _Decoder:
         message = ffmpeg_log.warning(line)
         if ffmpeg_log.is_broken_frame(message):
             self.broken.append(len(self.decoded))
+        if ffmpeg_log.is_concealed_frame(line):
+            self.concealed.append(len(self.decoded))
         return message
 
 
@@ -322,19 +326,27 @@ def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown
     scale = 1 + plan.each_field
     first, last = int(shown[0]) // scale, int(shown[-1]) // scale
     # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before.
-    places = [place for place in decoder.broken if first - _QUEUED_FRAMES <= place <= last]
-    broken = len(places)
-    if plan.video.open_ended:
-        at_start = sum(place < _MAX_INCOMPLETE_FRAMES for place in places)
-        at_end = sum(place >= len(decoder.decoded) - _MAX_INCOMPLETE_FRAMES - _QUEUED_FRAMES for place in places)
-        at_ends = at_start + at_end >= broken and max(at_start, at_end) <= _MAX_INCOMPLETE_FRAMES
-        if at_ends and timeline.constant:  # no frame is missing
-            return
-    if broken:
+    broken, concealed = (
+        [place for place in places if first - _QUEUED_FRAMES <= place <= last]
+        for places in (decoder.broken, decoder.concealed)
+    )
+    allowed, frames = _MAX_INCOMPLETE_FRAMES, len(decoder.decoded)
+    whole = plan.video.open_ended and timeline.constant  # but for its ends no frame is missing
+    if whole and _at_ends(broken, frames, allowed) and _at_ends(concealed, frames, allowed * _FIELDS):
+        return
+    if broken or concealed:
         taken = np.unique(shown)
         reason = summarise_stderr(decoder.log)
-        present = f"of {len(shown)} frames {max(0, len(taken) - broken)} are intact{f' ({reason})' if reason else ''}"
+        intact = max(0, len(taken) - len(broken or concealed))
+        present = f"of {len(shown)} frames {intact} are intact{f' ({reason})' if reason else ''}"
         raise RefilmError(damage_message(plan.film.path, present))
+
+
+def _at_ends(places: list[int], frames: int, allowed: int) -> bool:
+    """Whether all messages came with the first or the last frames, at most `allowed` at each end."""
+    at_start = sum(place < _MAX_INCOMPLETE_FRAMES for place in places)
+    at_end = sum(place >= frames - _MAX_INCOMPLETE_FRAMES - _QUEUED_FRAMES for place in places)
+    return at_start + at_end >= len(places) and max(at_start, at_end) <= allowed
 
 
 def _wait_with_progress(

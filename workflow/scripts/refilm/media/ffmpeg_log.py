@@ -49,6 +49,8 @@ _BROKEN_FRAME = re.compile(
     r"corrupt decoded frame|Error submitting packet to decoder|Decoding error|error count: \d|error y=\d|CRC mismatch"
     r"|first frame is no keyframe"
 )
+# Of these decoders with references between frames. Decoding in threads, one may give a frame away before it is marked.
+_CONCEALED_FRAME = re.compile(r"concealing \d+ DC")
 _CUT_OFF = re.compile(r"partial file|File ended prematurely")
 
 
@@ -276,6 +278,11 @@ def warning(line: str) -> str:
 def is_broken_frame(line: str) -> bool:
     """Whether the line says that the decoder could not decode a frame, or only in part."""
     return _BROKEN_FRAME.search(line) is not None
+
+
+def is_concealed_frame(line: str) -> bool:
+    """Whether the line says that the decoder guessed a part of a frame, or of a field."""
+    return _CONCEALED_FRAME.search(line) is not None
 
 
 def is_cut_off(log: str) -> bool:
