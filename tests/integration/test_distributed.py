@@ -61,7 +61,7 @@ def weights_of(folder):
     return load_file(folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("values", [{}, {"recipe": "hybrid", "augment": 0.5, "pairs": 0.5}], ids=str)
+@pytest.mark.parametrize("values", [{}, {"recipe": "hybrid", "augment": 0.5, "clips": 0.5}], ids=str)
 def test_a_shared_training_has_the_batches_of_one(tmp_path, values):
     films, recipe = [store_of(tmp_path / "one.h5", 13)], small_recipe(steps=6, **values)
     alone = train(recipe, films, tmp_path / "alone", CPU).ema.state_dict()
@@ -113,7 +113,7 @@ def test_where_one_process_dies_none_is_left(tmp_path, victim):
         ({"batch_size": 4}, 3, "batch_size 4 is not divisible by 3"),
         ({"recipe": "broad2016", "gamma": 2.5}, 2, "gpus: 1"),
         ({"recipe": "dcgan"}, 2, "gpus: 1"),
-        ({"recipe": "hybrid", "batch_size": 6, "pairs": 0.5}, 2, "batch_size to a multiple of 4"),
+        ({"recipe": "hybrid", "batch_size": 6, "clips": 0.5}, 2, "batch_size to a multiple of 4"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(values, count, message):

@@ -123,13 +123,13 @@ def test_held_out_shots_are_never_shown_and_are_measured_apart(tmp_path, capsys)
             assert float(last[column]) == pytest.approx(10 * np.log10(255**2 / squared), abs=0.01)
 
 
-def test_pairs_are_near_frames_of_one_shot(tmp_path):
-    recipe = small_recipe(recipe="hybrid", batch_size=8, pairs=0.5, holdout_fraction=0.25)
+def test_clips_are_near_frames_of_one_shot(tmp_path):
+    recipe = small_recipe(recipe="hybrid", batch_size=8, clips=0.5, holdout_fraction=0.25)
     with FrameStore(shots_film(tmp_path / "shots.h5")) as film:
         sampler, again = FrameSampler([film], recipe), FrameSampler([film, film], recipe)
         batches = np.stack([sampler.indices(step) for step in range(60)])  # 60 * 6 frames are five epochs of 72
         of_second_film = np.concatenate([again.indices(step)[4:].reshape(-1, 2) for step in range(60)])
-        assert sampler.load(0, 60).pair_shares.tolist() == [0.5, 0.5]
+        assert sampler.load(0, 60).clip_shares.tolist() == [0.5, 0.5]
     pairs = batches[:, 4:].reshape(-1, 2)
     assert Counter(np.concatenate([batches[:, :4], batches[:, 4::2]], 1).ravel().tolist()) == dict.fromkeys(
         set(range(96)) - set(sampler.held_out.tolist()), 5
@@ -139,11 +139,34 @@ def test_pairs_are_near_frames_of_one_shot(tmp_path):
     assert of_second_film.max() >= 96 and (of_second_film[:, 0] // 24 == of_second_film[:, 1] // 24).all()
 
 
-def test_a_shot_of_one_frame_is_a_pair_of_itself(films):
+def test_longer_clips_go_on_at_equal_distances_and_never_leave_their_shot(tmp_path):
+    recipe = small_recipe(recipe="hybrid", batch_size=9, clips=1, clip_length=4)  # two clips and a single frame
+    with FrameStore(shots_film(tmp_path / "shots.h5")) as film:
+        sampler = FrameSampler([film], recipe)
+        batches = np.stack([sampler.indices(step) for step in range(96)])  # three frames drawn in each: three epochs
+        assert sampler.load(0, 96).clip_shares.tolist() == [0.5, 0.5]
+    clips = batches[:, 1:].reshape(-1, 4)
+    assert Counter(np.concatenate([batches[:, 0], clips[:, 0]]).tolist()) == dict.fromkeys(range(96), 3)
+    steps = np.diff(clips, axis=1)
+    assert (steps == steps[:, :1]).all() and (clips // 24 == clips[:, :1] // 24).all()
+    distances = np.abs(steps[:, 0])  # eight would need 25 frames of a shot of 24: seven at most, from one of its ends
+    assert {1, 2, 4} <= set(distances.tolist()) and distances.max() <= 7 and 0.3 < (steps > 0).mean() < 0.7
+
+
+def test_a_shot_of_one_frame_is_a_clip_of_itself(films):
     with FrameStore(films[0]) as film:
-        sampler = FrameSampler([film], small_recipe(recipe="hybrid", batch_size=8, pairs=1))
+        sampler = FrameSampler([film], small_recipe(recipe="hybrid", batch_size=8, clips=1))
         sampler._shot_starts = np.arange(14)  # each frame is a shot
         assert all((sampler.indices(step)[::2] == sampler.indices(step)[1::2]).all() for step in range(4))
+
+
+def test_the_frames_of_a_clip_are_augmented_alike(films):
+    """A batch of ten is a single frame and three clips of three; of seven frames that are to be augmented, two clips are."""
+    recipe = small_recipe(recipe="hybrid", batch_size=10, clips=1, clip_length=3, augment=0.75)
+    with FrameStore(films[0]) as film:
+        augmentations = FrameSampler([film], recipe).load(0, 9).augmentations
+    single, clips = augmentations[:1], augmentations[1:].unflatten(0, (2, 3))
+    assert (clips == clips[:, :1]).all() and not (clips[0, 0] == clips[1, 0]).any() and not (single == clips[0, 0]).any()
 
 
 def test_a_batch_holds_the_frames_that_its_numbers_say(films):
@@ -236,7 +259,11 @@ def save_every(steps, monkeypatch):
     monkeypatch.setattr(loop, "REPORT_STEPS", steps)
 
 
-@pytest.mark.parametrize("values", [{}, {"augment": 0.5}, {"recipe": "hybrid", "augment": 0.5}], ids=str)
+PAIRS = {"recipe": "hybrid", "augment": 0.5, "clips": 1.0, "discriminator_frames": 2}
+TRIPLETS = {"augment": 0.5, "clips": 0.75, "clip_length": 3, "straighten_weight": 0.1}
+
+
+@pytest.mark.parametrize("values", [{}, {"recipe": "hybrid", "augment": 0.5}, PAIRS, TRIPLETS], ids=str)
 def test_killed_at_any_step_it_ends_in_the_same_weights(films, tmp_path, monkeypatch, values):
     """`hybrid` begins its second stage after step 4, and frames are augmented until step 11."""
     recipe = small_recipe(steps=12, **values)

@@ -655,6 +655,29 @@ def test_cosines_change_nothing_where_the_code_is_that_of_another_model():
     assert chained(b={"recipe": "hybrid", "cosines": 5}).recipe("b") != chained(b={"recipe": "hybrid"}).recipe("b")
 
 
+def test_the_keys_of_clips_change_nothing_without_clips():
+    settings = {"recipe": "hybrid", "clip_length": 3, "pair_weight": 1, "discriminator_frames": 2}
+    assert chained(b=settings).recipe("b") == chained(b={"recipe": "hybrid"}).recipe("b")
+    assert chained(b=settings | {"clips": 1}).recipe("b") != chained(b={"recipe": "hybrid", "clips": 1}).recipe("b")
+    straight = {"clips": 1, "clip_length": 3, "straighten_weight": 1}
+    assert chained(b={"recipe": "vae"} | straight).recipe("b").straighten_weight == 1
+    assert chained(b={"recipe": "hybrid"} | straight).recipe("b").straighten_weight == 0  # its latents are not learned
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"clips": 0.5, "discriminator_frames": 2}, "discriminator_frames: 2 needs clips: 1, and a batch_size that is"),
+        ({"clips": 1, "discriminator_frames": 2, "batch_size": 9}, "needs clips: 1, and a batch_size that is a multiple of"),
+        ({"clips": 1, "discriminator_frames": 3}, "discriminator_frames: 3 exceeds clip_length 2"),
+        ({"recipe": "vae", "clips": 1, "straighten_weight": 1}, "a clip of two frames has no turns: set clip_length to 3"),
+    ],
+)
+def test_clips_that_are_too_few_or_too_short_are_refused(values, line):
+    with pytest.raises(RefilmError, match=line):
+        chained(b={"recipe": "hybrid"} | values)
+
+
 def test_a_change_passes_through_a_chain_of_models():
     first, other = (chained(a={"seed": seed}, b={"initial_model": "a"}, c={"initial_model": "b"}) for seed in (0, 1))
     assert first.recipe("c") != other.recipe("c")

@@ -189,9 +189,9 @@ def test_the_second_stage_has_the_gradients_of_its_three_losses(gamma):
 @pytest.mark.parametrize("stage", [PIXELS, DISCRIMINATOR])
 def test_pairs_add_the_error_of_their_change_relative_to_it(stage):
     """With batches of four of which the last two are a pair, at a hundred times the usual weight."""
-    model, shares = model_of(pairs=0.5, pair_weight=5.0), torch.ones(1, dtype=torch.float64)
+    model, shares = model_of(clips=0.5, pair_weight=5.0), torch.ones(1, dtype=torch.float64)
     batch, progress = batch_of(model.recipe), torch.tensor(model.recipe.adversarial_from, dtype=torch.float64)
-    with_pair = model.gradients(Batch(batch.frames, batch.noise, batch.prior, progress=progress, pair_shares=shares),
+    with_pair = model.gradients(Batch(batch.frames, batch.noise, batch.prior, progress=progress, clip_shares=shares),
                                 StepContext(stage=stage))  # fmt: skip
     recon, pixels, similarity, *_ = naive_losses(model, batch)
     change, error = (frames[-1] - frames[-2] for frames in (batch.frames, recon - batch.frames))
@@ -205,9 +205,44 @@ def test_pairs_add_the_error_of_their_change_relative_to_it(stage):
 def test_the_loss_of_a_pair_that_stands_still_is_1():
     frames = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (4, 3, 16, 16)))
     still = torch.zeros_like(frames)
-    assert pair_loss(still, frames, torch.full((2,), 0.5)).item() == pytest.approx(1, abs=1e-4)
-    assert pair_loss(frames + 0.3, frames, torch.full((2,), 0.5)).item() == pytest.approx(0, abs=1e-12)  # only brighter
-    assert pair_loss(-frames, frames, torch.full((2,), 0.5)).item() == pytest.approx(4, abs=1e-3)
+    for length, shares in ((2, torch.full((2,), 0.5)), (4, torch.ones(1))):
+        assert pair_loss(still, frames, shares, length).item() == pytest.approx(1, abs=1e-4)
+        assert pair_loss(frames + 0.3, frames, shares, length).item() == pytest.approx(0, abs=1e-12)  # only brighter
+        assert pair_loss(-frames, frames, shares, length).item() == pytest.approx(4, abs=1e-3)
+
+
+@pytest.mark.parametrize("together", [2, 3])
+def test_a_discriminator_of_neighbours_has_the_gradients_of_its_losses(together):
+    """Clips of four frames, judged two or three at a time: what a frame gets is the sum over all that it is part of."""
+    model = model_of(clips=1.0, clip_length=4, discriminator_frames=together, pair_weight=0.3, batch_size=4)
+    recipe, shares = model.recipe, torch.ones(1, dtype=torch.float64)
+    batch, progress = batch_of(recipe, 4), torch.tensor(0.9, dtype=torch.float64)
+    batch = Batch(batch.frames, batch.noise, batch.prior, progress=progress, clip_shares=shares)
+    ours = model.gradients(batch, StepContext(stage=DISCRIMINATOR))
+
+    recon = model.decode(model.encode(batch.frames)[0])
+    seen, rebuilt = (
+        torch.stack([torch.cat([*x[start : start + together]]) for start in range(5 - together)])
+        for x in (batch.frames, recon)
+    )
+    real, real_features = model.discriminator(seen)
+    fake, features = model.discriminator(rebuilt)
+    similarity = recipe.pixel_weight * pixel_loss(recon, batch.frames) + recipe.ssim_weight * dissimilarity(
+        recon, batch.frames
+    )
+    similarity = similarity + feature_loss(features, real_features, recipe.similarity_layers)
+    changes, errors = (x[1:] - x[:-1] for x in (batch.frames, recon - batch.frames))
+    relative = errors.pow(2).mean((1, 2, 3)) / (changes.pow(2).mean((1, 2, 3)) + 2e-5)
+    similarity = similarity + 0.3 * relative.mean()
+    bce = F.binary_cross_entropy_with_logits
+    gan = bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))
+    generator = bce(fake, torch.ones_like(fake))
+    at_frames = [torch.autograd.grad(loss, recon, retain_graph=True)[0] for loss in (similarity, generator)]
+    weight = inverse_gamma(recipe, *at_frames, lambda tensor: tensor).item()
+    decoder = torch.autograd.grad(similarity + weight * generator, list(model.decoder.parameters()), retain_graph=True)
+    discriminator = torch.autograd.grad(gan, list(model.discriminator.parameters()))
+    assert relative_difference(ours.gradients["decoder"], list(decoder)) < 1e-9
+    assert relative_difference(ours.gradients["discriminator"], list(discriminator)) < 1e-9
 
 
 def test_the_adversarial_loss_rises_from_nothing():

@@ -1,12 +1,15 @@
 """The step in one graph has the gradients of the naive step: each network is trained by its own loss and no other."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.naive_step import naive_gradients
 from refilm.models.base import StepContext
 from refilm.models.larsen2015 import adversarial_loss, inverse_gamma
-from refilm.models.losses import feature_loss, kl_divergence
+from refilm.models.losses import feature_loss, kl_divergence, turns
 from tests.conftest import small_recipe
 from tests.models import batch_of, model_of, relative_difference, step_of
 
@@ -37,6 +40,45 @@ def test_pixel_recipes_follow_their_loss(recipe_name):
     for name, network in model.networks().items():
         for weight, gradient in zip(network.parameters(), ours[name], strict=True):
             torch.testing.assert_close(gradient, weight.grad, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("recipe_name", ["larsen2015", "vae", "autoencoder"])
+def test_clips_add_their_changes_to_the_reconstruction_and_their_turns_to_the_encoder(recipe_name):
+    """A single frame and a clip of three, by weights of which one is large: the others' gradients are the difference."""
+    values = {"recipe": recipe_name, "gamma": 1000.0, "clip_length": 3, "pixel_weight": 1.0}
+    plain = small_recipe(**values)
+    model, batch = model_of(plain), batch_of(plain, 4)
+    batch = dataclasses.replace(batch, clip_shares=torch.ones(1, dtype=torch.float64))
+    mean, log_variance = model.encode(batch.frames)
+    latents = mean if recipe_name == "autoencoder" else mean + batch.noise * (log_variance / 2).exp()
+    recon = model.decode(latents)
+    changes, errors = (x[2:] - x[1:-1] for x in (batch.frames, recon - batch.frames))
+    pairs = (errors.pow(2).mean((1, 2, 3)) / (changes.pow(2).mean((1, 2, 3)) + 2e-5)).mean()
+    first, second = mean[2] - mean[1], mean[3] - mean[2]
+    change = (batch.frames[3] - batch.frames[1]).pow(2).mean()
+    turn = change / (change + 2e-5) * (1 - first @ second / (first.norm() * second.norm()))
+
+    without = model.gradients(batch, StepContext()).gradients
+    model.recipe = small_recipe(**values, clips=0.75, pair_weight=0.7, straighten_weight=0.2)
+    result = model.gradients(batch, StepContext())
+    assert result.metrics["turns"].item() == pytest.approx(turn.item(), rel=1e-9)
+    for name in ("encoder", "decoder"):
+        expected = torch.autograd.grad(
+            0.7 * pairs + 0.2 * turn, list(model.networks()[name].parameters()), retain_graph=True, allow_unused=True
+        )
+        added = [a - b for a, b in zip(result.gradients[name], without[name], strict=True)]
+        known = [torch.zeros_like(a) if e is None else e for a, e in zip(added, expected, strict=True)]
+        assert relative_difference(added, known) < 1e-7, name
+
+
+def test_the_turns_of_a_straight_path_are_none_and_of_one_that_goes_back_two():
+    frames = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (3, 3, 16, 16)))
+    start, step = torch.zeros(8, dtype=torch.float64), torch.arange(8, dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+    assert turns(torch.stack([start, step, 3 * step]), frames, one, 3).item() == pytest.approx(0, abs=1e-4)
+    assert turns(torch.stack([start, step, start]), frames, one, 3).item() == pytest.approx(2, abs=1e-3)
+    still = frames[:1].expand(3, 3, 16, 16)
+    assert turns(torch.stack([start, step, start]), still, one, 3).item() == 0
 
 
 def test_the_discriminator_does_not_learn_from_the_feature_loss():

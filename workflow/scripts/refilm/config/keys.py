@@ -296,15 +296,31 @@ class TrainingKeys:
     augment_until: float = key(
         0.9, "with `augment`, fraction of the steps after which frames are as in the film", minimum=0, maximum=1
     )
-    pairs: float = key(
+    clips: float = key(
         0,
-        "order of frames: fraction of each batch that is pairs of frames of one shot, up to 8 frames apart. What changes "
-        "from one to the other is to change in the reconstruction, too",
+        "order of frames: fraction of each batch that is clips of one shot, of frames that are 1, 2, 4 or 8 apart. What "
+        "changes from one to the next is to change in the reconstruction, too",
         minimum=0,
         maximum=1,
     )
+    clip_length: int = key(2, "with `clips`, frames of a clip", minimum=2, maximum=16)
     pair_weight: float = key(
-        0.05, "with `pairs`, weight of the error of a pair's change, which is relative to that change", minimum=0
+        0.05,
+        "with `clips`, weight of the error of the change between neighbours of a clip, relative to that change",
+        minimum=0,
+    )
+    straighten_weight: float = key(
+        0,
+        "with clips of 3 frames or more, weight of the turns of their path through the latents, where these are learned: 1 "
+        "minus the cosine between one step and the next",
+        minimum=0,
+    )
+    discriminator_frames: int = key(
+        1,
+        "of `hybrid`: so many neighbours of a clip the discriminator is shown together, and tells from those of a "
+        "reconstruction; more than 1 needs `clips: 1`",
+        minimum=1,
+        maximum=16,
     )
     equilibrium: float | None = key(
         None,

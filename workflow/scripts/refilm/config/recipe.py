@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from refilm.config.keys import AUTO_CHANNELS, TrainingKeys, defaults
-from refilm.config.recipes import RECIPES, RecipeSpec
+from refilm.config.recipes import CLIP_KEYS, RECIPES, RecipeSpec
 from refilm.core.errors import RefilmError, suggest
 
 _LENGTH = ("epochs", "steps")
@@ -19,8 +19,11 @@ _LENGTH = ("epochs", "steps")
 _LATER_KEYS: dict[str, Any] = {
     "augment": 0.0,
     "augment_until": 0.9,
-    "pairs": 0.0,
+    "clips": 0.0,
+    "clip_length": 2,
     "pair_weight": 0.05,
+    "straighten_weight": 0.0,
+    "discriminator_frames": 1,
     "cosines": "auto",
     "ssim_weight": 0.15,
     "adversarial_from": 0.3,
@@ -100,6 +103,17 @@ class Recipe(TrainingKeys):
                 raise RefilmError(f"recipe: {key}: {value} is invalid: {reason}")
         if self.cosines != AUTO and int(self.cosines) > self.latent_dim:
             raise RefilmError(f"recipe: cosines: {self.cosines} exceeds latent_dim {self.latent_dim}")
+        if self.discriminator_frames > 1 and (self.clips != 1 or self.batch_size % self.clip_length):
+            raise RefilmError(
+                f"recipe: discriminator_frames: {self.discriminator_frames} needs clips: 1, and a batch_size that is a "
+                f"multiple of clip_length {self.clip_length}"
+            )
+        if self.discriminator_frames > self.clip_length:
+            raise RefilmError(
+                f"recipe: discriminator_frames: {self.discriminator_frames} exceeds clip_length {self.clip_length}"
+            )
+        if self.straighten_weight and self.clip_length < 3:
+            raise RefilmError("recipe: straighten_weight: a clip of two frames has no turns: set clip_length to 3 or more")
         if self.architecture_version != self.spec.version:
             raise RefilmError(
                 f"recipe: architecture_version {self.architecture_version} is not supported, this refilm has "
@@ -127,6 +141,7 @@ class Recipe(TrainingKeys):
         spec = RECIPES[settings.get("recipe", usual["recipe"])]
         # the linear code of a model that starts from another is the other's
         unused = {*spec.unused} | ({"cosines"} if settings.get("initial_model") else set())
+        unused |= CLIP_KEYS if not settings.get("clips") else set()
         values = {**usual, **spec.defaults, **settings, **{key: usual[key] for key in unused}}
         if values["steps"] is not None:
             values["epochs"] = None

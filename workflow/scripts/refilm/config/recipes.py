@@ -9,7 +9,8 @@ from typing import Any
 
 _ADVERSARIAL_KEYS = frozenset({"similarity_layers", "gamma", "discriminator_lr_scale"})
 _BALANCE_KEYS = frozenset({"pixel_weight", "adversarial_ratio", "equilibrium", "equilibrium_margin"})
-_HYBRID_KEYS = frozenset({"cosines", "ssim_weight", "adversarial_from", "pairs", "pair_weight"})
+CLIP_KEYS = frozenset({"clip_length", "pair_weight", "straighten_weight", "discriminator_frames"})  # of `clips`
+_HYBRID_KEYS = frozenset({"cosines", "ssim_weight", "adversarial_from", "discriminator_frames"})
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ RECIPES: dict[str, RecipeSpec] = {
         model="refilm.models.hybrid:Hybrid",
         summary="a fixed linear code, and a decoder that adds to its picture; pixels first, then a discriminator",
         defaults={"augment": 0.25},
-        unused=frozenset({"noise", "kl_weight", "equilibrium", "equilibrium_margin"}),
+        unused=frozenset({"noise", "kl_weight", "equilibrium", "equilibrium_margin", "straighten_weight"}),
         linear_code=True,
     ),
     "broad2016": RecipeSpec(
@@ -68,7 +69,7 @@ RECIPES: dict[str, RecipeSpec] = {
             "grad_clip": 0,
             "ema_decay": 0,
         },
-        unused=_BALANCE_KEYS | _HYBRID_KEYS,
+        unused=_BALANCE_KEYS | _HYBRID_KEYS | {"clips"} | CLIP_KEYS,
         invalid={"gamma": ("auto", "broad2016 needs a number; in 2016 it was 2.5")},
         mixes_batch=True,
         shardable=False,
@@ -94,7 +95,10 @@ RECIPES: dict[str, RecipeSpec] = {
             "head_lr_scale": 1,
             "grad_clip": 0,
         },
-        unused=_BALANCE_KEYS | _HYBRID_KEYS | {"similarity_layers", "gamma", "noise", "kl_weight", "holdout_fraction"},
+        unused=_BALANCE_KEYS
+        | _HYBRID_KEYS
+        | CLIP_KEYS
+        | {"clips", "similarity_layers", "gamma", "noise", "kl_weight", "holdout_fraction"},
         reconstructs=False,
         shardable=False,
     ),

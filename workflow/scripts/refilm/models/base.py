@@ -20,8 +20,7 @@ class Batch:
     frames: (B, H, W, 3) uint8, or (B,) int64 indices of frames that are on the device already; (B, 3, H, W) in [-1, 1] as
     the networks take them. noise, prior: (B, latent_dim) standard normal, for the posterior and for prior samples.
     augmentations: of the first frames, as `refilm.models.augment` draws them; progress: (), the fraction of the training
-    that is done; pair_shares: (n,), of the last 2n frames, which are n pairs of one shot: the share of each pair in the mean
-    over all pairs.
+    that is done; clip_shares: (n,), of the last frames, which are n clips: the share of each clip in the mean over all.
     """
 
     frames: Tensor
@@ -29,7 +28,7 @@ class Batch:
     prior: Tensor
     augmentations: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     progress: Tensor = field(default_factory=lambda: torch.zeros(()))
-    pair_shares: Tensor = field(default_factory=lambda: torch.empty(0))
+    clip_shares: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with `function` applied to each tensor."""

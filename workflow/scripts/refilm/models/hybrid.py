@@ -9,7 +9,8 @@ A training has two stages, and the fraction `adversarial_from` of the steps part
 
     pixels          decoder         L_pixel: absolute and squared error, and structural dissimilarity
     discriminator   decoder         L_pixel + L_like + L_GAN / gamma, as in `larsen2015`
-                    discriminator   L_GAN, of frames and reconstructions; there are no prior samples
+                    discriminator   L_GAN, of frames and reconstructions, or of so many neighbours of a clip together as
+                                    `discriminator_frames` says; there are no prior samples
 
 In the second stage each derivative is taken once, as in `larsen2015`. 1/gamma rises from 0 in the first fifth of it, in
 which the discriminator learns what it is to measure.
@@ -27,7 +28,14 @@ from refilm.models.base import Batch, Model, StepContext, StepResult, full_preci
 from refilm.models.larsen2015 import Discriminator, inverse_gamma, non_saturating
 from refilm.models.layers import DOWNSAMPLINGS, GroupNorm, Linear32, UpsampleConv, UpsampleConvToRGB, bottleneck_size
 from refilm.models.linear_code import LinearCode
-from refilm.models.losses import dissimilarity, feature_loss, pair_loss, pixel_loss, psnr_of_batch
+from refilm.models.losses import (
+    clip_losses,
+    dissimilarity,
+    feature_loss,
+    neighbours_together,
+    pixel_loss,
+    psnr_of_batch,
+)
 
 _HIDDEN = 512  # units of the decoder's head
 _SEED_CHANNELS = 48  # of the head's output
@@ -109,7 +117,7 @@ class Hybrid(Model):
         super().__init__(recipe)
         self.code = LinearCode(recipe.latent_dim, recipe.size)
         self.decoder = Decoder(recipe)
-        self.discriminator = Discriminator(recipe)
+        self.discriminator = Discriminator(recipe, recipe.discriminator_frames)
 
     def trained_parameters(self) -> dict[str, list[nn.Parameter]]:
         return {
@@ -150,22 +158,26 @@ class Hybrid(Model):
         loss = recipe.pixel_weight * pixel
         if recipe.ssim_weight:
             loss = loss + recipe.ssim_weight * dissimilarity(recon, frames)
-        metrics = {"psnr": psnr_of_batch(recon, frames), "pixel_loss": pixel}
-        if recipe.pairs:
-            metrics["pair_loss"] = pair_loss(recon, frames, batch.pair_shares)
-            loss = loss + recipe.pair_weight * metrics["pair_loss"]
+        of_clips = clip_losses(recipe, batch, recon, latents)
+        loss = loss + recipe.pair_weight * of_clips.get("pair_loss", 0)
+        metrics = {"psnr": psnr_of_batch(recon, frames), "pixel_loss": pixel} | of_clips
         if context.stage == PIXELS:
             gradients = {"decoder": list(grad(loss, parameters["decoder"]))}
             return StepResult(gradients, {name: value.detach() for name, value in metrics.items()})
 
+        judged, judged_recon = (
+            neighbours_together(x, recipe.clip_length, recipe.discriminator_frames) for x in (frames, recon)
+        )
         with context.autocast, cached():
-            real_logits, real_features = self.discriminator(frames)
-            recon_logits, recon_features = self.discriminator(recon)
+            real_logits, real_features = self.discriminator(judged)
+            recon_logits, recon_features = self.discriminator(judged_recon)
         l_gan = F.softplus(-real_logits).mean() + F.softplus(recon_logits).mean()
-        *discriminator_grads, d_recon = grad(l_gan, [*parameters["discriminator"], recon], retain_graph=True)
+        *discriminator_grads, d_judged = grad(l_gan, [*parameters["discriminator"], judged_recon], retain_graph=True)
         l_features = feature_loss(recon_features, real_features, recipe.similarity_layers)
         (like_grad,) = grad(loss + l_features, recon, retain_graph=True)
-        d_recon = non_saturating(d_recon, recon_logits)
+        d_recon = non_saturating(d_judged, recon_logits)
+        if judged_recon is not recon:
+            (d_recon,) = grad(judged_recon, recon, d_recon, retain_graph=True)
         rise = (batch.progress - recipe.adversarial_from) / max(_RISE * (1 - recipe.adversarial_from), 1e-6)
         weight = inverse_gamma(recipe, like_grad, d_recon, context.all_reduce_sum)
         decoder_grads = grad(recon, parameters["decoder"], like_grad + rise.clamp(0, 1) * weight * d_recon)

@@ -13,7 +13,7 @@ Strided convolutions, no pooling. Shapes are given for frames of 256x144 and w b
 
 Algorithm 1 of the paper, with the gradients of all networks at the same parameters:
 
-    encoder         L_prior + L_like
+    encoder         L_prior + L_like            (of clips: L_like with their pair loss, L_prior with their turns)
     decoder         L_like + L_GAN / gamma      (the paper's gamma * L_like - L_GAN, divided by gamma; non-saturating)
     discriminator   L_GAN
 
@@ -48,7 +48,14 @@ from refilm.models.layers import (
     UpsampleConvToRGB,
     bottleneck_size,
 )
-from refilm.models.losses import feature_loss, kl_divergence, pixel_loss, reconstruction_metrics, sample_posterior
+from refilm.models.losses import (
+    clip_losses,
+    feature_loss,
+    kl_divergence,
+    pixel_loss,
+    reconstruction_metrics,
+    sample_posterior,
+)
 
 _LOG_VARIANCE_LIMIT = 10.0  # e^10 overflows nothing; a wider posterior carries no information
 _SATURATED = -30.0  # exp(30) is still a float32; a lower logit counts as -30
@@ -104,13 +111,16 @@ class Decoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Frames to logits of being film, (B,) float32, and the features of the four layers before their activation."""
+    """Frames to logits of being film, (B,) float32, and the features of the four layers before their activation.
 
-    def __init__(self, recipe: Recipe):
+    together: how many frames, side by side as channels, are judged as one.
+    """
+
+    def __init__(self, recipe: Recipe, together: int = 1):
         super().__init__()
         w, (rows, columns) = recipe.base_channels, bottleneck_size(recipe.size)
         self.layers = nn.ModuleList([
-            DownsampleRGB(w),  #                                                         (B,  w,  72, 128)
+            DownsampleRGB(w, together),  #                                               (B,  w,  72, 128)
             nn.Sequential(Downsample(w, 2 * w, bias=False), GroupNorm(2 * w)),  #        (B, 2w,  36,  64)
             nn.Sequential(Downsample(2 * w, 4 * w, bias=False), GroupNorm(4 * w)),  #    (B, 4w,  18,  32)
             nn.Sequential(Downsample(4 * w, 8 * w, bias=False), GroupNorm(8 * w)),  #    (B, 8w,   9,  16)
@@ -153,9 +163,12 @@ class VAEGAN(Model):
             prior_logits, _ = self.discriminator(samples)
 
         # eq. 2, 8 and 4 of the paper
+        of_clips = clip_losses(recipe, batch, recon, mean)
         l_prior = recipe.kl_weight * kl_divergence(mean, log_variance).mean()
+        l_prior = l_prior + recipe.straighten_weight * of_clips.get("turns", 0)
         l_features = feature_loss(recon_features, real_features, recipe.similarity_layers)
         l_like = l_features + recipe.pixel_weight * pixel_loss(recon, frames)
+        l_like = l_like + recipe.pair_weight * of_clips.get("pair_loss", 0)
         l_gan = adversarial_loss(real_logits, recon_logits, prior_logits)
 
         # a, b, and what follows from them
@@ -176,6 +189,7 @@ class VAEGAN(Model):
         with torch.no_grad():
             gates = equilibrium_gates(recipe, real_logits, recon_logits, prior_logits, context.all_reduce_sum)
             metrics = reconstruction_metrics(mean, log_variance, recon, frames) | {
+                **of_clips,
                 "feature_loss": l_features,
                 "l_gan": l_gan,
                 "d_real": real_logits.sigmoid().mean(),

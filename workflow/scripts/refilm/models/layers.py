@@ -81,11 +81,11 @@ class Downsample(nn.Conv2d):
 
 
 class DownsampleRGB(Downsample):
-    """`Downsample` of RGB frames. With 3 channels tensor cores would be mostly idle; so on CUDA the 48 values under the
-    kernel are gathered (im2col), and the rest is one matrix product."""
+    """`Downsample` of RGB frames, so many side by side as channels. With 3 channels tensor cores would be mostly idle; so on
+    CUDA the 48 values under the kernel are gathered (im2col), and the rest is one matrix product."""
 
-    def __init__(self, out: int):
-        super().__init__(3, out)
+    def __init__(self, out: int, together: int = 1):
+        super().__init__(3 * together, out)
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.forward_im2col(frames) if frames.is_cuda else super().forward(frames)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from refilm.config.recipe import Recipe
 from refilm.core.colour import BT709_LUMA
-from refilm.models.base import full_precision
+from refilm.models.base import Batch, full_precision
 
 _SCALES, _WINDOW, _STRIDE = 3, 8, 4
 _NOISE_ENERGY = 2e-5  # of the change of a pair, mean square of values in [-1, 1]: 0.6 grey levels
@@ -60,16 +61,55 @@ def dissimilarity(reconstruction: Tensor, frames: Tensor) -> Tensor:
     return 1 - torch.stack(terms).mean()
 
 
-def pair_loss(reconstruction: Tensor, frames: Tensor, shares: Tensor) -> Tensor:
-    """How wrong the change within pairs of frames is, relative to the change itself: (B, 3, H, W) in [-1, 1] -> ().
+def clips_of(values: Tensor, count: int, length: int) -> Tensor:
+    """The last rows of a batch as so many clips: (B, ...) -> (count, length, ...)."""
+    clips: Tensor = values[len(values) - count * length :].unflatten(0, (count, length))
+    return clips
 
-    shares: (n,), weights of the pairs, which are the last 2n frames. 1 is the loss of a pair whose reconstruction stands
-    still. A change that is smaller than noise counts less.
+
+def pair_loss(reconstruction: Tensor, frames: Tensor, shares: Tensor, length: int) -> Tensor:
+    """How wrong the changes between neighbours of clips are, relative to the changes: (B, 3, H, W) in [-1, 1] -> ().
+
+    shares: (n,), weights of the clips of `length` frames, which are the last frames. 1 is the loss of a clip whose
+    reconstruction stands still. A change that is smaller than noise counts less.
     """
-    count = len(shares)
-    frames, errors = (x[len(x) - 2 * count :].unflatten(0, (count, 2)) for x in (frames, reconstruction - frames))
-    change, wrong = ((pairs[:, 1] - pairs[:, 0]).square().mean((1, 2, 3)) for pairs in (frames, errors))
-    return (shares * wrong / (change + _NOISE_ENERGY)).sum()
+    clips = [clips_of(values, len(shares), length).diff(dim=1) for values in (frames, reconstruction - frames)]
+    change, wrong = (changes.square().mean((2, 3, 4)) for changes in clips)
+    return (shares * (wrong / (change + _NOISE_ENERGY)).mean(1)).sum()
+
+
+def turns(latents: Tensor, frames: Tensor, shares: Tensor, length: int) -> Tensor:
+    """How far the paths of clips through the latents are from straight lines: (B, latent_dim), (B, 3, H, W) -> ().
+
+    1 minus the cosine between one step of a path and the next, from 0 to 2, as in Goroshin et al. 2015 (arXiv:1506.03011):
+    straight wherever the latents lie, so that it does not shrink them. Where the frames hardly change from the first to the
+    third, it counts less. shares: as of `pair_loss`.
+    """
+    steps = clips_of(latents, len(shares), length).diff(dim=1)
+    clips = clips_of(frames, len(shares), length)
+    change = (clips[:, 2:] - clips[:, :-2]).square().mean((2, 3, 4))
+    cosine = F.cosine_similarity(steps[:, 1:], steps[:, :-1], dim=2)
+    return (shares * (change / (change + _NOISE_ENERGY) * (1 - cosine)).mean(1)).sum()
+
+
+def clip_losses(recipe: Recipe, batch: Batch, reconstruction: Tensor, latents: Tensor) -> dict[str, Tensor]:
+    """The losses of the clips of a batch that the recipe asks for: `pair_loss`, and `turns` of their latents."""
+    if not recipe.clips:
+        return {}
+    losses = {"pair_loss": pair_loss(reconstruction, batch.frames, batch.clip_shares, recipe.clip_length)}
+    if recipe.straighten_weight:
+        losses["turns"] = turns(latents, batch.frames, batch.clip_shares, recipe.clip_length)
+    return losses
+
+
+def neighbours_together(frames: Tensor, length: int, together: int) -> Tensor:
+    """Each frame of a batch of clips with the ones after it as channels: (n * length, 3, H, W) -> (n * (length - together
+    + 1), 3 * together, H, W), channels_last. The frames themselves where `together` is 1."""
+    if together == 1:
+        return frames
+    clips = frames.unflatten(0, (-1, length))
+    windows = [clips[:, start : start + together].flatten(1, 2) for start in range(length - together + 1)]
+    return torch.cat(windows).contiguous(memory_format=torch.channels_last)
 
 
 def psnr_of_batch(reconstruction: Tensor, frames: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.autograd import grad
 from refilm.config.recipe import Recipe
 from refilm.models.base import Batch, Model, StepContext, StepResult
 from refilm.models.larsen2015 import Decoder, Encoder
-from refilm.models.losses import kl_divergence, pixel_loss, reconstruction_metrics, sample_posterior
+from refilm.models.losses import clip_losses, kl_divergence, pixel_loss, reconstruction_metrics, sample_posterior
 
 
 class VAE(Model):
@@ -40,11 +40,13 @@ class VAE(Model):
         with context.autocast:
             mean, log_variance = self.encoder(batch.frames)
             recon = self.decoder(self.sample(mean, log_variance, batch.noise))
+        recipe, of_clips = self.recipe, clip_losses(self.recipe, batch, recon, mean)
         loss = pixel_loss(recon, batch.frames) + self.prior_loss(mean, log_variance)
+        loss = loss + recipe.pair_weight * of_clips.get("pair_loss", 0) + recipe.straighten_weight * of_clips.get("turns", 0)
         gradients = list(grad(loss, parameters["encoder"] + parameters["decoder"]))
         count = len(parameters["encoder"])
         with torch.no_grad():
-            metrics = reconstruction_metrics(mean, log_variance, recon, batch.frames)
+            metrics = reconstruction_metrics(mean, log_variance, recon, batch.frames) | of_clips
         return StepResult({"encoder": gradients[:count], "decoder": gradients[count:]}, metrics)
 
 

@@ -97,9 +97,9 @@ def check_shards(recipe: Recipe, count: int, device: torch.device, requested: st
         raise RefilmError(
             f"gpus: batch_size {recipe.batch_size} is not divisible by {count}: set batch_size to a multiple of {count}"
         )
-    if recipe.pairs and recipe.batch_size // count % 2:
+    if recipe.clips and recipe.batch_size // count % recipe.clip_length:
         raise RefilmError(
-            f"gpus: pairs of frames are shared whole: set batch_size to a multiple of {2 * count}, or pairs to 0"
+            f"gpus: clips are shared whole: set batch_size to a multiple of {recipe.clip_length * count}, or clips to 0"
         )
     available = torch.cuda.device_count()
     if available < count and requested != "cpu":

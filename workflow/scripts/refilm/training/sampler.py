@@ -21,7 +21,7 @@ from refilm.models.rng import generator_for
 
 _MIN_RATE = 0.01  # the cosine ends at this fraction of the peak learning rate
 _PREFETCHED_BATCHES = 3  # read while a step computes
-_PAIR_DISTANCES = (1, 2, 4, 8)  # frames between the two of a pair
+_CLIP_DISTANCES = (1, 2, 4, 8)  # from each frame of a clip to the next, in frames of the film
 
 
 class FrameSampler:
@@ -36,8 +36,8 @@ class FrameSampler:
         self.stores, self.recipe, self.pinned, self.shard = stores, recipe, pinned, shard
         self.indices_only = False  # whether batches hold indices in place of frames, which are on the device
         self._starts = np.cumsum([0] + [len(store) for store in stores])
-        self._pairs = pairs_of(recipe)
-        shots = [find_shots(store) if recipe.holdout_fraction or self._pairs else [] for store in stores]
+        self._clips = clips_of_batch(recipe)
+        shots = [find_shots(store) if recipe.holdout_fraction or self._clips else [] for store in stores]
         self.held_out = np.concatenate([self._hold_out(film, shots[film]) for film in range(len(stores))])
         self._shot_starts = np.array(
             [start + shot.start for start, own in zip(self._starts, shots, strict=False) for shot in own]
@@ -53,15 +53,15 @@ class FrameSampler:
     def indices(self, step: int) -> np.ndarray:
         """Frame indices of a step (from 0). The shuffled epochs follow each other without a gap: no frame is dropped, and
         a batch on the boundary takes the last of one epoch and the first of the next. With equal weighting the films
-        alternate, each in epochs of its own. Beside each of the last frames is one of its shot, where there are pairs."""
-        drawn_here = self.recipe.batch_size - self._pairs
+        alternate, each in epochs of its own. With clips, each of the last frames drawn is one end of a clip."""
+        drawn_here = self.recipe.batch_size - self._clips * (self.recipe.clip_length - 1)
         positions = np.arange(step * drawn_here, (step + 1) * drawn_here)
         turns, pools = np.divmod(positions, len(self._pools))
         drawn = np.array([self._draw(int(pool), int(turn)) for pool, turn in zip(pools, turns, strict=True)], np.int64)
-        if not self._pairs:
+        if not self._clips:
             return drawn
-        single, first = np.split(drawn, [drawn_here - self._pairs])
-        return np.concatenate([single, np.stack([first, self._neighbours(first, step)], 1).ravel()])
+        single, ends = np.split(drawn, [drawn_here - self._clips])
+        return np.concatenate([single, self._clips_from(ends, step).ravel()])
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The frames at any indices: uint8 (n, H, W, 3)."""
@@ -88,11 +88,16 @@ class FrameSampler:
         part = slice(number * self.recipe.batch_size // of, (number + 1) * self.recipe.batch_size // of)
         indices = self.indices(step)[part]
         frames = torch.from_numpy(indices if self.indices_only else self.read(indices))
+        length, in_clips = self.recipe.clip_length, self._clips * self.recipe.clip_length
         count = augmented_frames(self.recipe, step, total)
-        augmentations = draw_augmentations(count, generator_for(self.recipe.seed, "augmentations", step))[part]
-        pairs = max(0, part.stop - max(part.start, self.recipe.batch_size - 2 * self._pairs)) // 2
-        shares = torch.full((pairs,), of / max(1, self._pairs))  # what processes add up is divided by their number
-        batch = Batch(frames, noise[part], prior[part], augmentations, torch.tensor(step / total), shares)
+        augmentations = draw_augmentations(count, generator_for(self.recipe.seed, "augmentations", step))
+        single = self.recipe.batch_size - in_clips
+        if in_clips and count > single:  # the frames of a clip alike, and no clip in part
+            augmentations = augmentations[: single + (count - single) // length * length]
+            augmentations[single:] = augmentations[single::length].repeat_interleave(length, 0)
+        clips = max(0, part.stop - max(part.start, single)) // length if in_clips else 0
+        shares = torch.full((clips,), of / max(1, self._clips))  # what processes add up is divided by their number
+        batch = Batch(frames, noise[part], prior[part], augmentations[part], torch.tensor(step / total), shares)
         return batch.map(torch.Tensor.pin_memory) if self.pinned else batch
 
     def batches(self, first: int, total: int) -> Iterator[Batch]:
@@ -127,16 +132,23 @@ class FrameSampler:
         generator = generator_for(self.recipe.seed, purpose, epoch)
         return torch.randperm(len(self._pools[pool]), generator=generator, dtype=torch.int32).numpy()
 
-    def _neighbours(self, indices: np.ndarray, step: int) -> np.ndarray:
-        """For each frame one of its shot, before or after it; the frame itself in a shot of one frame."""
-        generator = generator_for(self.recipe.seed, "pairs", step)
-        numbers = torch.randint(2 * len(_PAIR_DISTANCES), (len(indices),), generator=generator).numpy()
-        distances = np.array([sign * distance for distance in _PAIR_DISTANCES for sign in (1, -1)])[numbers]
-        shots = np.searchsorted(self._shot_starts, indices, side="right") - 1
-        first, last = self._shot_starts[shots], self._shot_starts[shots + 1] - 1
-        inside = (first <= indices + distances) & (indices + distances <= last)
-        neighbours: np.ndarray = np.clip(indices + np.where(inside, distances, -distances), first, last)
-        return neighbours
+    def _clips_from(self, ends: np.ndarray, step: int) -> np.ndarray:
+        """(n, clip_length) frames of the shot of each of the n frames, which begin there and go on in time or backwards.
+
+        As far apart as drawn; nearer in a shot that is too short, and the frame itself again in one of a single frame.
+        """
+        others = self.recipe.clip_length - 1
+        generator = generator_for(self.recipe.seed, "clips", step)
+        numbers = torch.randint(2 * len(_CLIP_DISTANCES), (len(ends),), generator=generator).numpy()
+        distances, forwards = np.take(_CLIP_DISTANCES, numbers // 2), numbers % 2 == 0
+        shots = np.searchsorted(self._shot_starts, ends, side="right") - 1
+        before, after = ends - self._shot_starts[shots], self._shot_starts[shots + 1] - 1 - ends
+        there, back = np.where(forwards, after, before), np.where(forwards, before, after)
+        turned = (distances * others > there) & (there < back)
+        distances = np.minimum(distances, np.where(turned, back, there) // others)
+        signs = np.where(forwards ^ turned, 1, -1)
+        clips: np.ndarray = ends[:, None] + (signs * distances)[:, None] * np.arange(others + 1)
+        return clips
 
     def _hold_out(self, film: int, shots: list[range]) -> np.ndarray:
         if not self.recipe.holdout_fraction:
@@ -169,9 +181,9 @@ def augmented_frames(recipe: Recipe, step: int, total: int) -> int:
     return round(recipe.augment * recipe.batch_size) if step < recipe.augment_until * total else 0
 
 
-def pairs_of(recipe: Recipe) -> int:
-    """How many pairs of frames of one shot a batch ends with."""
-    return round(recipe.pairs * recipe.batch_size / 2)
+def clips_of_batch(recipe: Recipe) -> int:
+    """How many clips of one shot a batch ends with."""
+    return min(round(recipe.clips * recipe.batch_size / recipe.clip_length), recipe.batch_size // recipe.clip_length)
 
 
 def learning_rate(recipe: Training, step: int, total: int) -> float:
