@@ -221,12 +221,12 @@ def test_a_discriminator_of_neighbours_has_the_gradients_of_its_losses(together)
     ours = model.gradients(batch, StepContext(stage=DISCRIMINATOR))
 
     recon = model.decode(model.encode(batch.frames)[0])
-    seen, rebuilt = (
+    seen, decoded = (
         torch.stack([torch.cat([*x[start : start + together]]) for start in range(5 - together)])
         for x in (batch.frames, recon)
     )
     real, real_features = model.discriminator(seen)
-    fake, features = model.discriminator(rebuilt)
+    fake, features = model.discriminator(decoded)
     similarity = recipe.pixel_weight * pixel_loss(recon, batch.frames) + recipe.ssim_weight * dissimilarity(
         recon, batch.frames
     )
