@@ -39,9 +39,9 @@ _INCOMPLETE_FRAMES = 2  # so many may be missing at the ends of a recording
 _GROUP = 12  # frames from one key frame to the next: of a recording so many at each end may be damaged by an incomplete one
 _REPORTED = re.compile(
     r"^\[(h264|hevc|vp9|mpeg[12]video|mpeg4|mjpeg|ffv1|prores) @ \w+\] "
-    # A decoder says the latter of any film that begins between key frames, or of frames that webcams write.
+    # A decoder says the latter of any film that begins between key frames, of frames that webcams write, or of a header.
     r"(?!.*(reference|mmco|co located POCs|MVs not available|initial skip|overread|short term buffer|frame RPS|find ref"
-    r"|NALU|header damaged))",
+    r"|NALU|header damaged|aspect ratio))",
     re.MULTILINE,
 )
 _FILMS = {  # file name: codec options
