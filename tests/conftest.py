@@ -22,6 +22,11 @@ from refilm.config.recipe import Recipe
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.media.ffmpeg import executable
+from tests.prepared import Server
+
+WITH_TORCH = Server(
+    "torch", "torch._dynamo", "h5py", "pandas", "matplotlib.pyplot", "PIL.Image", "safetensors.torch", "jsonschema", "tqdm"
+)  # fmt: skip
 
 
 def ffmpeg(*arguments) -> str:
@@ -68,10 +73,11 @@ def described(path) -> str:
 
 
 def command(module: str, *arguments, cwd=None, environment=None) -> subprocess.CompletedProcess:
-    """`python -m refilm.<module>` as the rules run it."""
-    environ = os.environ | (environment or {})
+    """`python -m refilm.<module>` as the rules run it, with torch imported before unless its environment differs."""
+    if environment is None:
+        return WITH_TORCH.run(f"refilm.{module}", *arguments, cwd=cwd)
     words = [sys.executable, "-m", f"refilm.{module}", *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environ)
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=os.environ | environment)
 
 
 def runs(process: int | str) -> bool:

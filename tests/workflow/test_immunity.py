@@ -20,7 +20,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.workflow.test_chain import CONFIG, write_films
 from tests.workflow.test_chain import TARGETS as CHAIN
-from tests.workflow.test_plan import planned, refused
+from tests.workflow.test_plan import WITH_SNAKEMAKE, planned, refused
 
 TARGETS = (*CHAIN, "results/stills/two_crop.png")
 NOTHING: dict[str, int] = {}
@@ -38,9 +38,7 @@ class Project:
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False) + self.comment)
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *words, *self.words]
-        environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=self.folder)
+        return WITH_SNAKEMAKE.run("snakemake", "--cores", "2", *words, *self.words, cwd=self.folder)
 
     def plan(self) -> dict[str, int]:
         """How many jobs of each rule would run, without `all`."""

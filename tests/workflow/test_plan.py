@@ -1,7 +1,6 @@
 """What Snakemake plans, without doing it: what is asked for, what is missing, and what a change makes again."""
 
 import copy
-import os
 import re
 import shutil
 import subprocess
@@ -13,6 +12,14 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.prepared import Server
+
+# Without PYTHONPATH, since the Snakefile finds refilm beside itself.
+WITH_SNAKEMAKE = Server(
+    "snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.executors.local", "snakemake.executors.dryrun",
+    "snakemake.report.html_reporter", "snakemake_storage_plugin_s3", "jsonschema", "rfc3339_validator", "tqdm",
+    without=("PYTHONPATH",),
+)  # fmt: skip
 
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 JOBS = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
@@ -29,9 +36,8 @@ def command_line(folder: Path, *words, config: dict | None = None) -> list[str]:
 
 def snakemake(folder: Path, *words, config: dict | None = None) -> subprocess.CompletedProcess:
     """Run that."""
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = command_line(folder, *words, config=config)
-    return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=folder)
+    _, _, module, *arguments = command_line(folder, *words, config=config)
+    return WITH_SNAKEMAKE.run(module, *arguments, cwd=folder)
 
 
 def planned(done: subprocess.CompletedProcess) -> dict[str, int]:
