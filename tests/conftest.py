@@ -1,9 +1,12 @@
 """Shared by all tests: films made with ffmpeg, a small recipe, and the commands as a user runs them."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -116,6 +119,23 @@ def film(tmp_path) -> Path:
     return make_film(tmp_path / "film.mp4")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills once in a run of pytest; the other processes of the run wait for it. Not to be changed."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # each worker has one of its own in it
+    folder = folder / f"once-{name}"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            shutil.rmtree(folder / "files", ignore_errors=True)
+            (folder / "files").mkdir()
+            make(folder / "files")
+            (folder / "made").touch()
+    return folder / "files"
+
+
 @pytest.fixture(scope="session")
 def frames_file(tmp_path_factory) -> Path:
     """The frames of such a film, 64x48."""
@@ -129,15 +149,17 @@ def frames_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def grey_model(tmp_path_factory) -> Path:
     """A small autoencoder that has learnt to reconstruct frames of one even grey, 64x48, to within some levels."""
-    folder = tmp_path_factory.mktemp("grey")
+    return made_once(tmp_path_factory, "grey", train_on_greys) / "model.safetensors"
+
+
+def train_on_greys(folder: Path) -> None:
     levels = np.random.default_rng(0).permutation(np.arange(0, 256, 2)).astype(np.uint8)
     frames = np.ones((len(levels), 48, 64, 3), np.uint8) * levels[:, None, None, None]
     write_frames_from(folder / "grey.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
     recipe = small_recipe(recipe="autoencoder", steps=300, batch_size=16, learning_rate=0.002)
-    model = folder / "model.safetensors"
-    done = command("train_model", "--frames", folder / "grey.h5", f"--recipe={recipe.to_json()}", f"--model={model}")
+    words = ("--frames", folder / "grey.h5", f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}")
+    done = command("train_model", *words)
     assert done.returncode == 0, done.stderr
-    return model
 
 
 @pytest.fixture(scope="session")

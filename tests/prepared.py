@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -31,10 +32,17 @@ class Server:
 
     def run(self, module: str, *arguments, cwd: Path | None = None) -> subprocess.CompletedProcess:
         """`python -m <module> <arguments>` in a folder, with its outputs as texts."""
+        process = self.start(module, *arguments, cwd=cwd)
+        output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def start(self, module: str, *arguments, cwd: Path | None = None) -> "Process | subprocess.Popen":
+        """The same, while it runs."""
         words = [sys.executable, "-m", module, *map(str, arguments)]
         environ = {name: value for name, value in os.environ.items() if name not in self._without}
         if sys.platform != "linux":
-            return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environ)
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            return subprocess.Popen(words, cwd=cwd, env=environ, **pipes)
         request = {"words": words, "cwd": str(cwd or Path.cwd()), "environ": environ}
         (output, written), (errors, reported), (reply, answer) = os.pipe(), os.pipe(), os.pipe()
         with tempfile.TemporaryFile() as file:
@@ -43,18 +51,7 @@ class Server:
             socket.send_fds(self._connected(), [b"."], [file.fileno(), written, reported, answer])
         for end in (written, reported, answer):
             os.close(end)
-        texts: dict[int, str] = {}
-
-        def read(end: int) -> None:
-            with open(end) as opened:
-                texts[end] = opened.read()
-
-        readers = [threading.Thread(target=read, args=(end,), daemon=True) for end in (output, errors, reply)]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        return subprocess.CompletedProcess(words, int(texts[reply]), texts[output], texts[errors])
+        return Process(words, output, errors, reply)
 
     def _connected(self) -> socket.socket:
         with self._starting:
@@ -65,6 +62,49 @@ class Server:
                 subprocess.Popen(words, pass_fds=[other.fileno()], env=environ, cwd="/")
                 other.close()
             return self._socket
+
+
+class Process:
+    """A command that a server has started: the part of Popen that tests use."""
+
+    def __init__(self, words: list[str], output: int, errors: int, reply: int):
+        self.args, self.stdout, self.stderr = words, os.fdopen(output), os.fdopen(errors)
+        self._reply = os.fdopen(reply, "rb", buffering=0)
+        self.pid, self.returncode = int(self._reply.readline()), None
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self._reply], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._reply], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = int(self._reply.readline())
+        return self.returncode
+
+    def communicate(self) -> tuple[str, str]:
+        """What it still prints, and how it ends."""
+        errors: list[str] = []
+        reader = threading.Thread(target=lambda: errors.append(self.stderr.read()), daemon=True)
+        reader.start()
+        output = self.stdout.read()
+        reader.join()
+        self.wait()
+        for file in (self.stdout, self.stderr, self._reply):
+            file.close()
+        return output, errors[0]
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def serve(requests: socket.socket) -> tuple[str, list[str]]:
@@ -84,8 +124,9 @@ def serve(requests: socket.socket) -> tuple[str, list[str]]:
     if command := os.fork():
         for handle in (output, errors):
             os.close(handle)
+        os.write(answer, f"{command}\n".encode())
         status = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
-        os.write(answer, str(status).encode())
+        os.write(answer, f"{status}\n".encode())
         os._exit(0)
     os.close(answer)
     os.dup2(output, 1)

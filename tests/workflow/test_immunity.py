@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.workflow.test_chain import CONFIG, write_films
+from tests.workflow.conftest import copy_all
+from tests.workflow.test_chain import CONFIG
 from tests.workflow.test_chain import TARGETS as CHAIN
 from tests.workflow.test_plan import WITH_SNAKEMAKE, planned, refused
 
@@ -53,22 +54,23 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    """The folder of a project in which all targets were made."""
+def built(made, tmp_path_factory) -> Path:
+    """The folder of a project in which all targets were made, most of them by another checkout."""
     folder = tmp_path_factory.mktemp("built")
+    copy_all(made, folder)
     for name in ("workflow", "profiles", "config", "envs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     shutil.copy(ROOT / "Snakefile", folder)
-    write_films(folder)
     done = Project(folder).run(*TARGETS)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(done) == {"preview_crop": 1}, done.stdout + done.stderr
     return folder
 
 
 @pytest.fixture
 def project(built, tmp_path) -> Project:
     """A copy of it, times and all, to edit."""
-    subprocess.run(["cp", "-a", f"{built}/.", str(tmp_path / "project")], check=True)
+    (tmp_path / "project").mkdir()
+    copy_all(built, tmp_path / "project")
     return Project(tmp_path / "project")
 
 
