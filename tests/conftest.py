@@ -76,7 +76,11 @@ def described(path) -> str:
 
 
 def command(module: str, *arguments, cwd=None, environment=None) -> subprocess.CompletedProcess:
-    """`python -m refilm.<module>` as the rules run it, with torch imported before unless its environment differs."""
+    """`python -m refilm.<module>` as the rules run it.
+
+    environment: variables for a process of its own, if only {}. Otherwise it is forked after the import of torch, and the
+    hashes of texts, so the order of sets, are those of the other commands.
+    """
     if environment is None:
         return WITH_TORCH.run(f"refilm.{module}", *arguments, cwd=cwd)
     words = [sys.executable, "-m", f"refilm.{module}", *map(str, arguments)]
