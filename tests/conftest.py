@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 os.environ["PYTHONPATH"] = f"{ROOT / 'workflow' / 'scripts'}{os.pathsep}{ROOT}"
 # The networks of the tests are so small that a second thread costs more than it saves.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Snakemake gives its steps two. One that waits for the other is not to keep the core busy on which the other would run.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide missing flushes at the end of a process
 
 import numpy as np

@@ -11,6 +11,8 @@ import json
 import os
 import runpy
 import select
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,48 +22,7 @@ import threading
 from importlib import import_module
 from pathlib import Path
 
-
-class Server:
-    """A process that has imported packages, and forks one that has them for each command. Ends with this process."""
-
-    def __init__(self, *packages: str, without: tuple[str, ...] = ()):
-        """without: variables that its environment does not have."""
-        self._packages, self._without = packages, without
-        self._socket: socket.socket | None = None
-        self._starting = threading.Lock()
-
-    def run(self, module: str, *arguments, cwd: Path | None = None) -> subprocess.CompletedProcess:
-        """`python -m <module> <arguments>` in a folder, with its outputs as texts."""
-        process = self.start(module, *arguments, cwd=cwd)
-        output, errors = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-
-    def start(self, module: str, *arguments, cwd: Path | None = None) -> "Process | subprocess.Popen":
-        """The same, while it runs."""
-        words = [sys.executable, "-m", module, *map(str, arguments)]
-        environ = {name: value for name, value in os.environ.items() if name not in self._without}
-        if sys.platform != "linux":
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-            return subprocess.Popen(words, cwd=cwd, env=environ, **pipes)
-        request = {"words": words, "cwd": str(cwd or Path.cwd()), "environ": environ}
-        (output, written), (errors, reported), (reply, answer) = os.pipe(), os.pipe(), os.pipe()
-        with tempfile.TemporaryFile() as file:
-            file.write(json.dumps(request).encode("utf-8", "surrogateescape"))
-            file.seek(0)
-            socket.send_fds(self._connected(), [b"."], [file.fileno(), written, reported, answer])
-        for end in (written, reported, answer):
-            os.close(end)
-        return Process(words, output, errors, reply)
-
-    def _connected(self) -> socket.socket:
-        with self._starting:
-            if self._socket is None:
-                self._socket, other = socket.socketpair()
-                environ = {name: value for name, value in os.environ.items() if name not in self._without}
-                words = [sys.executable, __file__, str(other.fileno()), *self._packages]
-                subprocess.Popen(words, pass_fds=[other.fileno()], env=environ, cwd="/")
-                other.close()
-            return self._socket
+from tests.prepared_client import ask
 
 
 class Process:
@@ -107,22 +68,84 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def serve(requests: socket.socket) -> tuple[str, list[str]]:
-    """Fork a process for each request until there are no more. Returns in those processes: a module and its arguments."""
+class Server:
+    """A process that has imported packages, and forks one that has them for each command. Ends with this process."""
+
+    def __init__(self, *packages: str):
+        self._packages = packages
+        self._address: str | None = None
+        self._starting = threading.Lock()
+
+    def run(self, *arguments, **values) -> subprocess.CompletedProcess:
+        """A command as `start` starts it, with its outputs as texts."""
+        process = self.start(*arguments, **values)
+        output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def start(
+        self, module: str, *arguments, cwd: Path | None = None, without: str = "", executable: str = sys.executable
+    ) -> Process | subprocess.Popen:
+        """`python -m <module> <arguments>` in a folder, while it runs.
+
+        without: a variable that its environment does not have. executable: what it believes to be run by.
+        """
+        words = ["-m", module, *map(str, arguments)]
+        environ = {name: value for name, value in os.environ.items() if name != without}
+        if sys.platform != "linux":
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            return subprocess.Popen([sys.executable, *words], cwd=cwd, env=environ, **pipes)
+        (output, written), (errors, reported) = os.pipe(), os.pipe()
+        reply = ask(self.address(), words, str(cwd or Path.cwd()), environ, written, reported, executable)
+        os.close(written)
+        os.close(reported)
+        return Process([sys.executable, *words], output, errors, reply)
+
+    def python(self) -> str:
+        """A program to be used as `python` by the steps of Snakemake: refilm's commands are processes of this server."""
+        if sys.platform != "linux":
+            return sys.executable
+        return str(Path(self.address()).with_name("python"))
+
+    def address(self) -> str:
+        with self._starting:
+            if self._address is None:
+                folder = Path(tempfile.mkdtemp(prefix="prepared-"))
+                client = Path(__file__).with_name("prepared_client.py")
+                words = shlex.join([sys.executable, "-IS", str(client), f"{folder}/server"])
+                (folder / "python").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+                (folder / "python").chmod(0o755)
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(f"{folder}/server")
+                listener.listen()
+                lives, self._end = os.pipe()  # of which nothing is read until this process ends
+                words = [sys.executable, "-m", "tests.prepared", str(listener.fileno()), str(lives), str(folder)]
+                subprocess.Popen([*words, *self._packages], pass_fds=[listener.fileno(), lives])
+                listener.close()
+                os.close(lives)
+                self._address = f"{folder}/server"
+            return self._address
+
+
+def serve(listener: socket.socket, lives: int, folder: str) -> dict:
+    """Fork a process for each request until there are no more. Returns in those processes: the request."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how those end that wait for the commands
     while True:
-        got, handles, _, _ = socket.recv_fds(requests, 1, 4)
-        if not got:
+        if lives in select.select([listener, lives], [], [])[0]:
+            shutil.rmtree(folder)
             sys.exit()
+        connection, _ = listener.accept()
+        _, handles, _, _ = socket.recv_fds(connection, 1, 4)
+        connection.close()
         if os.fork() == 0:
             break
         for handle in handles:
             os.close(handle)
-    requests.close()
+    listener.close()
+    os.close(lives)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     request, output, errors, answer = handles
     if command := os.fork():
-        for handle in (output, errors):
+        for handle in (request, output, errors):
             os.close(handle)
         os.write(answer, f"{command}\n".encode())
         status = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
@@ -133,17 +156,22 @@ def serve(requests: socket.socket) -> tuple[str, list[str]]:
     os.dup2(errors, 2)
     for handle in (output, errors):
         os.close(handle)
-    with open(request, "rb") as file:
-        asked = json.loads(file.read().decode("utf-8", "surrogateescape"))
-    os.chdir(asked["cwd"])
-    os.environ.clear()
-    os.environ.update(asked["environ"])
-    _, _, module, *arguments = asked["words"]
-    return module, arguments
+    with open(request) as file:
+        file.seek(0)
+        return json.load(file)
 
 
-def run(module: str, arguments: list[str]) -> None:
+def run(words: list[str], cwd: str, environ: dict[str, str], executable: str) -> None:
     """As `python -m` does, but that the memory of the packages is not given back object by object."""
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environ)
+    installed = [path for path in sys.path[1:] if path not in before]
+    sys.path[:] = [cwd, *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep)), *installed]
+    sys.executable = executable
+    if "torch" in sys.modules and "OMP_NUM_THREADS" in environ:
+        sys.modules["torch"].set_num_threads(int(environ["OMP_NUM_THREADS"]))
     status = 0
 
     def end() -> None:
@@ -152,7 +180,7 @@ def run(module: str, arguments: list[str]) -> None:
         os._exit(status)
 
     atexit.register(end)  # the first that is registered is called last
-    sys.path[0] = str(Path.cwd())
+    _, module, *arguments = words
     sys.argv = ["-m", *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -168,7 +196,8 @@ def run(module: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    for package in sys.argv[2:]:
+    handle, lives, folder, *packages = sys.argv[1:]
+    for package in packages:
         import_module(package)
     gc.freeze()
-    run(*serve(socket.socket(fileno=int(sys.argv[1]))))
+    run(**serve(socket.socket(fileno=int(handle)), int(lives), folder))

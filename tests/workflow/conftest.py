@@ -20,7 +20,7 @@ def made(tmp_path_factory) -> Path:
 
 def make_chain(folder: Path) -> None:
     write_films(folder)
-    done = snakemake(folder, *TARGETS, config=CONFIG)
+    done = snakemake(folder, *TARGETS, config=CONFIG, forks=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

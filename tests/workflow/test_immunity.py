@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from tests.workflow.conftest import copy_all
 from tests.workflow.test_chain import CONFIG
 from tests.workflow.test_chain import TARGETS as CHAIN
-from tests.workflow.test_plan import WITH_SNAKEMAKE, planned, refused
+from tests.workflow.test_plan import planned, refused, run_snakemake
 
 TARGETS = (*CHAIN, "results/stills/two_crop.png")
 NOTHING: dict[str, int] = {}
@@ -39,7 +39,7 @@ class Project:
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False) + self.comment)
-        return WITH_SNAKEMAKE.run("snakemake", "--cores", "2", *words, *self.words, cwd=self.folder)
+        return run_snakemake(self.folder, "--cores", "2", *words, *self.words)
 
     def plan(self) -> dict[str, int]:
         """How many jobs of each rule would run, without `all`."""

@@ -8,7 +8,7 @@ import yaml
 
 from refilm.frames.store import FrameStore
 from tests.conftest import ROOT, make_film
-from tests.workflow.test_plan import JOBS, WITH_SNAKEMAKE
+from tests.workflow.test_plan import JOBS, run_snakemake
 
 SNAKEFILE = f"""
 configfile: "settings.yaml"
@@ -65,7 +65,7 @@ def configure(folder: Path, settings: dict) -> None:
 
 
 def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    return WITH_SNAKEMAKE.run("snakemake", "--cores", "2", "--workflow-profile", "none", *words, cwd=folder)
+    return run_snakemake(folder, "--cores", "2", "--workflow-profile", "none", *words)
 
 
 def test_its_rules_are_planned_with_its_own_section(folder):

@@ -11,14 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, WITH_TORCH
 from tests.prepared import Server
 
-# Without PYTHONPATH, since the Snakefile finds refilm beside itself.
 WITH_SNAKEMAKE = Server(
     "snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.executors.local", "snakemake.executors.dryrun",
     "snakemake.report.html_reporter", "snakemake_storage_plugin_s3", "jsonschema", "rfc3339_validator", "tqdm",
-    without=("PYTHONPATH",),
 )  # fmt: skip
 
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
@@ -34,10 +32,16 @@ def command_line(folder: Path, *words, config: dict | None = None) -> list[str]:
     return [str(word) for word in command]
 
 
-def snakemake(folder: Path, *words, config: dict | None = None) -> subprocess.CompletedProcess:
-    """Run that."""
-    _, _, module, *arguments = command_line(folder, *words, config=config)
-    return WITH_SNAKEMAKE.run(module, *arguments, cwd=folder)
+def snakemake(folder: Path, *words, config: dict | None = None, forks: bool = True) -> subprocess.CompletedProcess:
+    """Run that. forks: its steps too are processes that have torch already; else each is a new Python, as a user's is."""
+    _, _, _, *arguments = command_line(folder, *words, config=config)
+    return run_snakemake(folder, *arguments, forks=forks)
+
+
+def run_snakemake(folder: Path, *words: str, forks: bool = True) -> subprocess.CompletedProcess:
+    """Snakemake with these words, without PYTHONPATH: the Snakefile finds refilm beside itself."""
+    python = WITH_TORCH.python() if forks else sys.executable
+    return WITH_SNAKEMAKE.run("snakemake", *words, cwd=folder, without="PYTHONPATH", executable=python)
 
 
 def planned(done: subprocess.CompletedProcess) -> dict[str, int]:
