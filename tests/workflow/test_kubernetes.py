@@ -172,7 +172,7 @@ def step(cluster: Cluster, rule: str) -> dict:
 @pytest.fixture(scope="module")
 def chain(checkout, cluster) -> Cluster:
     """A cluster on which a film was trained on and its contact sheet was made."""
-    process = start(checkout, cluster, "results/stills/one_by_one.png", every=1)
+    process = start(checkout, cluster, "results/stills/one_by_one.png", every=2)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return cluster
