@@ -31,7 +31,7 @@ watch: .venv/run ## show every job that runs, with its progress and ETA, here an
 	@python -m refilm.watch
 
 test: .venv/dev ## run all tests but those of test-slurm and test-browser
-	python -m pytest -q -n auto --maxprocesses 4 --dist loadfile tests/unit tests/integration tests/workflow
+	python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests/workflow tests/integration tests/unit
 
 test-unit: .venv/dev ## run only the unit tests, in less than a minute
 	python -m pytest -q tests/unit

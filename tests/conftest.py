@@ -1,9 +1,12 @@
 """Shared by all tests: films made with ffmpeg, a small recipe, and the commands as a user runs them."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 os.environ["PYTHONPATH"] = f"{ROOT / 'workflow' / 'scripts'}{os.pathsep}{ROOT}"
 # The networks of the tests are so small that a second thread costs more than it saves.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Snakemake gives its steps two. One that waits for the other is not to keep the core busy on which the other would run.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide missing flushes at the end of a process
 
 import numpy as np
@@ -22,6 +27,11 @@ from refilm.config.recipe import Recipe
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.media.ffmpeg import executable
+from tests.prepared import Server
+
+WITH_TORCH = Server(
+    "torch", "torch._dynamo", "h5py", "pandas", "matplotlib.pyplot", "PIL.Image", "safetensors.torch", "jsonschema", "tqdm"
+)  # fmt: skip
 
 
 def ffmpeg(*arguments) -> str:
@@ -68,10 +78,15 @@ def described(path) -> str:
 
 
 def command(module: str, *arguments, cwd=None, environment=None) -> subprocess.CompletedProcess:
-    """`python -m refilm.<module>` as the rules run it."""
-    environ = os.environ | (environment or {})
+    """`python -m refilm.<module>` as the rules run it.
+
+    environment: variables for a process of its own, if only {}. Otherwise it is forked after the import of torch, and the
+    hashes of texts, so the order of sets, are those of the other commands.
+    """
+    if environment is None:
+        return WITH_TORCH.run(f"refilm.{module}", *arguments, cwd=cwd)
     words = [sys.executable, "-m", f"refilm.{module}", *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environ)
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=os.environ | environment)
 
 
 def runs(process: int | str) -> bool:
@@ -110,6 +125,23 @@ def film(tmp_path) -> Path:
     return make_film(tmp_path / "film.mp4")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills once in a run of pytest; the other processes of the run wait for it. Not to be changed."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # each worker has one of its own in it
+    folder = folder / f"once-{name}"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            shutil.rmtree(folder / "files", ignore_errors=True)
+            (folder / "files").mkdir()
+            make(folder / "files")
+            (folder / "made").touch()
+    return folder / "files"
+
+
 @pytest.fixture(scope="session")
 def frames_file(tmp_path_factory) -> Path:
     """The frames of such a film, 64x48."""
@@ -123,15 +155,17 @@ def frames_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def grey_model(tmp_path_factory) -> Path:
     """A small autoencoder that has learnt to reconstruct frames of one even grey, 64x48, to within some levels."""
-    folder = tmp_path_factory.mktemp("grey")
+    return made_once(tmp_path_factory, "grey", train_on_greys) / "model.safetensors"
+
+
+def train_on_greys(folder: Path) -> None:
     levels = np.random.default_rng(0).permutation(np.arange(0, 256, 2)).astype(np.uint8)
     frames = np.ones((len(levels), 48, 64, 3), np.uint8) * levels[:, None, None, None]
     write_frames_from(folder / "grey.h5", 64, 48, FrameMetadata(Fraction(24)), [frames])
     recipe = small_recipe(recipe="autoencoder", steps=300, batch_size=16, learning_rate=0.002)
-    model = folder / "model.safetensors"
-    done = command("train_model", "--frames", folder / "grey.h5", f"--recipe={recipe.to_json()}", f"--model={model}")
+    words = ("--frames", folder / "grey.h5", f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}")
+    done = command("train_model", *words)
     assert done.returncode == 0, done.stderr
-    return model
 
 
 @pytest.fixture(scope="session")

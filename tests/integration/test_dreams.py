@@ -35,11 +35,11 @@ def train(folder: Path, seed: int = 0, model: str = "model.safetensors"):
     return command("train_predictor", *inputs, f"--recipe={recipe.to_json()}", f"--predictor={predictor}", "--device=cpu")
 
 
-def dream(folder: Path, name: str, *options):
+def dream(folder: Path, name: str, *options, environment=None):
     inputs = (f"--latents={folder}/latents.h5", f"--model={folder}/model.safetensors", f"--source={folder}/film.mp4")
     predictor = f"--predictor={folder}/predictors/p/predictor.safetensors"
     shown = ("--title=Film", "--by=Model", "--height=48", "--device=cpu", f"--dream={folder}/{name}.mp4")
-    return command("render_dream", *inputs, predictor, *shown, *options)
+    return command("render_dream", *inputs, predictor, *shown, *options, environment=environment)
 
 
 def test_a_dream_has_the_frames_of_its_lead_and_its_length_and_the_sound_of_the_lead(project):
@@ -59,8 +59,8 @@ def test_a_dream_has_the_frames_of_its_lead_and_its_length_and_the_sound_of_the_
 
 
 def test_the_same_dream_is_the_same_file_and_another_seed_is_not(project):
-    for name, seed in (("one", 5), ("two", 5), ("other", 6)):
-        done(dream(project, name, "--length=0.5", "--lead=0", f"--seed={seed}"))
+    for name, seed, environment in (("one", 5, None), ("two", 5, {}), ("other", 6, None)):  # the second with other hashes
+        done(dream(project, name, "--length=0.5", "--lead=0", f"--seed={seed}", environment=environment))
     assert (project / "one.mp4").read_bytes() == (project / "two.mp4").read_bytes()
     assert not np.array_equal(decoded(project / "one.mp4", SIZE), decoded(project / "other.mp4", SIZE))
     assert "Audio" not in described(project / "one.mp4")  # without a lead it is silent

@@ -178,7 +178,7 @@ def test_a_poster_has_the_frames_of_the_film_in_order_and_the_size_of_its_page(t
     shown = [(2 * n + 1) * 50 // (2 * count) for n in range(count)]
     assert np.abs(np.array(seen) - greys[2][shown].mean((1, 2, 3))).max() <= 2  # the next frame is 5 levels brighter
     before = pdf.read_bytes(), png.read_bytes()
-    done(command("render_poster", *words))
+    done(command("render_poster", *words, environment={}))  # with other hashes
     assert (pdf.read_bytes(), png.read_bytes()) == before
 
 

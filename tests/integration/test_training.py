@@ -32,9 +32,10 @@ from refilm.training.optimiser import in_layout_of
 from refilm.training.recorder import TrainingCallbacks
 from refilm.training.sampler import FrameSampler, learning_rate, preview_steps
 from refilm.training.trainer import Trainer
-from tests.conftest import command, refused, small_recipe
+from tests.conftest import WITH_TORCH, command, refused, small_recipe
 from tests.helpers import CollectedPreviews, done, provenance_of, same, store_of, wait_for
 from tests.models import recipe_named
+from tests.prepared import Process
 
 CPU = torch.device("cpu")
 
@@ -661,10 +662,9 @@ def test_the_optimiser_meets_every_tensor_in_the_weights_own_order(films, tmp_pa
 # --- the command
 
 
-def start_training(films, folder, recipe: Recipe) -> subprocess.Popen:
-    words = [sys.executable, "-m", "refilm.train_model", "--frames", *map(str, films), f"--recipe={recipe.to_json()}"]
-    words += [f"--model={folder / 'model.safetensors'}", "--device=cpu"]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start_training(films, folder, recipe: Recipe) -> Process:
+    words = ["--frames", *films, f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}", "--device=cpu"]
+    return WITH_TORCH.start("refilm.train_model", *words)
 
 
 UNKILLED = small_recipe(steps=120)

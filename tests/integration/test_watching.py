@@ -1,8 +1,6 @@
 """Watching a training that runs: its film, TensorBoard's events, curves on the way."""
 
 import signal
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -14,8 +12,9 @@ from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import write_frames_from
 from refilm.rendering.previews import preview_sheets
 from refilm.rendering.training_film import SIZE
-from tests.conftest import ROOT, command, decoded, described, refused, small_recipe
+from tests.conftest import ROOT, WITH_TORCH, command, decoded, described, refused, small_recipe
 from tests.helpers import wait_for
+from tests.prepared import Process
 
 RANDOM = np.random.default_rng(0)
 
@@ -27,10 +26,9 @@ def frames_of(path, count=24):
     return path
 
 
-def train(frames, folder, recipe, *options) -> subprocess.Popen:
+def train(frames, folder, recipe, *options) -> Process:
     words = ["--frames", frames, f"--recipe={recipe.to_json()}", f"--model={folder / 'model.safetensors'}", *options]
-    line = [sys.executable, "-m", "refilm.train_model", "--device=cpu", *map(str, words)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return WITH_TORCH.start("refilm.train_model", "--device=cpu", *words)
 
 
 def test_a_trained_model_has_its_film(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import made_once
 from tests.workflow.test_chain import CONFIG, TARGETS, write_films
 from tests.workflow.test_plan import snakemake
 
@@ -13,14 +14,23 @@ from tests.workflow.test_plan import snakemake
 def made(tmp_path_factory) -> Path:
     """A folder in which everything of test_chain's CONFIG has been made, by one run."""
     folder = tmp_path_factory.mktemp("chain")
-    write_films(folder)
-    done = snakemake(folder, *TARGETS, config=CONFIG)
-    assert done.returncode == 0, done.stdout + done.stderr
+    copy_all(made_once(tmp_path_factory, "chain", make_chain), folder)
     return folder
+
+
+def make_chain(folder: Path) -> None:
+    write_films(folder)
+    done = snakemake(folder, *TARGETS, config=CONFIG, forks=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def copy_all(folder: Path, there: Path) -> None:
+    """Everything in a folder, times and all."""
+    subprocess.run(["cp", "-a", f"{folder}/.", str(there)], check=True)
 
 
 @pytest.fixture
 def copied(made, tmp_path) -> Path:
     """A copy of it, times and all, to change things in."""
-    subprocess.run(["cp", "-a", f"{made}/.", str(tmp_path)], check=True)
+    copy_all(made, tmp_path)
     return tmp_path

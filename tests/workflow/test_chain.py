@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -23,6 +22,7 @@ from refilm.frames.store import FrameStore
 from refilm.models.inference import decode_latents
 from refilm.models.model_file import load_model
 from tests.conftest import ROOT, decoded, described, heard, make_film
+from tests.helpers import wait_for
 from tests.workflow.test_plan import plan, refusal, snakemake
 from tests.workflow.test_report import pages, report
 
@@ -341,10 +341,8 @@ def test_a_run_that_is_killed_continues(copied):
     process = subprocess.Popen(
         [str(word) for word in words], cwd=copied, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    end = time.monotonic() + 90
-    while len((model / "training.csv").read_text().splitlines()) <= before + 1:
-        assert time.monotonic() < end and process.poll() is None
-        time.sleep(0.1)
+    log = model / "training.csv"
+    wait_for(lambda: len(log.read_text().splitlines()) > before + 1, 300, failed=lambda: process.poll() is not None)
     os.killpg(process.pid, signal.SIGTERM)
     process.communicate()
     kept = max(int(file.stem.removeprefix("step-")) for file in (model / "state").rglob("step-*"))

@@ -18,9 +18,10 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.workflow.test_chain import CONFIG, write_films
+from tests.workflow.conftest import copy_all
+from tests.workflow.test_chain import CONFIG
 from tests.workflow.test_chain import TARGETS as CHAIN
-from tests.workflow.test_plan import planned, refused
+from tests.workflow.test_plan import planned, refused, run_snakemake
 
 TARGETS = (*CHAIN, "results/stills/two_crop.png")
 NOTHING: dict[str, int] = {}
@@ -38,9 +39,7 @@ class Project:
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False) + self.comment)
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *words, *self.words]
-        environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=self.folder)
+        return run_snakemake(self.folder, "--cores", "2", *words, *self.words)
 
     def plan(self) -> dict[str, int]:
         """How many jobs of each rule would run, without `all`."""
@@ -55,22 +54,23 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    """The folder of a project in which all targets were made."""
+def built(made, tmp_path_factory) -> Path:
+    """The folder of a project in which all targets were made, most of them by another checkout."""
     folder = tmp_path_factory.mktemp("built")
+    copy_all(made, folder)
     for name in ("workflow", "profiles", "config", "envs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     shutil.copy(ROOT / "Snakefile", folder)
-    write_films(folder)
     done = Project(folder).run(*TARGETS)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(done) == {"preview_crop": 1}, done.stdout + done.stderr
     return folder
 
 
 @pytest.fixture
 def project(built, tmp_path) -> Project:
     """A copy of it, times and all, to edit."""
-    subprocess.run(["cp", "-a", f"{built}/.", str(tmp_path / "project")], check=True)
+    (tmp_path / "project").mkdir()
+    copy_all(built, tmp_path / "project")
     return Project(tmp_path / "project")
 
 

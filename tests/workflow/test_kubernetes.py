@@ -140,8 +140,11 @@ def checkout(tmp_path_factory) -> Path:
     return folder
 
 
-def start(checkout: Path, cluster: Cluster, *words, config: dict = CONFIG) -> subprocess.Popen:
-    """Snakemake as docs/cluster.md starts it, with kubectl's configuration in the place of the pod's."""
+def start(checkout: Path, cluster: Cluster, *words, config: dict = CONFIG, every: int = 6) -> subprocess.Popen:
+    """Snakemake as docs/cluster.md starts it, with kubectl's configuration in the place of the pod's.
+
+    every: seconds from one question for the status of the jobs to the next.
+    """
     (checkout / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     kubectl = {
         "apiVersion": "v1",
@@ -152,7 +155,7 @@ def start(checkout: Path, cluster: Cluster, *words, config: dict = CONFIG) -> su
         "users": [{"name": "test", "user": {}}],
     }
     (checkout / "kubectl.yaml").write_text(yaml.safe_dump(kubectl))
-    quick = ("--seconds-between-status-checks", "6", "--latency-wait", "5")
+    quick = ("--seconds-between-status-checks", str(every), "--latency-wait", "5")
     command = ["snakemake", "--workflow-profile", "profiles/kubernetes", *quick, *map(str, words)]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(
@@ -169,7 +172,7 @@ def step(cluster: Cluster, rule: str) -> dict:
 @pytest.fixture(scope="module")
 def chain(checkout, cluster) -> Cluster:
     """A cluster on which a film was trained on and its contact sheet was made."""
-    process = start(checkout, cluster, "results/stills/one_by_one.png")
+    process = start(checkout, cluster, "results/stills/one_by_one.png", every=2)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return cluster

@@ -1,8 +1,6 @@
 """refilm as a Snakemake module of another workflow: with a section of its configuration, beside rules of its own."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ import yaml
 
 from refilm.frames.store import FrameStore
 from tests.conftest import ROOT, make_film
-from tests.workflow.test_plan import JOBS
+from tests.workflow.test_plan import JOBS, run_snakemake
 
 SNAKEFILE = f"""
 configfile: "settings.yaml"
@@ -67,9 +65,7 @@ def configure(folder: Path, settings: dict) -> None:
 
 
 def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--workflow-profile", "none", *words]
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=folder)
+    return run_snakemake(folder, "--cores", "2", "--workflow-profile", "none", *words)
 
 
 def test_its_rules_are_planned_with_its_own_section(folder):

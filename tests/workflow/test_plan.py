@@ -1,7 +1,6 @@
 """What Snakemake plans, without doing it: what is asked for, what is missing, and what a change makes again."""
 
 import copy
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, WITH_TORCH
+from tests.prepared import Server
+
+WITH_SNAKEMAKE = Server(
+    "snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.executors.local", "snakemake.executors.dryrun",
+    "snakemake.report.html_reporter", "snakemake_storage_plugin_s3", "jsonschema", "rfc3339_validator", "tqdm",
+)  # fmt: skip
 
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 JOBS = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
@@ -27,11 +32,16 @@ def command_line(folder: Path, *words, config: dict | None = None) -> list[str]:
     return [str(word) for word in command]
 
 
-def snakemake(folder: Path, *words, config: dict | None = None) -> subprocess.CompletedProcess:
-    """Run that."""
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = command_line(folder, *words, config=config)
-    return subprocess.run(command, capture_output=True, text=True, env=environ, cwd=folder)
+def snakemake(folder: Path, *words, config: dict | None = None, forks: bool = True) -> subprocess.CompletedProcess:
+    """Run that. forks: its steps too are processes that have torch already; else each is a new Python, as a user's is."""
+    _, _, _, *arguments = command_line(folder, *words, config=config)
+    return run_snakemake(folder, *arguments, forks=forks)
+
+
+def run_snakemake(folder: Path, *words: str, forks: bool = True) -> subprocess.CompletedProcess:
+    """Snakemake with these words, without PYTHONPATH: the Snakefile finds refilm beside itself."""
+    python = WITH_TORCH.python() if forks else sys.executable
+    return WITH_SNAKEMAKE.run("snakemake", *words, cwd=folder, without="PYTHONPATH", executable=python)
 
 
 def planned(done: subprocess.CompletedProcess) -> dict[str, int]:
