@@ -133,7 +133,7 @@ class FrameSampler:
         return torch.randperm(len(self._pools[pool]), generator=generator, dtype=torch.int32).numpy()
 
     def _clips_from(self, ends: np.ndarray, step: int) -> np.ndarray:
-        """(n, clip_length) frames of the shot of each of the n frames, which begins there and continues in time or backwards.
+        """(n, clip_length) frames of the shot of each of the n frames, which begins there and goes forwards or backwards.
 
         As far apart as drawn; nearer in a shot that is too short, and the frame itself again in one of a single frame.
         """
