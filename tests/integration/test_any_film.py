@@ -410,6 +410,17 @@ def test_a_frame_that_the_decoder_conceals_and_does_not_mark_is_detected(tmp_pat
     assert extract_here(whole, tmp_path / "frames.h5", "--size=64x48") == ""
 
 
+def test_a_last_frame_that_cannot_be_decoded_is_detected(tmp_path):
+    """Its decoder reports it when all other frames have been shown."""
+    film = make_film(tmp_path / "film.avi", seconds=2, codec=("-c:v", "mjpeg"), sound=False)
+    content = film.read_bytes()
+    start = content.rindex(b"00dc", 0, content.rindex(b"idx1")) + 8
+    size = int.from_bytes(content[start - 4 : start], "little")
+    film.write_bytes(content[:start] + bytes(size) + content[start + size :])
+    assert "the film is damaged" in refusal(film, tmp_path)
+    assert len(extract(film, tmp_path, damaged="use")[0]) == 47
+
+
 def test_an_intact_part_of_a_damaged_film_is_used(tmp_path):
     """Frames that are broken before the first one that is wanted do not matter, nor those after the last."""
     whole = make_film(tmp_path / "whole.mp4", seconds=30, size="160x120", codec=("-c:v", "libx264", "-g", "24"), sound=False)

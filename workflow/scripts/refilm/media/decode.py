@@ -325,12 +325,14 @@ def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown
     """Raises RefilmError if ffmpeg concealed errors in frames that are taken. A recording may begin or end with a few."""
     scale = 1 + plan.each_field
     first, last = int(shown[0]) // scale, int(shown[-1]) // scale
-    # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before.
+    allowed, frames = _MAX_INCOMPLETE_FRAMES, len(decoder.decoded)
+    # ffmpeg prints of a broken frame before it prints the frame itself, up to so many frames before. What it prints after
+    # the last one is about a frame that should follow.
+    end = frames if last == frames - 1 else last
     broken, concealed = (
-        [place for place in places if first - _QUEUED_FRAMES <= place <= last]
+        [place for place in places if first - _QUEUED_FRAMES <= place <= end]
         for places in (decoder.broken, decoder.concealed)
     )
-    allowed, frames = _MAX_INCOMPLETE_FRAMES, len(decoder.decoded)
     whole = plan.video.open_ended and timeline.constant  # but for its ends no frame is missing
     if whole and _at_ends(broken, frames, allowed) and _at_ends(concealed, frames, allowed * _FIELDS):
         return
