@@ -88,14 +88,14 @@ class FrameSampler:
         part = slice(number * self.recipe.batch_size // of, (number + 1) * self.recipe.batch_size // of)
         indices = self.indices(step)[part]
         frames = torch.from_numpy(indices if self.indices_only else self.read(indices))
-        length, in_clips = self.recipe.clip_length, self._clips * self.recipe.clip_length
+        length = self.recipe.clip_length
         count = augmented_frames(self.recipe, step, total)
         augmentations = draw_augmentations(count, generator_for(self.recipe.seed, "augmentations", step))
-        single = self.recipe.batch_size - in_clips
-        if in_clips and count > single:  # the frames of a clip alike, and no clip in part
+        single = self.recipe.batch_size - self._clips * length
+        if count > single:  # the frames of a clip alike, and no clip in part
             augmentations = augmentations[: single + (count - single) // length * length]
             augmentations[single:] = augmentations[single::length].repeat_interleave(length, 0)
-        clips = max(0, part.stop - max(part.start, single)) // length if in_clips else 0
+        clips = max(0, part.stop - max(part.start, single)) // length
         shares = torch.full((clips,), of / max(1, self._clips))  # what processes add up is divided by their number
         batch = Batch(frames, noise[part], prior[part], augmentations[part], torch.tensor(step / total), shares)
         return batch.map(torch.Tensor.pin_memory) if self.pinned else batch
