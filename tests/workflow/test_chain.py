@@ -342,7 +342,7 @@ def test_a_run_that_is_killed_continues(copied):
         [str(word) for word in words], cwd=copied, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     log = model / "training.csv"
-    wait_for(lambda: len(log.read_text().splitlines()) > before + 1, 300, failed=lambda: process.poll() is not None)
+    wait_for(lambda: len(log.read_text().splitlines()) > before + 1, 90, failed=lambda: process.poll() is not None)
     os.killpg(process.pid, signal.SIGTERM)
     process.communicate()
     kept = max(int(file.stem.removeprefix("step-")) for file in (model / "state").rglob("step-*"))
