@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks.common import seconds, wall_and_processor_seconds
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
-from refilm.media.encode import encode_video
+from refilm.media.encode import PRESET, encode_video
 from refilm.media.ffmpeg import executable
 from refilm.rendering.composite import Composite
 from refilm.rendering.gallery import describe, film_script
@@ -117,7 +117,7 @@ def _xstack(composite: Composite, film: Path, video: Path) -> list[str]:
     places = "|".join(f"{n % composite.columns * width}_{n // composite.columns * height}" for n in range(TILES))
     stacked = "".join(f"[p{n}]" for n in range(TILES)) + f"xstack=inputs={TILES}:layout={places}:fill=black"
     larger = "scale={}:{}:flags=bicubic".format(*composite.video_size)
-    options = ["-c:v", "libx264", "-preset", "medium", "-crf", str(CRF), "-g", "12", "-pix_fmt", "yuv420p"]
+    options = ["-c:v", "libx264", "-preset", PRESET, "-crf", str(CRF), "-g", "12", "-pix_fmt", "yuv420p"]
     return [
         executable(),
         "-v",
