@@ -56,6 +56,7 @@ def shots(tmp_path_factory, grey_model) -> tuple[str, ...]:
     """The options of a command for a film of four shots of 12 frames, of which the second is black.
 
     The metrics are made up: of the shots the third one is best at its frame 30, the first worst at 5, the black one neither.
+    Frames 42 to 47 come back still better, and have less contrast than the others.
     """
     folder, random = tmp_path_factory.mktemp("shots"), np.random.default_rng(0)
     patterns = np.kron(random.integers(0, 256, (4, 3, 4, 3)), np.ones((1, 16, 16, 1), int)).astype(np.uint8)
@@ -66,7 +67,9 @@ def shots(tmp_path_factory, grey_model) -> tuple[str, ...]:
     done(command("encode_film", *words[:1], f"--latents={folder / 'latents.h5'}", *words[2:]))
     ssim, composition = np.full(48, 0.5), np.full(48, 0.5)
     ssim[[5, 30, 40]], ssim[12:24], composition[12:24] = [0.1, 0.9, 0.6], 1, np.nan
-    pd.DataFrame({"ssim": ssim, "composition": composition}).to_csv(folder / "metrics.csv")
+    contrast = np.full(48, 50.0)
+    ssim[42:], contrast[42:], contrast[12:24] = 0.95, 10, 0
+    pd.DataFrame({"ssim": ssim, "composition": composition, "film_contrast": contrast}).to_csv(folder / "metrics.csv")
     return (*words, f"--metrics={folder / 'metrics.csv'}", "--title=T", "--by=M")
 
 

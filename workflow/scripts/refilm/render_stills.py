@@ -57,6 +57,8 @@ def _indices(film: FrameStore, args: argparse.Namespace) -> list[int]:
         )
     ssim = table["ssim"].where(table["composition"].notna())  # an even frame is no work to reconstruct
     best = args.order == "best"
+    if best:  # whatever is lost in a plain picture, SSIM is high
+        ssim = ssim.where(table["film_contrast"] >= table["film_contrast"][ssim.notna()].median())
     of_shots = [part for shot in shots if not (part := ssim[shot.start : shot.stop].dropna()).empty]
     if not of_shots:
         raise RefilmError(f"{args.metrics}: the film has even frames only: there is no best or worst one")
@@ -74,7 +76,7 @@ if __name__ == "__main__":
         choices=_REMARKS,
         default="time",
         help="time: evenly spaced (default); shots: the middle of each shot; best, worst: of each shot the frame of the "
-        "highest or lowest SSIM, the best or worst shots first",
+        "highest or lowest SSIM, the best or worst shots first; best: of the half of the film with more contrast",
     )
     parser.add_argument("--metrics", default="", help="the CSV of measure_film, for best and worst")
     add_option(parser, GlobalKeys, "device")
