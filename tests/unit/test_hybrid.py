@@ -275,6 +275,27 @@ def test_a_recipe_that_was_written_before_these_keys_is_the_same_recipe():
     assert "augment" in recipe_named("larsen2015", augment=0.5).to_json()
 
 
+def test_pixel_losses_are_those_of_their_definitions():
+    """Windows one by one: mean, variance and covariance of 64 pixels of the luma, at every fourth pixel of three sizes."""
+    random = np.random.default_rng(0)
+    frames, recon = random.uniform(-1, 1, (2, 2, 3, HEIGHT, WIDTH))
+    luma_x, luma_y = (np.tensordot([0.2126, 0.7152, 0.0722], (each + 1) / 2, (0, 1)) for each in (frames, recon))
+    levels = []
+    for size in (1, 2, 4):
+        x, y = (each.reshape(2, HEIGHT // size, size, WIDTH // size, size).mean((2, 4)) for each in (luma_x, luma_y))
+        places = [(top, left) for top in range(0, x.shape[1] - 7, 4) for left in range(0, x.shape[2] - 7, 4)]
+        similar = []
+        for n, (top, left) in ((n, place) for n in range(2) for place in places):
+            a, b = (each[n, top : top + 8, left : left + 8] for each in (x, y))
+            brightness = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
+            covariance = ((a - a.mean()) * (b - b.mean())).mean()
+            similar.append(brightness * (2 * covariance + 9e-4) / (a.var() + b.var() + 9e-4))
+        levels.append(np.mean(similar))
+    tensors = torch.from_numpy(recon), torch.from_numpy(frames)
+    assert dissimilarity(*tensors).item() == pytest.approx(1 - np.mean(levels), rel=1e-6)
+    assert pixel_loss(*tensors).item() == pytest.approx(np.abs(recon - frames).mean() + ((recon - frames) ** 2).mean())
+
+
 def test_dissimilarity_follows_structural_similarity():
     """Of blurred frames by how much they are blurred, as `metrics.ssim` has it; none of a frame to itself."""
     frames = to_network(torch.from_numpy(film_of(2))).double() + 0.3 * batch_of(recipe_named("hybrid"), 2).frames

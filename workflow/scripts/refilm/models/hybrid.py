@@ -98,8 +98,11 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Tensor, picture: Tensor) -> Tensor:
         x = self.head(latents).unflatten(1, self.bottleneck).contiguous(memory_format=torch.channels_last)
-        for number, (stage, conv) in enumerate(zip(self.stages, self.picture_convs, strict=True)):
-            x = stage(x) + conv(F.avg_pool2d(picture, 2 ** (DOWNSAMPLINGS - number)))
+        smaller = [picture]
+        for _ in range(DOWNSAMPLINGS):
+            smaller.append(F.avg_pool2d(smaller[-1], 2))
+        for stage, conv, of_size in zip(self.stages, self.picture_convs, reversed(smaller[1:]), strict=True):
+            x = stage(x) + conv(of_size)
         return picture + _GAIN * full_precision(self.last(x))
 
     def bent_modules(self) -> dict[int, nn.Module]:
