@@ -223,7 +223,8 @@ def inverse_gamma(
     """1/gamma: as given, or such that the adversarial gradient has `adversarial_ratio` times the norm of that of L_like."""
     if recipe.gamma != "auto":
         return torch.full((), 1.0 / float(recipe.gamma), device=like_grad.device, dtype=like_grad.dtype)
-    squares = all_reduce_sum(torch.stack([like_grad.square().sum(), adversarial_grad.square().sum()]))
+    norms = [torch.linalg.vector_norm(gradient) for gradient in (like_grad, adversarial_grad)]
+    squares = all_reduce_sum(torch.stack(norms).square())
     like_norm, adversarial_norm = squares.sqrt().unbind()
     return (recipe.adversarial_ratio * like_norm / (adversarial_norm + 1e-12)).clamp_max(_MAX_RATIO)
 
