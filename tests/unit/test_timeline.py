@@ -49,6 +49,30 @@ def test_times_out_of_order_or_unknown_lie_between_their_neighbours():
     assert (film.fps, film.constant) == (24, True) and np.abs(film.ticks - times).max() <= 42
 
 
+@pytest.mark.parametrize("first", [40, 92])
+def test_no_frame_is_lost_where_a_few_repeat_the_times_of_others(first):
+    """An intra frame and the next two of an MPEG program stream, in its middle and at its end, that have come two frames too
+    early."""
+    times = [n * 3600 for n in range(95)]
+    wrong = [*times[:first], *times[first - 2 : first + 1], *times[first + 3 :]]
+    film = timeline(wrong, Fraction(1, 90_000), Fraction(25), last_duration=3600)
+    assert (film.fps, film.constant, film.frames) == (25, True, 95)
+    assert film.ticks.tolist() == times and film.frames_shown(0, 95).tolist() == list(range(95))
+
+
+def test_frames_at_the_same_time_are_one_after_the_other_where_the_next_ones_leave_room():
+    times = [n * 40 for n in range(50)]
+    film = timeline([*times[:20], times[19], *times[21:]], header=Fraction(25))
+    assert film.constant and film.ticks.tolist() == times
+
+
+def test_a_clock_that_is_set_back_shows_the_later_frame_in_each_place():
+    """From the middle on all frames are two frames early, and so is the sound."""
+    times = [n * 3600 for n in range(50)] + [n * 3600 for n in range(48, 93)]
+    film = timeline(times, Fraction(1, 90_000), Fraction(25), last_duration=3600)
+    assert (film.fps, film.frames) == (25, 93) and film.frames_shown(50, 43).tolist() == list(range(52, 95))
+
+
 def test_a_clock_that_restarts_or_jumps_ahead_is_refused():
     with pytest.raises(RefilmError, match=r"film.mkv: the file's clock restarts after 2.0 s"):
         timeline([*range(0, 2000, 40), *range(0, 2000, 40)], header=Fraction(25))

@@ -25,8 +25,8 @@ EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
 TO_YUV = {"out_color_matrix": "bt709", "out_range": "tv"}
 TAGS = {"color_primaries": "bt709", "color_trc": "bt709"}
 YUV_TAGS = TAGS | {"colorspace": "bt709", "range": "tv"}
-# At such qualities bits do what effort would: `medium` takes 2.3 times the processor time for 5 % less data and 51.5 dB in place
-# of 49.8 (250 frames of a clip of 1608x512 at a crf of 14, one run).
+# At such qualities bits do what effort would: `medium` takes 2.3 times the processor time for 5 % less data and 51.5 dB in
+# place of 49.8 (250 frames of a clip of 1608x512 at a crf of 14, one run).
 PRESET = "veryfast"
 _VIDEO_OPTIONS: dict[str, object] = {
     "c:v": "libx264",

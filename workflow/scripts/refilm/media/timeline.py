@@ -106,7 +106,7 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
     Raises RefilmError where the clock restarts, or jumps ahead so far that it says nothing of the film.
     """
     tick = decoded.tick
-    times = _ascending(decoded.times, tick, name)
+    times = _ascending(decoded.times, tick, header_rate, name)
     if times is None:
         return Timeline(np.arange(len(decoded)), 1 / header_rate, header_rate, True)
     fps, constant = frame_rate(times, tick, header_rate)
@@ -127,15 +127,18 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
     return Timeline(times, tick, fps, constant and last <= 1, max(1, last))
 
 
-def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | None:
+def _ascending(times: "array[int]", tick: Fraction, header_rate: Fraction, name: str) -> np.ndarray | None:
     """The times in their order; one that is unknown, or not between its neighbours, lies evenly between known ones. None if
     all are unknown. Raises RefilmError if these are so many that the clock restarts, as where recordings were joined."""
     known = np.frombuffer(times, np.int64)  # not copied: a long film has a hundred thousand times
-    if (known[1:] >= known[:-1]).all() and known[0] != NO_TIME:
+    if (known[1:] > known[:-1]).all() and known[0] != NO_TIME:
         return known
     order = np.flatnonzero(known != NO_TIME)
     if not len(order):
         return None
+    constant = _constant_but_for_a_few(known, order, float(1 / (header_rate * tick)))
+    if constant is not None:
+        return constant
     if (np.diff(known[order]) < 0).any():
         back = order[int(np.flatnonzero(np.diff(known[order]) < 0)[0])]
         kept = order[_longest_ascent(known[order])]
@@ -153,6 +156,21 @@ def _ascending(times: "array[int]", tick: Fraction, name: str) -> np.ndarray | N
     filled[before] -= step * (order[0] - before)
     filled[after] += step * (after - order[-1])
     return filled
+
+
+def _constant_but_for_a_few(times: np.ndarray, known: np.ndarray, step: float) -> np.ndarray | None:
+    """The times of a film in which all frames but a few are `step` ticks apart, with these few in their places; else None.
+
+    known: indices of the frames that have a time. In a program stream a picture that begins at the end of one packet may get
+    the time of the next one, and those after it follow from that.
+    """
+    raster = np.arange(len(times)) * step
+    raster = np.rint(raster + np.median(times[known] - raster[known])).astype(np.int64)
+    wrong = np.ones(len(times), bool)
+    wrong[known] = np.abs(times[known] - raster[known]) > min(1, step / 4)
+    if wrong.sum() > min(_MAX_UNORDERED, len(times) // 10):
+        return None
+    return np.where(wrong, raster, times)
 
 
 def _longest_ascent(times: np.ndarray) -> np.ndarray:
