@@ -86,6 +86,6 @@ define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "refilm needs Python 3.11 or newer: make PYTHON=python3.12 $@")'
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '$(1)'
-	.venv/bin/python -m compileall -qq -j 0 .venv/lib || true # pip would use one core; a few files are for other versions
+	.venv/bin/python -m compileall -qq -j 0 -x /tests/ .venv/lib || true # pip uses one core; some files are for other versions
 	touch $@
 endef
