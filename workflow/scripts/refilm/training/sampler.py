@@ -199,8 +199,10 @@ def learning_rate(recipe: Training, step: int, total: int) -> float:
 
 
 def preview_steps(total: int, count: int | None = None) -> set[int]:
-    """After which steps a preview is made: densely at first, when most changes, and at the end. So many, by default 40, or 20
-    in a short training."""
+    """After which steps a preview is made: densely at first, when most changes, and at the end.
+
+    count: how many; by default 40, or 20 in a short training.
+    """
     if count is None:
         count = min(40, max(20, total // 20))
     return {max(1, round(total * (n / count) ** 2)) for n in range(1, count + 1)}
