@@ -66,6 +66,12 @@ def test_frames_at_the_same_time_are_one_after_the_other_where_the_next_ones_lea
     assert film.constant and film.ticks.tolist() == times
 
 
+def test_a_last_picture_that_comes_late_does_so_where_another_has_no_time():
+    times = [n * 40 for n in range(50)]
+    film = timeline([*times[:20], NO_TIME, *times[21:], 3960], header=Fraction(25))
+    assert film.ticks.tolist() == [*times, 3960] and film.frames == 100
+
+
 def test_a_clock_that_is_set_back_shows_the_later_frame_in_each_place():
     """From the middle on all frames are two frames early, and so is the sound."""
     times = [n * 3600 for n in range(50)] + [n * 3600 for n in range(48, 93)]

@@ -128,19 +128,22 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
 
 
 def _ascending(times: "array[int]", tick: Fraction, header_rate: Fraction, name: str) -> np.ndarray | None:
-    """The times in their order; one that is unknown, or not between its neighbours, lies evenly between known ones. None if
-    all are unknown. Raises RefilmError if these are so many that the clock restarts, as where recordings were joined."""
+    """The times in their order; one that is unknown, or not between its neighbours, lies evenly between known ones, or where
+    the rate of the header puts it if all but a few have that. None if all are unknown. Raises RefilmError if these are so
+    many that the clock restarts, as where recordings were joined."""
     known = np.frombuffer(times, np.int64)  # not copied: a long film has a hundred thousand times
     if (known[1:] > known[:-1]).all() and known[0] != NO_TIME:
         return known
     order = np.flatnonzero(known != NO_TIME)
     if not len(order):
         return None
-    constant = _constant_but_for_a_few(known, order, float(1 / (header_rate * tick)))
-    if constant is not None:
-        return constant
-    if (np.diff(known[order]) < 0).any():
-        back = order[int(np.flatnonzero(np.diff(known[order]) < 0)[0])]
+    steps = np.diff(known[order])
+    if (steps <= 0).any():
+        constant = _constant_but_for_a_few(known, order, float(1 / (header_rate * tick)))
+        if constant is not None:
+            return constant
+    if (steps < 0).any():
+        back = order[int(np.flatnonzero(steps < 0)[0])]
         kept = order[_longest_ascent(known[order])]
         if len(order) - len(kept) > _MAX_UNORDERED:
             raise RefilmError(
