@@ -25,7 +25,7 @@ _ENERGY_WEIGHT = 0.5  # of the error in pixels against the likelihood, in which 
 _OWN_FROM = 0.7  # fraction of the training after which it continues its own draws
 _OWN_FRAMES = 16  # of a window, the last ones
 _PREVIEWS = 12
-_PREVIEW_STEPS = 10  # at least, on average, from one to the next: a preview takes longer than a step
+_PREVIEW_SPACING = 10  # steps: a preview takes longer than one
 _EXAMPLES = 128  # whose error is evaluated at each preview, and as many held out
 _EVALUATED = 8  # frames ahead
 _MOST_KEYS = 16_384  # frames of the memory in which another one is looked for while a predictor trains
@@ -153,8 +153,8 @@ class PredictorRecorder(BaseRecorder):
         """Restore the trainer and print what will be trained. show: draws a preview, given the step, the total and the
         predictor."""
         self._show, self._gains = show, dict[str, float]()
-        previews = min(_PREVIEWS, max(1, total // _PREVIEW_STEPS))
-        self._preview_steps = {step for step in preview_steps(total, previews) if step > (self.states.latest() or 0)}
+        previews = preview_steps(total, 1, _PREVIEWS, _PREVIEW_SPACING)
+        self._preview_steps = {step for step in previews if step > (self.states.latest() or 0)}
         self._examples = {
             name: examples
             for name, held_out in (("seen_gain", False), ("held_out_gain", True))

@@ -198,11 +198,10 @@ def learning_rate(recipe: Training, step: int, total: int) -> float:
     return recipe.learning_rate * (_MIN_RATE + (1 - _MIN_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def preview_steps(total: int, count: int | None = None) -> set[int]:
+def preview_steps(total: int, fewest: int = 20, most: int = 40, spacing: int = 20) -> set[int]:
     """After which steps a preview is made: densely at first, when most changes, and at the end.
 
-    count: how many; by default 40, or 20 in a short training.
+    spacing: how many steps there are for each preview, where that makes neither fewer nor more of them than these numbers.
     """
-    if count is None:
-        count = min(40, max(20, total // 20))
+    count = min(most, max(fewest, total // spacing))
     return {max(1, round(total * (n / count) ** 2)) for n in range(1, count + 1)}
