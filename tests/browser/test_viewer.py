@@ -129,6 +129,21 @@ def test_a_film_opens_from_the_matrix_and_back_leads_to_it(open_page, gallery):
     assert page.evaluate("document.activeElement.closest('td').dataset.model") == "Model two"
 
 
+def test_a_moment_that_is_saved_late_does_not_lead_back_to_the_film(open_page, gallery):
+    page = open_page(gallery, FILM)
+    page.evaluate(
+        """() => { const [later, due] = [window.setTimeout, []];
+        window.setTimeout = (action) => due.push(action);
+        document.getElementById("scrub").dispatchEvent(new Event("input")); // whose moment is to be saved
+        window.setTimeout = later;
+        location.hash = "";
+        for (const action of due) action(); // after the address has changed, before that is told
+        }"""
+    )
+    page.wait_for_selector("#films:visible")
+    assert "film" not in page.evaluate("location.hash")
+
+
 def test_a_page_to_send_plays_without_any_other_file(open_page, gallery):
     page = open_page(make_page(gallery))
     wait_for_picture(page)
@@ -141,6 +156,11 @@ def test_a_page_to_send_plays_without_any_other_file(open_page, gallery):
     page.keyboard.press("k")
     page.wait_for_function("Number(document.getElementById('scrub').value) > 130")
     assert len(set(seen(page))) == 1
+    page.keyboard.press("k")
+    page.evaluate("location.hash = '#frame=40&panes=original'")
+    page.wait_for_function("document.getElementById('scrub').value === '40'")
+    settle(page)
+    assert seen(page) == [40]
 
 
 def test_a_film_at_two_frame_sizes_leads_from_one_to_the_other_at_the_same_frame(open_page, gallery):

@@ -30,6 +30,7 @@ const refilm = (() => {
   let view = "panes";
   let wipe = 50; // percent of the width that the first tile has
   let loop = null; // [first, last]
+  let address = location.hash; // as this viewer knows it
 
   // --- time
 
@@ -390,10 +391,15 @@ const refilm = (() => {
     if ($("measure").value !== "ssim") values.measure = $("measure").value;
     const hash = `#${Object.entries(values).map(([name, value]) => `${name}=${encodeURI(value)}`).join("&")}`;
     clearTimeout(save.timer); // browsers allow some hundred changes in half a minute
-    save.timer = setTimeout(() => hash !== location.hash && history.replaceState(null, "", hash), 200);
+    save.timer = setTimeout(() => {
+      if (hash === address || location.hash !== address) return; // of a link just followed, the event is still to come
+      history.replaceState(null, "", hash);
+      address = location.hash;
+    }, 200);
   }
 
   function restore() {
+    address = location.hash;
     const hash = new URLSearchParams(location.hash.slice(1));
     const number = (name, usual) => (Number.isFinite(parseFloat(hash.get(name))) ? parseFloat(hash.get(name)) : usual);
     const wanted = (hash.get("panes") ?? "").split(",");
@@ -590,6 +596,7 @@ const refilm = (() => {
   new ResizeObserver(resize).observe($("viewer"));
   document.addEventListener("fullscreenchange", resize);
   window.addEventListener("resize", resize);
+  window.addEventListener("hashchange", () => api.video && open(key)); // the page of all films has a handler of its own
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => film && drawPlot());
 
   const api = {
