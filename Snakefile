@@ -62,7 +62,7 @@ if reporting:
 rule all:
     default_target: True
     input:
-        rules.results.input if reporting else planner.targets(),
+        rules.results.input if reporting else planner.results.targets(),
     localrule: True
 
 

@@ -137,7 +137,7 @@ def test_a_moment_that_is_saved_late_does_not_lead_back_to_the_film(open_page, g
         document.getElementById("scrub").dispatchEvent(new Event("input")); // whose moment is to be saved
         window.setTimeout = later;
         location.hash = "";
-        for (const action of due) action(); // after the address has changed, before that is told
+        for (const action of due) action(); // after the address has changed, before its event
         }"""
     )
     page.wait_for_selector("#films:visible")

@@ -15,8 +15,8 @@ from refilm import layout
 from refilm.config.auto_channels import auto_channels, find_device, plan_device, runs_on_cluster
 from refilm.config.configuration import Config
 from refilm.config.model_folder import ModelFolder
-from refilm.config.planning import Planner
 from refilm.config.recipe import Recipe, recipe_of_model
+from refilm.planning.planner import Planner
 
 FOLDER = Path("results/models/one")
 
@@ -101,7 +101,7 @@ def test_nothing_is_trained_again_on_another_machine(monkeypatch):
     planner, job = Planner(configured()), SimpleNamespace(model="one")
     planner.keep_models()
     assert recipe_of_model(layout.MODEL.format(model="one")) == recipe.to_json()
-    assert planner.recipe(job) == recipe.to_json() and planner.training_frames(job) == []
+    assert planner.models.recipe(job) == recipe.to_json() and planner.models.training_frames(job) == []
 
 
 def test_of_several_widths_the_one_that_the_folder_shows_counts_and_then_the_latest():

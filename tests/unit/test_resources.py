@@ -7,8 +7,8 @@ import pytest
 
 from refilm.config.configuration import Config
 from refilm.config.recipes import RECIPES
-from refilm.config.resources import JobResources, gpu_threads, weights_mb
 from refilm.models.registry import build_model
+from refilm.planning.resources import JobResources, gpu_threads, weights_mb
 from tests.conftest import config
 from tests.models import recipe_named
 

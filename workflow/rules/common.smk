@@ -1,6 +1,6 @@
 """What all rules share: the checked configuration, a planner that answers their questions, and the shell text of a step.
 
-No rules and no logic here: they are in refilm.config.planning and refilm.layout.
+No rules and no logic here: they are in refilm.planning and refilm.layout.
 """
 
 import os
@@ -19,18 +19,18 @@ from refilm.config.auto_channels import auto_channels, plan_device, runs_on_clus
 from refilm.config.configuration import Config, reject_duplicate_keys
 from refilm.config.incomplete import incomplete_files
 from refilm.config.keys import MODEL_STEP, SLUG
-from refilm.config.planning import (
-    SIZE,
-    Planner,
+from refilm.config.report import check_report, collect
+from refilm.config.run_lock import begin_run
+from refilm.core.files import check_space
+from refilm.core.signals import hang_up_as_terminate
+from refilm.planning.planner import Planner
+from refilm.planning.resources import MOST_THREADS, JobResources, gpu_threads
+from refilm.planning.results import SIZE
+from refilm.planning.snakemake_functions import (
     check_deployment,
     check_storage,
     exit_on_error,
 )
-from refilm.config.report import check_report, collect
-from refilm.config.resources import MOST_THREADS, JobResources, gpu_threads
-from refilm.config.run_lock import begin_run
-from refilm.core.files import check_space
-from refilm.core.signals import hang_up_as_terminate
 
 exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 
@@ -62,7 +62,7 @@ if is_plan:
     planner.keep_models()
 if is_plan and is_main:
     hang_up_as_terminate()
-planner.check_targets(sys.argv[1:] if is_main else [])
+planner.results.check_targets(sys.argv[1:] if is_main else [])
 reporting = is_main and any(word.startswith("--report") for word in sys.argv)
 if reporting:
     reporting = exit_on_error(check_report)(parse_args(sys.argv[1:])[1])

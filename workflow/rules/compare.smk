@@ -11,10 +11,10 @@ Steps       each decodes of the latents what it shows
 
 rule render_comparison:
     input:
-        frames=planner.frames,
-        latents=planner.compared_latents,
-        models=planner.compared_models,
-        source=planner.sound_source,
+        frames=planner.comparisons.frames,
+        latents=planner.comparisons.latents,
+        models=planner.comparisons.models,
+        source=planner.comparisons.sound_source,
     output:
         clip=layout.COMPARISON,
     log:
@@ -22,7 +22,7 @@ rule render_comparison:
     benchmark:
         layout.benchmark("render_comparison", "{comparison}")
     wildcard_constraints:
-        comparison=planner.to_make(layout.COMPARISON),
+        comparison=planner.results.to_make(layout.COMPARISON),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -32,9 +32,9 @@ rule render_comparison:
         runtime=needs.compare_runtime,
         disk_mb=needs.compare_disk_mb,
     params:
-        made_of=planner.compared,
-        options=planner.comparison_options,
-        audio=planner.audio,
+        made_of=planner.comparisons.made_of,
+        options=planner.comparisons.options,
+        audio=planner.comparisons.audio,
         crf=planner.config.video.crf,
         device=planner.device,
     message:
@@ -57,15 +57,15 @@ rule render_comparison:
 # On the CPU: a few frames are decoded sooner than a GPU is free.
 rule render_stills:
     input:
-        frames=planner.frames,
-        latents=planner.latents,
-        model=planner.model,
+        frames=planner.reconstructions.frames,
+        latents=planner.reconstructions.latents,
+        model=planner.reconstructions.model,
     output:
         sheet=layout.STILLS,
     log:
         layout.log("render_stills", layout.PAIR),
     wildcard_constraints:
-        film=planner.to_make(layout.STILLS),
+        film=planner.results.to_make(layout.STILLS),
     conda:
         "../../envs/refilm.yaml"
     threads: 4
@@ -73,9 +73,9 @@ rule render_stills:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
-        made_of=planner.encoded,
-        title=planner.film_title,
-        by=planner.model_title,
+        made_of=planner.reconstructions.encoded,
+        title=planner.films.title,
+        by=planner.models.title,
     message:
         "{wildcards.film} by {wildcards.model}: contact sheet"
     shell:
@@ -93,16 +93,16 @@ rule render_stills:
 
 rule render_ordered_stills:
     input:
-        frames=planner.frames,
-        latents=planner.latents,
-        model=planner.model,
-        metrics=planner.ordering_metrics,
+        frames=planner.reconstructions.frames,
+        latents=planner.reconstructions.latents,
+        model=planner.reconstructions.model,
+        metrics=planner.reconstructions.ordering_metrics,
     output:
         sheet=layout.ORDERED_STILLS,
     log:
         layout.log("render_stills", f"{layout.PAIR}_{{order}}"),
     wildcard_constraints:
-        film=planner.to_make(layout.ORDERED_STILLS),
+        film=planner.results.to_make(layout.ORDERED_STILLS),
         order="|".join(layout.ORDERS),
     conda:
         "../../envs/refilm.yaml"
@@ -111,10 +111,10 @@ rule render_ordered_stills:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
-        made_of=planner.encoded,
-        title=planner.film_title,
-        by=planner.model_title,
-        order=planner.order,
+        made_of=planner.reconstructions.encoded,
+        title=planner.films.title,
+        by=planner.models.title,
+        order=planner.reconstructions.order,
     message:
         "{wildcards.film} by {wildcards.model}: contact sheet, {wildcards.order}"
     shell:
@@ -134,15 +134,15 @@ rule render_ordered_stills:
 
 rule render_moment:
     input:
-        frames=planner.frames,
-        latents=planner.latents,
-        model=planner.model,
+        frames=planner.reconstructions.frames,
+        latents=planner.reconstructions.latents,
+        model=planner.reconstructions.model,
     output:
         still=layout.MOMENT,
     log:
         layout.log("render_moment", f"{layout.PAIR}@{{moment}}"),
     wildcard_constraints:
-        film=planner.to_make(layout.MOMENT),
+        film=planner.results.to_make(layout.MOMENT),
         moment=layout.MOMENT_TIME,
     conda:
         "../../envs/refilm.yaml"
@@ -151,10 +151,10 @@ rule render_moment:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
-        made_of=planner.encoded,
-        title=planner.film_title,
-        by=planner.model_title,
-        at=planner.moment,
+        made_of=planner.reconstructions.encoded,
+        title=planner.films.title,
+        by=planner.models.title,
+        at=planner.reconstructions.moment,
     message:
         "{wildcards.film} by {wildcards.model}: the frame at {wildcards.moment}"
     shell:
@@ -173,15 +173,15 @@ rule render_moment:
 
 rule render_clip:
     input:
-        frames=planner.frames,
-        latents=planner.latents,
-        model=planner.model,
+        frames=planner.reconstructions.frames,
+        latents=planner.reconstructions.latents,
+        model=planner.reconstructions.model,
     output:
         clip=layout.CLIP,
     log:
         layout.log("render_clip", f"{layout.PAIR}@{{start}}_to_{{end}}.{{suffix}}"),
     wildcard_constraints:
-        film=planner.to_make(layout.CLIP),
+        film=planner.results.to_make(layout.CLIP),
         start=layout.MOMENT_TIME,
         end=layout.MOMENT_TIME,
         suffix="gif|webp",
@@ -192,10 +192,10 @@ rule render_clip:
         mem_mb=needs.clip_mem_mb,
         runtime="1h",
     params:
-        made_of=planner.encoded,
-        title=planner.film_title,
-        by=planner.model_title,
-        span=planner.span,
+        made_of=planner.reconstructions.encoded,
+        title=planner.films.title,
+        by=planner.models.title,
+        span=planner.reconstructions.span,
     message:
         "{wildcards.film} by {wildcards.model}: a {wildcards.suffix} from {wildcards.start} to {wildcards.end}"
     shell:
@@ -214,9 +214,9 @@ rule render_clip:
 
 rule measure_film:
     input:
-        frames=planner.frames,
-        latents=planner.latents,
-        model=planner.model,
+        frames=planner.reconstructions.frames,
+        latents=planner.reconstructions.latents,
+        model=planner.reconstructions.model,
     output:
         metrics=layout.METRICS,
     log:
@@ -224,7 +224,7 @@ rule measure_film:
     benchmark:
         layout.benchmark("measure_film", layout.PAIR)
     wildcard_constraints:
-        film=planner.to_make(layout.METRICS),
+        film=planner.results.to_make(layout.METRICS),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -233,7 +233,7 @@ rule measure_film:
         mem_mb=needs.network_mem_mb,
         runtime=needs.measure_runtime,
     params:
-        made_of=planner.encoded,
+        made_of=planner.reconstructions.encoded,
         device=planner.device,
     message:
         "{wildcards.film} by {wildcards.model}: PSNR, SSIM and more of each frame"

@@ -9,9 +9,9 @@ Beside it   trained/, state/, training.csv, training.png, previews/, recipe.json
 
 rule train_predictor:
     input:
-        latents=planner.predictor_latents,
-        frames=planner.predictor_frames,
-        model=planner.predicted_model,
+        latents=planner.predictors.latents,
+        frames=planner.predictors.frames,
+        model=planner.predictors.model,
     output:
         predictor=layout.PREDICTOR,
     log:
@@ -25,9 +25,9 @@ rule train_predictor:
         runtime=needs.predictor_runtime,
         disk_mb=200,
     params:
-        recipe=planner.predictor_recipe,
+        recipe=planner.predictors.recipe,
         device=planner.device,
-        tensorboard=planner.tensorboard,
+        tensorboard=planner.predictors.training_options,
     message:
         "{wildcards.model}: training its predictor; results/predictors/{wildcards.model}/previews shows its progress"
     shell:
@@ -45,10 +45,10 @@ rule train_predictor:
 
 rule render_dream:
     input:
-        latents=planner.dreamt_latents,
-        model=planner.shown_model,
-        predictor=planner.dreaming_predictor,
-        source=planner.sound_source,
+        latents=planner.dreams.latents,
+        model=planner.dreams.model,
+        predictor=planner.dreams.predictor,
+        source=planner.dreams.sound_source,
     output:
         dream=layout.DREAM,
     log:
@@ -56,7 +56,7 @@ rule render_dream:
     benchmark:
         layout.benchmark("render_dream", "{dream}")
     wildcard_constraints:
-        dream=planner.to_make(layout.DREAM),
+        dream=planner.results.to_make(layout.DREAM),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -66,9 +66,9 @@ rule render_dream:
         runtime=needs.dream_runtime,
         disk_mb=needs.dream_disk_mb,
     params:
-        made_of=planner.dreamt,
-        options=planner.dream_options,
-        audio=planner.audio,
+        made_of=planner.dreams.made_of,
+        options=planner.dreams.options,
+        audio=planner.dreams.audio,
         crf=planner.config.video.crf,
         device=planner.device,
     message:
@@ -90,7 +90,7 @@ rule render_dream:
 
 use rule render_thumbnail as render_dream_thumbnail with:
     input:
-        video=planner.dream_video,
+        video=planner.dreams.video,
     output:
         thumbnail=layout.DREAM_THUMBNAIL,
     log:
@@ -98,6 +98,6 @@ use rule render_thumbnail as render_dream_thumbnail with:
     wildcard_constraints:
         dream=SLUG,
     params:
-        made_of=planner.dream_digest,
+        made_of=planner.dreams.digest,
     message:
         "{wildcards.dream}: a still of the dream for the gallery"

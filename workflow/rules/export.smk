@@ -10,9 +10,9 @@ Steps       decode, enlarge, divide among the screens, encode and add the sound 
 
 rule render_export:
     input:
-        latents=planner.exported_latents,
-        model=planner.shown_model,
-        source=planner.sound_source,
+        latents=planner.exports.latents,
+        model=planner.exports.model,
+        source=planner.exports.sound_source,
     output:
         export=layout.EXPORT_FILE,
     log:
@@ -20,7 +20,7 @@ rule render_export:
     benchmark:
         layout.benchmark("render_export", "{export}.{suffix}")
     wildcard_constraints:
-        export=planner.to_make(layout.EXPORT_FILE),
+        export=planner.results.to_make(layout.EXPORT_FILE),
         suffix="mp4|mov|mkv",
     conda:
         "../../envs/refilm.yaml"
@@ -31,9 +31,9 @@ rule render_export:
         runtime=needs.export_runtime,
         disk_mb=needs.export_disk_mb,
     params:
-        made_of=planner.shown,
-        options=planner.export_options,
-        audio=planner.audio,
+        made_of=planner.exports.encoded,
+        options=planner.exports.options,
+        audio=planner.exports.audio,
         device=planner.device,
     message:
         "{wildcards.export}: latents to a video for a screen"
@@ -58,22 +58,22 @@ use rule render_export as render_export_folder with:
     benchmark:
         layout.benchmark("render_export", "{export}")
     wildcard_constraints:
-        export=planner.to_make(layout.EXPORT_FOLDER),
+        export=planner.results.to_make(layout.EXPORT_FOLDER),
     message:
         "{wildcards.export}: latents to a folder of images, or of a video for each screen"
 
 
 rule render_poster:
     input:
-        latents=planner.poster_latents,
-        model=planner.shown_model,
+        latents=planner.posters.latents,
+        model=planner.posters.model,
     output:
         poster=layout.POSTER,
         page=layout.POSTER_PAGE,
     log:
         layout.log("render_poster", "{poster}"),
     wildcard_constraints:
-        poster=planner.to_make(layout.POSTER),
+        poster=planner.results.to_make(layout.POSTER),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -83,8 +83,8 @@ rule render_poster:
         runtime="2h",
         disk_mb=needs.poster_disk_mb,
     params:
-        made_of=planner.shown,
-        options=planner.poster_options,
+        made_of=planner.posters.encoded,
+        options=planner.posters.options,
         device=planner.device,
     message:
         "{wildcards.poster}: frames of a film on one page"

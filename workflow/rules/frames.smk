@@ -18,7 +18,7 @@ rule fetch_film:
     log:
         layout.log("fetch_film", "{film}{suffix}"),
     wildcard_constraints:
-        film=planner.downloads(),
+        film=planner.films.downloads(),
         suffix=r"(\.[a-z0-9]+)?",
     localrule: True
     conda:
@@ -27,8 +27,8 @@ rule fetch_film:
         mem_mb=500,
         runtime="2d",
     params:
-        source=planner.source_spec,
-        checks=planner.download_options,
+        source=planner.films.source_spec,
+        checks=planner.films.download_options,
     message:
         "{wildcards.film}: fetching the film"
     shell:
@@ -45,13 +45,13 @@ rule fetch_film:
 # and the text of the command, not by the wildcards.
 rule extract_frames:
     input:
-        source=planner.source,
+        source=planner.films.source,
     output:
         frames=layout.FRAMES,
     log:
         layout.log("extract_frames", "{size}/{film}"),
     wildcard_constraints:
-        size=planner.to_make(layout.FRAMES),
+        size=planner.results.to_make(layout.FRAMES),
     cache: shared
     conda:
         "../../envs/refilm.yaml"
@@ -61,11 +61,11 @@ rule extract_frames:
         runtime=needs.extract_runtime,
         disk_mb=needs.extract_disk_mb,
     params:
-        made_of=planner.frames_made_of,
-        checks=planner.validation_options,
-        options=planner.film_options,
-        hwaccel=planner.hwaccel,
-        size=planner.frame_size,
+        made_of=planner.films.made_of,
+        checks=planner.films.validation_options,
+        options=planner.films.options,
+        hwaccel=planner.films.hwaccel,
+        size=planner.films.frame_size,
     message:
         "{wildcards.film}: film to frames of {wildcards.size}"
     shell:
@@ -85,14 +85,14 @@ rule extract_frames:
 # An image that was changed makes the frames again. One that was only touched does not, and nor does a film file.
 rule extract_images:
     input:
-        source=ancient(planner.source),
+        source=ancient(planner.films.source),
     output:
         frames=layout.FRAMES,
     log:
         layout.log("extract_images", "{size}/{film}"),
     wildcard_constraints:
-        film=planner.image_films(),
-        size=planner.to_make(layout.FRAMES),
+        film=planner.films.of_images(),
+        size=planner.results.to_make(layout.FRAMES),
     cache: shared
     conda:
         "../../envs/refilm.yaml"
@@ -102,11 +102,11 @@ rule extract_images:
         runtime=needs.images_runtime,
         disk_mb=needs.images_disk_mb,
     params:
-        source=planner.source_spec,
-        index=planner.images_index,
-        made_of=planner.frames_made_of,
-        options=planner.image_options,
-        size=planner.frame_size,
+        source=planner.films.source_spec,
+        index=planner.films.images_index,
+        made_of=planner.films.made_of,
+        options=planner.films.image_options,
+        size=planner.films.frame_size,
     message:
         "{wildcards.film}: images to frames of {wildcards.size}"
     shell:
@@ -124,13 +124,13 @@ rule extract_images:
 
 rule preview_crop:
     input:
-        source=planner.previewed_source,
+        source=planner.films.previewed_source,
     output:
         sheet=layout.CROP_PREVIEW,
     log:
         layout.log("preview_crop", "{film}"),
     wildcard_constraints:
-        film=planner.to_make(layout.CROP_PREVIEW),
+        film=planner.results.to_make(layout.CROP_PREVIEW),
     conda:
         "../../envs/refilm.yaml"
     threads: 2
@@ -138,9 +138,9 @@ rule preview_crop:
         mem_mb=1000,
         runtime="1h",
     params:
-        options=planner.film_options,
+        options=planner.films.options,
         size=planner.config.frame_size,
-        title=planner.film_title,
+        title=planner.films.title,
     message:
         "{wildcards.film}: preview of the crop"
     shell:
@@ -156,7 +156,7 @@ rule preview_crop:
 
 rule list_shots:
     input:
-        frames=planner.film_frames,
+        frames=planner.films.frames,
     output:
         shots=layout.SHOTS,
     log:
@@ -164,7 +164,7 @@ rule list_shots:
     benchmark:
         layout.benchmark("list_shots", "{film}")
     wildcard_constraints:
-        film=planner.to_make(layout.SHOTS),
+        film=planner.results.to_make(layout.SHOTS),
     conda:
         "../../envs/refilm.yaml"
     threads: 2
@@ -172,7 +172,7 @@ rule list_shots:
         mem_mb=2000,
         runtime="1h",
     params:
-        made_of=planner.film_frames_made_of,
+        made_of=planner.films.shots_made_of,
     message:
         "{wildcards.film}: its shots"
     shell:

@@ -12,10 +12,10 @@ Steps       decode the latents of all models into the tiles of one video; take a
 
 rule render_composite:
     input:
-        frames=planner.frames,
-        latents=planner.compared_latents,
-        models=planner.compared_models,
-        source=planner.sound_source,
+        frames=planner.comparisons.frames,
+        latents=planner.comparisons.latents,
+        models=planner.comparisons.models,
+        source=planner.comparisons.sound_source,
     output:
         video=layout.COMPOSITE,
     log:
@@ -23,7 +23,7 @@ rule render_composite:
     benchmark:
         layout.benchmark("render_composite", "{size}/{film}")
     wildcard_constraints:
-        size=planner.to_make(layout.COMPOSITE),
+        size=planner.results.to_make(layout.COMPOSITE),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -33,8 +33,8 @@ rule render_composite:
         runtime=needs.compare_runtime,
         disk_mb=needs.compare_disk_mb,
     params:
-        made_of=planner.compared,
-        audio=planner.audio,
+        made_of=planner.comparisons.made_of,
+        audio=planner.comparisons.audio,
         device=planner.device,
     message:
         "{wildcards.film}: original and reconstructions as the tiles of one video"
@@ -53,7 +53,7 @@ rule render_composite:
 
 rule render_thumbnail:
     input:
-        video=planner.composite,
+        video=planner.comparisons.video,
     output:
         thumbnail=layout.THUMBNAIL,
     log:
@@ -66,7 +66,7 @@ rule render_thumbnail:
         mem_mb=1000,
         runtime="1h",
     params:
-        made_of=planner.compared_digest,
+        made_of=planner.comparisons.digest,
     message:
         "{wildcards.film}: a still for the gallery"
     shell:
@@ -80,22 +80,22 @@ rule render_thumbnail:
 
 rule gather_measures:
     input:
-        frames=planner.frames,
-        metrics=planner.compared_metrics,
+        frames=planner.comparisons.frames,
+        metrics=planner.comparisons.metrics,
     output:
         measures=layout.MEASURES,
     log:
         layout.log("gather_measures", "{size}/{film}"),
     wildcard_constraints:
-        size=planner.to_make(layout.MEASURES),
+        size=planner.results.to_make(layout.MEASURES),
     conda:
         "../../envs/refilm.yaml"
     resources:
         mem_mb=2000,
         runtime="1h",
     params:
-        made_of=planner.compared_digest,
-        models=planner.compared_names,
+        made_of=planner.comparisons.digest,
+        models=planner.comparisons.names,
     message:
         "{wildcards.film}: measures and shots for the gallery"
     shell:
@@ -111,7 +111,7 @@ rule gather_measures:
 
 rule render_gallery:
     input:
-        shown=planner.gallery_files,
+        shown=planner.gallery.files,
     output:
         page=layout.GALLERY,
     log:
@@ -122,8 +122,8 @@ rule render_gallery:
         mem_mb=1000,
         runtime="1h",
     params:
-        made_of=planner.gallery_digest,
-        entries=planner.gallery_entries,
+        made_of=planner.gallery.digest,
+        entries=planner.gallery.entries,
     message:
         "the gallery"
     shell:
@@ -137,17 +137,17 @@ rule render_gallery:
 
 rule render_page:
     input:
-        frames=planner.frames,
-        latents=planner.compared_latents,
-        models=planner.compared_models,
-        metrics=planner.compared_metrics,
-        source=planner.sound_source,
+        frames=planner.comparisons.frames,
+        latents=planner.comparisons.latents,
+        models=planner.comparisons.models,
+        metrics=planner.comparisons.metrics,
+        source=planner.comparisons.sound_source,
     output:
         page=layout.COMPARISON_PAGE,
     log:
         layout.log("render_page", "{comparison}"),
     wildcard_constraints:
-        comparison=rf"(?!index\.html$){planner.to_make(layout.COMPARISON_PAGE)}",
+        comparison=rf"(?!index\.html$){planner.results.to_make(layout.COMPARISON_PAGE)}",
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -157,10 +157,10 @@ rule render_page:
         runtime=needs.compare_runtime,
         disk_mb=needs.compare_disk_mb,
     params:
-        made_of=planner.compared_digest,
-        names=planner.compared_names,
-        options=planner.page_options,
-        audio=planner.audio,
+        made_of=planner.comparisons.digest,
+        names=planner.comparisons.names,
+        options=planner.comparisons.page_options,
+        audio=planner.comparisons.audio,
         device=planner.device,
     message:
         "{wildcards.comparison}: original and reconstructions as one file to send"
@@ -184,15 +184,15 @@ rule render_page:
 # On the CPU: a few hundred frames are decoded sooner than a GPU is free.
 rule render_network:
     input:
-        model=planner.model,
-        frames=planner.network_frames,
-        latents=planner.network_latents,
+        model=planner.models.model,
+        frames=planner.networks.frames,
+        latents=planner.networks.latents,
     output:
         page=layout.NETWORK,
     log:
         layout.log("render_network", "{model}"),
     wildcard_constraints:
-        model=planner.to_make(layout.NETWORK),
+        model=planner.results.to_make(layout.NETWORK),
     conda:
         "../../envs/refilm.yaml"
     threads: 4
@@ -200,10 +200,10 @@ rule render_network:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
-        made_of=planner.network_digest,
-        title=planner.model_title,
-        film=planner.network_film_title,
-        at=planner.network_moment,
+        made_of=planner.networks.digest,
+        title=planner.models.title,
+        film=planner.networks.film_title,
+        at=planner.networks.moment,
     message:
         "{wildcards.model}: the network in pictures"
     shell:
@@ -227,7 +227,7 @@ use rule render_network as render_network_at with:
     log:
         layout.log("render_network", "{model}@{moment}"),
     wildcard_constraints:
-        model=planner.to_make(layout.NETWORK_AT),
+        model=planner.results.to_make(layout.NETWORK_AT),
         moment=layout.MOMENT_TIME,
     message:
         "{wildcards.model}: the network in pictures, of the frame at {wildcards.moment}"
@@ -236,17 +236,17 @@ use rule render_network as render_network_at with:
 # On the CPU: of most films only some hundred frames are decoded.
 rule render_findings:
     input:
-        model=planner.encoder,
-        frames=planner.findings_frames,
-        latents=planner.findings_latents,
-        metrics=planner.findings_metrics,
+        model=planner.models.encoder,
+        frames=planner.findings.frames,
+        latents=planner.findings.latents,
+        metrics=planner.findings.metrics,
     output:
         page=layout.FINDINGS,
         table=layout.FINDINGS_TABLE,
     log:
         layout.log("render_findings", "{model}"),
     wildcard_constraints:
-        model=planner.to_make(layout.FINDINGS),
+        model=planner.results.to_make(layout.FINDINGS),
     conda:
         "../../envs/refilm.yaml"
     threads: 4
@@ -254,9 +254,9 @@ rule render_findings:
         mem_mb=needs.findings_mem_mb,
         runtime="4h",
     params:
-        made_of=planner.findings_digest,
-        films=planner.findings_films,
-        title=planner.model_title,
+        made_of=planner.findings.digest,
+        films=planner.findings.films,
+        title=planner.models.title,
     message:
         "{wildcards.model}: what the text of 2016 says, measured"
     shell:

@@ -10,8 +10,8 @@ Steps       encode every frame, and search better latents where that is configur
 
 rule encode_film:
     input:
-        frames=planner.frames,
-        model=planner.encoder,
+        frames=planner.reconstructions.frames,
+        model=planner.models.encoder,
     output:
         latents=layout.LATENTS,
     log:
@@ -19,7 +19,7 @@ rule encode_film:
     benchmark:
         layout.benchmark("encode_film", layout.PAIR)
     wildcard_constraints:
-        film=planner.to_make(layout.LATENTS),
+        film=planner.results.to_make(layout.LATENTS),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -29,9 +29,9 @@ rule encode_film:
         runtime=needs.encode_runtime,
         disk_mb=needs.encode_disk_mb,
     params:
-        made_of=planner.encoded,
+        made_of=planner.reconstructions.encoded,
         noise=planner.config.reconstruction.noise,
-        search=planner.search,
+        search=planner.reconstructions.search,
         device=planner.device,
     message:
         "{wildcards.film} by {wildcards.model}: frames to latents"
@@ -50,10 +50,10 @@ rule encode_film:
 
 rule render_video:
     input:
-        latents=planner.latents,
-        model=planner.model,
-        source=planner.sound_source,
-        shots=planner.shots_of_chapters,
+        latents=planner.reconstructions.latents,
+        model=planner.reconstructions.model,
+        source=planner.reconstructions.sound_source,
+        shots=planner.reconstructions.shots_of_chapters,
     output:
         video=layout.VIDEO,
     log:
@@ -61,7 +61,7 @@ rule render_video:
     benchmark:
         layout.benchmark("render_video", layout.PAIR)
     wildcard_constraints:
-        film=planner.to_make(layout.VIDEO),
+        film=planner.results.to_make(layout.VIDEO),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -71,10 +71,10 @@ rule render_video:
         runtime=needs.render_runtime,
         disk_mb=needs.render_disk_mb,
     params:
-        made_of=planner.rendered,
-        audio=planner.audio,
+        made_of=planner.reconstructions.video_made_of,
+        audio=planner.reconstructions.audio,
         crf=planner.config.video.crf,
-        chapters=planner.chapters,
+        chapters=planner.reconstructions.chapters,
         device=planner.device,
     message:
         "{wildcards.film} by {wildcards.model}: latents to video, with the film's sound and chapters"

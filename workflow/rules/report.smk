@@ -23,7 +23,7 @@ rule results:
         results=[
             result
             for entry in entries
-            if planner.made_from(entry.names)
+            if planner.results.made_from(entry.names)
             for result in entry.results
         ],
     localrule: True

@@ -8,7 +8,7 @@ Output      results/samples/{model}.png, a sheet of frames; results/samples/{mod
 # On the CPU: a few frames are decoded sooner than a GPU is free.
 rule render_samples:
     input:
-        model=planner.sampled_model,
+        model=planner.models.sampled,
     output:
         sheet=layout.SAMPLES,
     log:
@@ -20,8 +20,8 @@ rule render_samples:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
     params:
-        recipe=planner.recipe,
-        title=planner.model_title,
+        recipe=planner.models.recipe,
+        title=planner.models.title,
     message:
         "{wildcards.model}: frames from noise"
     shell:
@@ -36,7 +36,7 @@ rule render_samples:
 
 rule render_drift:
     input:
-        model=planner.sampled_model,
+        model=planner.models.sampled,
     output:
         film=layout.DRIFT,
     log:
@@ -51,7 +51,7 @@ rule render_drift:
         mem_mb=needs.network_mem_mb,
         runtime="4h",
     params:
-        recipe=planner.recipe,
+        recipe=planner.models.recipe,
         crf=planner.config.video.crf,
         device=planner.device,
     message:

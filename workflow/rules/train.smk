@@ -14,9 +14,9 @@ Beside it   trained/, every finished training; state/, the checkpoints; training
 # shows other films for another one. No benchmark: Snakemake does not allow it beside `cache`. training.csv has the seconds.
 rule train_model:
     input:
-        frames=planner.training_frames,
-        initial=planner.initial_model,
-        shown=[] if shared else planner.preview_frames,
+        frames=planner.models.training_frames,
+        initial=planner.models.initial,
+        shown=[] if shared else planner.models.preview_frames,
     output:
         model=layout.MODEL,
     log:
@@ -33,9 +33,9 @@ rule train_model:
         runtime=needs.train_runtime,
         disk_mb=needs.train_disk_mb,
     params:
-        recipe=planner.recipe,
+        recipe=planner.models.recipe,
         device=planner.device,
-        machine=planner.training_options,
+        machine=planner.models.training_options,
     message:
         "{wildcards.model}: training; results/models/{wildcards.model}/previews shows its progress"
     shell:
@@ -53,7 +53,7 @@ rule train_model:
 
 rule link_early_model:
     input:
-        model=planner.early_model_source,
+        model=planner.models.early_source,
     output:
         early=layout.EARLY_MODEL,
     log:
@@ -65,8 +65,8 @@ rule link_early_model:
     conda:
         "../../envs/refilm.yaml"
     params:
-        recipe=planner.recipe,
-        model=planner.model_file,
+        recipe=planner.models.recipe,
+        model=planner.models.file,
     message:
         "{wildcards.model}: the model after {wildcards.step} steps"
     shell:
@@ -80,7 +80,7 @@ rule link_early_model:
 
 rule render_training:
     input:
-        model=planner.model,
+        model=planner.models.model,
     output:
         film=layout.TRAINING_FILM,
     log:
@@ -94,8 +94,8 @@ rule render_training:
         mem_mb=2000,
         runtime="1h",
     params:
-        recipe=planner.recipe,
-        title=planner.model_title,
+        recipe=planner.models.recipe,
+        title=planner.models.title,
         crf=planner.config.video.crf,
     message:
         "{wildcards.model}: the training as a film"

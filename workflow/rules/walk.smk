@@ -9,11 +9,11 @@ Steps       compute the latents of a walk, decode, encode and add the sound in o
 
 rule render_walk:
     input:
-        latents=planner.walk_latents,
-        model=planner.walk_model,
-        frames=planner.walk_frames,
-        source=planner.walk_source,
-        sound_frames=planner.walk_sound_frames,
+        latents=planner.walks.latents,
+        model=planner.walks.model,
+        frames=planner.walks.frames,
+        source=planner.walks.sound_source,
+        sound_frames=planner.walks.sound_frames,
     output:
         walk=layout.WALK,
     log:
@@ -21,7 +21,7 @@ rule render_walk:
     benchmark:
         layout.benchmark("render_walk", "{walk}")
     wildcard_constraints:
-        walk=planner.to_make(layout.WALK),
+        walk=planner.results.to_make(layout.WALK),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -31,9 +31,9 @@ rule render_walk:
         runtime=needs.walk_runtime,
         disk_mb=needs.walk_disk_mb,
     params:
-        made_of=planner.walked,
-        options=planner.walk_options,
-        audio=planner.walk_audio,
+        made_of=planner.walks.made_of,
+        options=planner.walks.options,
+        audio=planner.walks.audio,
         crf=planner.config.video.crf,
         device=planner.device,
     message:
@@ -56,7 +56,7 @@ rule render_walk:
 
 use rule render_thumbnail as render_walk_thumbnail with:
     input:
-        video=planner.walk_video,
+        video=planner.walks.video,
     output:
         thumbnail=layout.WALK_THUMBNAIL,
     log:
@@ -64,16 +64,16 @@ use rule render_thumbnail as render_walk_thumbnail with:
     wildcard_constraints:
         walk=SLUG,
     params:
-        made_of=planner.walk_digest,
+        made_of=planner.walks.digest,
     message:
         "{wildcards.walk}: a still of the walk for the gallery"
 
 
 rule render_bend:
     input:
-        latents=planner.bend_latents,
-        model=planner.bend_model,
-        source=planner.bend_source,
+        latents=planner.bends.latents,
+        model=planner.bends.model,
+        source=planner.bends.sound_source,
     output:
         bend=layout.BEND,
     log:
@@ -81,7 +81,7 @@ rule render_bend:
     benchmark:
         layout.benchmark("render_bend", "{bend}")
     wildcard_constraints:
-        bend=planner.to_make(layout.BEND),
+        bend=planner.results.to_make(layout.BEND),
     conda:
         "../../envs/refilm.yaml"
     threads: threads_on_gpu
@@ -91,9 +91,9 @@ rule render_bend:
         runtime=needs.bend_runtime,
         disk_mb=needs.bend_disk_mb,
     params:
-        made_of=planner.bent,
-        options=planner.bend_options,
-        audio=planner.bend_audio,
+        made_of=planner.bends.made_of,
+        options=planner.bends.options,
+        audio=planner.bends.audio,
         crf=planner.config.video.crf,
         device=planner.device,
     message:
@@ -114,7 +114,7 @@ rule render_bend:
 
 use rule render_thumbnail as render_bend_thumbnail with:
     input:
-        video=planner.bend_video,
+        video=planner.bends.video,
     output:
         thumbnail=layout.BEND_THUMBNAIL,
     log:
@@ -122,6 +122,6 @@ use rule render_thumbnail as render_bend_thumbnail with:
     wildcard_constraints:
         bend=SLUG,
     params:
-        made_of=planner.bend_digest,
+        made_of=planner.bends.digest,
     message:
         "{wildcards.bend}: a still of the bend for the gallery"

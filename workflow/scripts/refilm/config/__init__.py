@@ -1,1 +1,1 @@
-"""The configuration: its keys, its checks, the recipe of a model, and what the rules ask of it. No torch."""
+"""The configuration: its keys, its checks, and the recipe of a model. No torch."""

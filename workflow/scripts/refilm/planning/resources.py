@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from refilm.config.configuration import Config
-from refilm.config.planning import Wildcards
 from refilm.config.recipe import Recipe
 from refilm.core.made_of import FRAMES_OFFSET
+from refilm.planning.snakemake_functions import Wildcards
 
 MOST_THREADS = 16
 _REFERENCE = (80, 256 * 144)  # base_channels and pixels of the networks that were measured
