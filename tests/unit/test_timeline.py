@@ -14,7 +14,9 @@ def timeline(times, tick=Fraction(1, 1000), header=Fraction(24), last_duration=0
     decoded = DecodedTimes()
     decoded.tick = tick
     for time in times:
-        decoded.add(time, last_duration)
+        decoded.add(time, 0)
+    decoded.times.pop()
+    decoded.add(times[-1], last_duration)
     return make_timeline(decoded, header, "film.mkv")
 
 
@@ -28,6 +30,90 @@ def test_a_picture_is_shown_as_long_as_the_file_says():
 def test_six_slides_of_five_seconds():
     film = timeline(range(21, 30_000, 5000), header=Fraction(1, 5), last_duration=5000)
     assert (film.fps, film.constant, film.frames) == (Fraction(1, 5), True, 6)
+
+
+@pytest.mark.parametrize(
+    ("starts", "end", "fps"),
+    [([0, 3, 8, 12, 19, 22, 24.5, 31], 35, 2), ([0, 2, 9, 11, 13, 20, 22], 25, 1), ([0, 10, 65], 85, Fraction(1, 5))],
+)
+def test_slides_of_different_lengths_are_shown_when_the_film_shows_them(starts, end, fps):
+    film = timeline([int(1000 * start) for start in starts], last_duration=int(1000 * (end - starts[-1])))
+    assert (film.fps, film.frames) == (fps, end * fps)
+    shown = film.frames_shown(0, film.frames).tolist()
+    assert [shown.index(n) / fps for n in range(len(starts))] == starts
+
+
+def test_slides_that_fit_no_rate_are_not_a_tenth_of_a_second_away():
+    starts = [0, 3.217, 8.9, 12.04, 19.55]
+    film = timeline([round(1000 * start) for start in starts], header=Fraction(1, 4), last_duration=4321)
+    shown = film.frames_shown(0, film.frames).tolist()
+    assert max(abs(shown.index(n) / film.fps - start) for n, start in enumerate(starts)) <= 0.1
+    assert abs(film.frames / film.fps - (19.55 + 4.321)) <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"), [(180, Fraction(1, 100)), (7, Fraction(1, 100)), (Fraction(1, 24), Fraction(48))]
+)
+def test_one_picture_is_one_frame_as_long_as_it_is_shown(seconds, header):
+    film = timeline([0], Fraction(1, 90_000), header, last_duration=int(90_000 * seconds))
+    assert (film.frames, 1 / film.fps) == (1, seconds)
+
+
+def test_one_frame_has_the_rate_of_the_header_that_its_rounded_duration_means():
+    assert timeline([0], header=Fraction(24), last_duration=42).fps == 24
+
+
+@pytest.mark.parametrize(("fps", "stated"), [(24, 1000), (24, 83), (50, 40)])
+def test_a_stated_duration_of_all_frames_that_is_longer_than_they_are_is_not_the_last_one(fps, stated):
+    decoded = DecodedTimes()
+    decoded.tick = Fraction(1, 1000)
+    for n in range(48):
+        decoded.add(round(1000 * n / fps), stated)
+    assert make_timeline(decoded, Fraction(fps), "film.mkv").frames == 48
+
+
+RATES = [24, 25, 30, 50, 60, *(Fraction(n * 1000, 1001) for n in (24, 30, 60))]
+
+
+@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("missing", [{300}, {300, *range(100, 160)}])
+@pytest.mark.parametrize("header", [Fraction(30), Fraction("59.9")])
+def test_times_that_were_rounded_to_milliseconds_on_a_finer_clock_give_the_rate(fps, missing, header):
+    """As of a recording in Matroska or FLV with a frame that was dropped, copied to MP4."""
+    numbers = [n for n in range(600) if n not in missing]
+    film = timeline([90 * round(1000 * n / fps) for n in numbers], Fraction(1, 90_000), header)
+    assert (film.fps, film.frames) == (fps, 600)
+    assert sorted({*film.frames_shown(0, 600).tolist()}) == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("milliseconds", [0.2, 1, 3, 4])
+def test_frames_that_are_early_or_late_give_the_rate(milliseconds):
+    """A phone that halves its rate in the dark, and a recorder that leaves frames out."""
+    chance = np.random.default_rng(1)
+    for numbers in ([*range(60), *range(60, 120, 2), *range(120, 180)], [0, *np.flatnonzero(chance.random(300) > 0.03)[1:]]):
+        shaken = 3000 * np.array(numbers) + 90 * chance.uniform(-milliseconds, milliseconds, len(numbers))
+        film = timeline(np.rint(shaken).astype(int).tolist(), Fraction(1, 90_000), Fraction("27.3"))
+        assert (film.fps, film.frames) == (30, numbers[-1] + 1)
+        assert film.frames_shown(0, film.frames).tolist() == [
+            int(np.searchsorted(numbers, n, "right")) - 1 for n in range(film.frames)
+        ]
+
+
+@pytest.mark.parametrize("slow", [24, 25])
+def test_of_two_rates_the_faster_one_loses_no_frame(slow):
+    times = [round(90_000 * n / slow) for n in range(100)]
+    film = timeline(
+        [*times, *range(100 * 90_000 // slow, 100 * 90_000 // slow + 150_000, 3000)], Fraction(1, 90_000), Fraction(26)
+    )
+    assert film.fps == 30 and len({*film.frames_shown(0, film.frames).tolist()}) == 150
+
+
+def test_frames_half_way_between_two_places_lose_no_other():
+    """Three fields, two fields, and so on, then 29.97 frames/s, in ticks of 1/90,000 s."""
+    fields = [0, *np.cumsum([3, 2] * 24)]
+    film = timeline([round(1501.5 * n) for n in [*fields, *range(122, 240, 2)]], Fraction(1, 90_000), Fraction(30_000, 1001))
+    assert film.fps == Fraction(30_000, 1001)
+    assert len({*film.frames_shown(0, film.frames).tolist()}) == len(film.ticks)
 
 
 @pytest.mark.parametrize("fps", [24, 25, 30, 48, 60])

@@ -14,6 +14,12 @@ from refilm.media.ffmpeg_log import NO_TIME
 MAX_FPS = 300  # frames per second: no film has more, so that a clock that says more is wrong
 _DEFAULT_FPS = Fraction(25)  # of raw streams, which have neither times nor a rate: ffmpeg's own default for them
 _COMMON_SHARE = Fraction(1, 10)  # of the gaps between frames that must be so short: fewer are jitter of the clock
+_CLOCK_ROUNDING = Fraction(1, 1000)  # seconds: of Matroska and FLV, whatever clock their times are copied to
+_JITTER = 0.18  # of a gap, by which a camera or a screen recorder is early or late; 25 and 30 frames/s are further apart
+_MOST = 0.9  # of the gaps
+_SAME = 0.05  # of a gap, by which two estimates of it may differ
+_LONGEST_MULTIPLE = 4  # gaps, of a frame that is shown for longer because others are missing
+_MAX_AWAY = Fraction(1, 10)  # seconds of a picture from its time
 _MAX_UNORDERED = 24  # frames whose time is not after the one before: with more the file's clock restarts
 _MAX_HOLD_SECONDS = 600  # that one frame is shown: after more the file's clock has jumped ahead
 
@@ -26,19 +32,29 @@ _STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60
 class DecodedTimes:
     """The times of the frames in the order in which the decoder gives them out, noted while it works.
 
-    times: in ticks of `tick` seconds, NO_TIME where they are unknown; last_duration: of the last frame, 0 if unknown.
+    times: in ticks of `tick` seconds, NO_TIME where they are unknown.
     """
 
     def __init__(self) -> None:
-        self.times, self.last_duration, self.tick = array("q"), 0, Fraction(0)
+        self.times, self.tick = array("q"), Fraction(0)
+        self._duration = 0  # of the last frame
+        self._too_long = 0  # frames whose duration is clearly longer than the next frame allows
 
     def __len__(self) -> int:
         return len(self.times)
 
     def add(self, time: int, duration: int) -> None:
-        """Note the time and the duration of the next frame."""
+        """Note the time and the duration of the next frame; a duration of 0 is unknown."""
+        if self.times and 0 < 3 * (time - self.times[-1]) < 2 * self._duration:
+            self._too_long += 1
         self.times.append(time)
-        self.last_duration = duration
+        self._duration = duration
+
+    @property
+    def last_duration(self) -> int:
+        """Ticks that the last frame is shown; 0 if unknown, also where the durations of most frames are wrong: a header may
+        state one for all."""
+        return 0 if 2 * self._too_long >= len(self.times) else self._duration
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,21 @@ class Timeline:
 
     @cached_property
     def places(self) -> np.ndarray:
-        """The place of each frame of a variable-rate film at the constant rate, from 0, int64 (n,)."""
+        """The place of each frame of a variable-rate film at the constant rate, from 0, int64 (n,): the nearest, or the one
+        beside it where that is empty and two frames would have the same."""
         step = self.tick * self.fps
         places: np.ndarray = self.ticks - self.ticks[0]
         places *= 2 * step.numerator  # in units of 1 / (2 * denominator), in place, since long films have many frames
-        places += step.denominator
+        places += step.denominator + min(
+            2 * step.numerator, step.denominator // 4
+        )  # all that are half way go up, rounded or not
         places //= 2 * step.denominator
+        room = np.append(places[1:] - places[:-1], np.iinfo(np.int64).max)
+        shared = np.flatnonzero(room[:-1] == 0) + 1  # frames that have the place of the one before them
+        late = shared[room[shared] > 1]
+        places[late] += 1
+        early = np.setdiff1d(shared, late) - 1
+        places[early[(early > 0) & (places[early] - places[early - 1] > 1)]] -= 1
         return places
 
     @property
@@ -109,7 +134,10 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
     times = _ascending(decoded.times, tick, header_rate, name)
     if times is None:
         return Timeline(np.arange(len(decoded)), 1 / header_rate, header_rate, True)
-    fps, constant = frame_rate(times, tick, header_rate)
+    shown = decoded.last_duration * tick  # 0 where it is unknown
+    fps, constant = (
+        frame_rate(times, tick, header_rate) if len(times) > 1 else (_rate_of_one(shown, tick, header_rate), True)
+    )
     if fps > MAX_FPS:
         raise RefilmError(
             f"{name}: its clock says {float(fps):.0f} frames/s, more than any film has: convert it to its true rate"
@@ -122,9 +150,29 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
             f"{name}: the file's clock jumps ahead by {ahead:.0f} s after {after:.1f} s, as where recordings were "
             "joined end to end: give the parts as films of their own, or convert the file to one first"
         )
-    shown = decoded.last_duration * tick  # 0 where it is unknown
-    last = round(shown * fps) if shown <= _MAX_HOLD_SECONDS else 1
-    return Timeline(times, tick, fps, constant and last <= 1, max(1, last))
+    shown = shown if 0 < shown <= _MAX_HOLD_SECONDS else 1 / fps
+    film = Timeline(times, tick, fps, constant and round(shown * fps) <= 1, max(1, round(shown * fps)))
+    # Of pictures that are shown for seconds half a frame is much.
+    while 2 * film.fps * _MAX_AWAY < 1 and _farthest(film, shown) > _MAX_AWAY:
+        rate = film.fps + fps
+        film = Timeline(times, tick, rate, False, max(1, round(shown * rate)))
+    return film
+
+
+def _farthest(film: Timeline, shown: Fraction) -> Fraction:
+    """How many seconds a picture, or the end of the film, is away from its time. shown: seconds of the last frame."""
+    end = abs(film.last / film.fps - shown)
+    if film.constant:
+        return end  # the pictures are in step
+    ticks = float(film.fps * film.tick)
+    away = np.abs(film.places - (film.ticks - film.ticks[0]) * ticks).max() / float(film.fps)
+    return max(end, Fraction(float(away)))
+
+
+def _rate_of_one(shown: Fraction, tick: Fraction, header_rate: Fraction) -> Fraction:
+    """The rate of a film of one frame, so that this is as long as it is shown."""
+    known = 1 / MAX_FPS <= shown <= _MAX_HOLD_SECONDS and abs(1 / header_rate - shown) > tick
+    return 1 / shown if known else header_rate
 
 
 def _ascending(times: "array[int]", tick: Fraction, header_rate: Fraction, name: str) -> np.ndarray | None:
@@ -208,8 +256,8 @@ def nominal_rate(printed: Fraction | None) -> Fraction:
 def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool]:
     """(fps, constant) of frames shown at `times`, in ticks of `tick` seconds, ascending.
 
-    Constant means that every frame lies within half a frame of its place at that rate, so that the frames can be taken
-    as they are and stay in step with the sound.
+    Constant means that every frame lies within half a frame and a tenth of a second of its place at that rate, so that the
+    frames can be taken as they are and stay in step with the sound.
     """
     times = np.asarray(times, np.int64)
     duration = int(times[-1] - times[0]) * tick
@@ -227,7 +275,10 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
         return distances
 
     def in_step(fps: Fraction) -> bool:
-        away = deviations(fps) * float(fps)
+        seconds = deviations(fps)
+        if seconds.max() > _MAX_AWAY:
+            return False
+        away = seconds * float(fps)
         # A time that the file gives to two frames, or that is out of order, puts a few frames one place off.
         few = 20 * np.count_nonzero(away >= 0.5) < len(times)
         return bool(away.max() < 0.5 or (few and away.max() < 1.1 and away[-1] < 0.5))
@@ -252,19 +303,58 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
 
 def _common_rate(all_gaps: np.ndarray, tick: Fraction, header_rate: Fraction) -> Fraction:
     """The rate of a variable-rate film: that of the shortest gap between frames that is common, so that hardly a frame is
-    lost. It is the standard rate that the header names, or the nearest, if that lies within the rounding of the clock."""
+    lost. It is the standard rate that the header names, or the nearest, if that is less than half a percent away.
+
+    Times that are rounded or shaken make many gaps of one. Where nearly all gaps are multiples of one length, it is that.
+    """
     lengths, counts = np.unique(all_gaps[all_gaps > 0], return_counts=True)
-    gaps = dict(zip(lengths.tolist(), counts.tolist(), strict=True))
+    rounded = np.minimum(
+        lengths / 8, max(1.0, float(_CLOCK_ROUNDING / tick))
+    )  # on a coarse clock a tick more is another gap
+    period, multiples = _shortest_common(lengths, counts, rounded), 0.0
+    for tolerance in (rounded, _JITTER * lengths):
+        common = _shortest_common(lengths, counts, tolerance)
+        refined = _refined(lengths, counts, common)
+        share, number = _multiples(lengths, counts, refined, float(np.interp(refined, lengths, tolerance)))
+        # Of two gaps that are not much apart the mean is a multiple of neither.
+        if share >= _MOST and abs(refined - common) < _SAME * common:
+            period, multiples = refined, number
+            break
+    rate = 1 / (Fraction(period).limit_denominator(10**6) * tick)
 
-    def equal_gaps(gap: int) -> list[int]:
-        rounding = min(1, gap // 8)  # on a coarse clock a tick more is another gap
-        return [other for other in range(gap - rounding, gap + rounding + 1) if other in gaps]
+    def drift(known: Fraction) -> float:
+        """Frames by which the film is ahead of a known rate at its end, or behind."""
+        return abs(float(rate / known - 1)) * multiples
 
-    shares = {gap: sum(gaps[other] for other in equal_gaps(gap)) for gap in gaps}
-    enough = min(Fraction(max(shares.values())), _COMMON_SHARE * sum(gaps.values()))
-    shortest = min(gap for gap, share in shares.items() if share >= enough)
-    common_gap = max(equal_gaps(shortest), key=lambda gap: shares[gap])  # the middle one of neighbouring gaps
-    rate = Fraction(shares[common_gap], sum(gap * gaps[gap] for gap in equal_gaps(common_gap))) / tick
     nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    standard = (header_rate, nearest) if header_rate in _STANDARD_RATES else (nearest,)
+    named = header_rate in _STANDARD_RATES and (drift(header_rate) < 0.5 or drift(nearest) > 0.25)
+    standard = (header_rate, nearest) if named else (nearest,)
     return next((known for known in standard if abs(known - rate) < rate / 200), rate)
+
+
+def _shortest_common(lengths: np.ndarray, counts: np.ndarray, tolerance: np.ndarray) -> float:
+    """The mean of gaps that are equal within a tolerance, of the shortest such gaps that are common."""
+    totals, sums = (np.concatenate([[0], np.cumsum(values)]) for values in (counts, counts * lengths))
+    first, end = np.searchsorted(lengths, lengths - tolerance), np.searchsorted(lengths, lengths + tolerance, "right")
+    shares = totals[end] - totals[first]
+    shortest = int(np.argmax(shares >= min(shares.max(), float(_COMMON_SHARE) * totals[-1])))
+    common = first[shortest] + int(np.argmax(shares[first[shortest] : end[shortest]]))  # the middle one of equal gaps
+    return float((sums[end[common]] - sums[first[common]]) / shares[common])
+
+
+def _refined(lengths: np.ndarray, counts: np.ndarray, period: float) -> float:
+    """The period of which gaps of one and of two periods are multiples on average, from a value near it."""
+    for _ in range(5):
+        multiples = np.rint(lengths / period)
+        near = (multiples >= 1) & (multiples <= 2)
+        period = float((lengths * counts)[near].sum() / (multiples * counts)[near].sum())
+    return period
+
+
+def _multiples(lengths: np.ndarray, counts: np.ndarray, period: float, tolerance: float) -> tuple[float, float]:
+    """(share, number): of the gaps which share are multiples of a period within a tolerance, and how many periods these are
+    together. Long gaps, which are held pictures, are not counted."""
+    multiples = np.rint(lengths / period)
+    short = multiples <= _LONGEST_MULTIPLE
+    near = short & (multiples >= 1) & (np.abs(lengths - multiples * period) <= tolerance)
+    return float(counts[near].sum() / counts[short].sum()), float((multiples * counts)[near].sum())
