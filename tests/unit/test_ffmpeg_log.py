@@ -106,8 +106,41 @@ def test_alpha_mode(recording):
 
 
 def test_dolby_vision_profile_5(recording):
-    assert ffmpeg_log.is_dolby_vision_5(recording("describe_dolby_vision_5"))
-    assert not ffmpeg_log.is_dolby_vision_5(recording("describe_progressive"))
+    assert ffmpeg_log.dolby_vision_alone(recording("describe_dolby_vision_5")) == "5"
+    assert ffmpeg_log.dolby_vision_alone(recording("describe_progressive")) == ""
+
+
+def test_dolby_vision_of_av1_without_a_base_layer():
+    """The record as ffmpeg prints it, of a stream and in a comment."""
+    record = "DOVI configuration record: version: 1.0, profile: {}, level: 1, rpu flag: 1, el flag: 0, bl flag: 1, "
+    record += "compatibility id: {}, compression: 0"
+    log = "    Side data:\n      {}\n"
+    assert ffmpeg_log.dolby_vision_alone(log.format(record.format(10, 0))) == "10"
+    for profile, compatibility in ((10, 1), (8, 4), (7, 6), (50, 0)):
+        assert ffmpeg_log.dolby_vision_alone(log.format(record.format(profile, compatibility))) == ""
+    assert ffmpeg_log.dolby_vision_alone(f"    comment         : {record.format(5, 0)}") == ""
+
+
+@pytest.mark.parametrize(
+    ("description", "tags"),
+    [
+        ("hevc (Main) (hev1 / 0x31766568), yuv420p(tv, bt709, progressive), 192x144", ("tv", "bt709", "bt709", "bt709")),
+        ("hevc (Main 10), yuv420p10le(tv, bt2020nc/bt2020/smpte2084), 64x48", ("tv", "bt2020nc", "bt2020", "smpte2084")),
+        ("ffv1, yuv420p10le(10 bpc, pc, bt470bg/unknown/unknown), 64x48", ("pc", "bt470bg", "unknown", "unknown")),
+        ("h264 (Main) ([27][0][0][0] / 0x001B), yuv420p(progressive), 96x72", ("unknown",) * 4),
+        ("h264 (High), yuv420p(top first), 720x576", ("unknown",) * 4),
+        ("rawvideo, bgra, 192x144, 22156 kb/s, 24 fps", ("unknown",) * 4),
+    ],
+)
+def test_colours_of_a_header(description, tags):
+    assert ffmpeg_log.header_colour(description) == tags
+
+
+def test_streams_of_a_broadcast_know_their_programme(recording):
+    log = "  Program 1 \n    Metadata:\n  Stream #0:0[0x100]: Video: h264, 96x72\n  Program 7 \n  Stream #0:1: Audio: aac\n"
+    log += "  No Program\n  Stream #0:2[0x1ff]: Data: bin_data\n"
+    assert [stream.program for stream in ffmpeg_log.parse_streams(log)] == [1, 7, 0]
+    assert {stream.program for stream in ffmpeg_log.parse_streams(recording("describe_languages"))} == {0}
 
 
 def test_layout_and_role_of_soundtracks(recording):
@@ -178,10 +211,11 @@ def test_a_message_in_the_middle_of_a_line_about_a_frame():
     assert ffmpeg_log.warning(error) == error and ffmpeg_log.decoded_frame(f"{error}{frame[24:]}") == (18, 0)
 
 
-def test_end_of_the_last_packet(recording):
+def test_span_of_packets(recording):
     """A film of 2 s at 24000/1001 whose first 1.2 s an edit list skips: frames and a tick of rounding remain."""
-    end = ffmpeg_log.framecrc_end(recording("packets").encode().splitlines())
-    assert abs(end - Fraction(8, 10)) < Fraction(1, 20)
+    start, end = ffmpeg_log.framecrc_span(recording("packets").encode().splitlines())
+    assert start < end and abs(end - Fraction(8, 10)) < Fraction(1, 20)
+    assert ffmpeg_log.framecrc_span([b"#tb 0: 1/25"]) is None
 
 
 def test_broken_frames(recording):

@@ -57,7 +57,8 @@ def parse_crop_box(crop: str, width: int, height: int) -> Box:
     """The box 'W:H:X:Y' in a picture of that size. Raises RefilmError if it leaves the picture."""
     box_width, box_height, x, y = map(int, crop.split(":"))
     box = Box(x, y, box_width, box_height)
-    if box.width < 1 or box.height < 1 or box.x + box.width > width or box.y + box.height > height:
+    inside = 0 <= x <= width - box_width and 0 <= y <= height - box_height
+    if box.width < 1 or box.height < 1 or not inside:
         raise RefilmError(f"crop {crop}: not a valid crop of a picture of {width}x{height}: write W:H:X:Y inside it")
     return box
 

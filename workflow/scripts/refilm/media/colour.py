@@ -17,7 +17,7 @@ _MATRICES |= {"bt2020nc": "bt2020"}
 _FOR_ZSCALE = {"ycgco", "ictcp", "chroma-derived-nc"}
 _UNREADABLE = {"bt2020c", "chroma-derived-c", "ycgco-re", "ycgco-ro", "smpte2085", "ipt-c2"}
 _ZSCALE_NAMES = {"bt709": "709", "bt601": "170m", "bt2020": "2020_ncl", "smpte240m": "240m", "fcc": "fcc"}
-_HDR = {"smpte2084", "arib-std-b67"}
+HDR = {"smpte2084", "arib-std-b67"}  # transfers of high dynamic range
 _WIDE_GAMUT = {"bt2020", "smpte431", "smpte432"}  # primaries further apart than those of an SDR screen
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv|vuya|pal8|graya")
 
@@ -75,7 +75,7 @@ class Colour:
 
     @property
     def _zscale_transfer(self) -> str:
-        return self.transfer if self.transfer in _HDR else "709"
+        return self.transfer if self.transfer in HDR else "709"
 
     @property
     def to_screen(self) -> list[str]:
@@ -84,7 +84,7 @@ class Colour:
         They come after scaling: on small frames they cost nothing, and the mean over an area is taken of the values in the
         file, as for any film. The scaler is not asked for R'G'B', whose 16-bit white would be 65,283.
         """
-        hdr = self.transfer in _HDR
+        hdr = self.transfer in HDR
         if not hdr and self.primaries not in _WIDE_GAMUT:
             return []
         given = f"{self._light}:min={_ZSCALE_NAMES[self.scaler_matrix]}:rin=limited"
@@ -102,5 +102,5 @@ def colour_of(pixel_format: str, tags: ColourTags, width: int, height: int) -> C
     alpha = _ALPHA.match(pixel_format) is not None
     matrix = tags.matrix if tags.matrix in _FOR_ZSCALE | _UNREADABLE else _MATRICES.get(tags.matrix, untagged)
     if matrix == "ictcp":
-        tags = tags._replace(primaries="bt2020", transfer=tags.transfer if tags.transfer in _HDR else "smpte2084")
+        tags = tags._replace(primaries="bt2020", transfer=tags.transfer if tags.transfer in HDR else "smpte2084")
     return Colour(matrix, tags.range == "pc", tags.primaries, tags.transfer, alpha)

@@ -258,6 +258,7 @@ def _decode(plan: DecodePlan, into: BinaryIO, label: str, threads: int, options:
             kept = kept[(seconds >= (start or -np.inf)) & (seconds < (np.inf if end is None else end))]
         if not plan.video.damaged:
             if whole:
+                _check_one_stream(plan.film, timeline)
                 _check_complete(plan.film, decoder.log, timeline.first_time + timeline.frames / timeline.fps)
             _check_intact(plan, timeline, decoder, shown)
         if len(kept) and kept[0] <= shown[0] and shown[-1] <= kept[-1]:
@@ -311,6 +312,19 @@ def _check_complete(film: FilmFile, log: str, end: Fraction) -> None:
         raise RefilmError(damage_message(film.path, declared))
 
 
+def _check_one_stream(film: FilmFile, timeline: Timeline) -> None:
+    """Raises RefilmError if the video goes on in another stream of the file, or came from one before."""
+    start, end = timeline.first_time, timeline.first_time + timeline.frames / timeline.fps
+    for other in film.other_videos:
+        span = ffmpeg_log.framecrc_span(film.packets(other))
+        if span and (span[0] > end - 1 or span[1] < start + 1):
+            seconds = float(max(start, span[0]) - min(start, span[0]))
+            raise RefilmError(
+                f"{film.path}: the video changes to another stream after {seconds:.1f} s, as where recordings were joined "
+                "end to end: give the parts as films of their own, or convert the file to one first"
+            )
+
+
 def _last_packet_end(film: FilmFile) -> Fraction:
     """Seconds on the file's clock at which the last packet of any stream ends: sound may last longer than the video."""
     source = film.input(copyts=None)
@@ -318,7 +332,8 @@ def _last_packet_end(film: FilmFile) -> Fraction:
     output = ffmpeg.output(*streams, "pipe:1", c="copy", format="framecrc")
     with tempfile.TemporaryFile() as out:
         run_ffmpeg_into(out, command_line(output), film.path)
-        return ffmpeg_log.framecrc_end(out) or Fraction(0)
+        span = ffmpeg_log.framecrc_span(out)
+        return span[1] if span else Fraction(0)
 
 
 def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown: np.ndarray) -> None:

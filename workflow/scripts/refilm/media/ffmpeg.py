@@ -216,10 +216,13 @@ class Watchdog:
             raise RefilmError(f"{self._name}: the film is damaged: ffmpeg only reports errors: copy it again")
 
 
-def dump_streams(path: Path | str) -> str:
-    """What ffmpeg prints about a film file and its streams, for which it decodes a little, or why it cannot read it."""
+def dump_streams(path: Path | str, **options: object) -> str:
+    """What ffmpeg prints about a film file and its streams, for which it decodes a little, or why it cannot read it.
+
+    options: of the input.
+    """
     # With no output named ffmpeg describes its input and exits with status 1: its stderr is the result.
-    command = command_line(ffmpeg.output(film_input(path), "none"))[:-1]
+    command = command_line(ffmpeg.output(film_input(path, **options), "none"))[:-1]
     with FfmpegProcess(command, str(path)) as process:
         watchdog = Watchdog(str(path))
         while process.running(wait_seconds=1):

@@ -16,10 +16,14 @@ NO_TIME = -(2**63)  # AV_NOPTS_VALUE: a frame without a time
 
 _STREAM = re.compile(r"\s*Stream #0:(\d+)(?:\[\w+\])?(?:\((.*?)\))?\S*: (\w+): (.*)")
 _TITLE = re.compile(r"\s*(?:title|name) +: (.+)")
+_PROGRAM = re.compile(r"  (?:Program (\d+)|No Program)")
 _CONTAINER = re.compile(r"^Input #0, (\w+)", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+), start: (-?\d+\.\d+)", re.MULTILINE)
-_DOLBY_VISION_5 = re.compile(r"DOVI configuration record:.* profile: 5,")
+_DOLBY_VISION = re.compile(
+    r"^ +DOVI configuration record: version: \S+ profile: (5(?=,)|(?:10|20)(?=,.* compatibility id: 0\b))", re.MULTILINE
+)
 _ALPHA_MODE = re.compile(r"alpha_mode *: 1", re.IGNORECASE)
+_PIXEL_FORMAT = re.compile(r", \w+\(([^()]*)\)")
 _FRAME_SIZE = re.compile(r", ([1-9]\d*)x([1-9]\d*)\b")
 _FRAME_RATE = re.compile(r"([\d.]+)(k?) (?:fps|tbr)")
 _CHANNEL_LAYOUT = re.compile(r"\d+ Hz, ([^,]+)")
@@ -59,7 +63,8 @@ class StreamInfo:
     """A stream as `ffmpeg -i` lists it.
 
     index: ffmpeg's number of it; kind: 'Video', 'Audio', 'Subtitle', 'Data', ...; language: its tag, several separated by
-    commas, '' without one; description: codec, format, size, rate, disposition; title: of its metadata.
+    commas, '' without one; description: codec, format, size, rate, disposition; title: of its metadata; program: the number
+    of the programme of a broadcast that has it, 0 without one.
     """
 
     index: int
@@ -67,6 +72,7 @@ class StreamInfo:
     language: str
     description: str
     title: str = ""
+    program: int = 0
 
 
 class HeaderDuration(NamedTuple):
@@ -112,10 +118,13 @@ def parse_version(text: str) -> str:
 def parse_streams(log: str) -> list[StreamInfo]:
     """The streams of an input in the order of their lines; a broadcast lists a stream in each of its programmes."""
     streams: list[StreamInfo] = []
+    program = 0
     for line in log.splitlines():
         if match := _STREAM.match(line):
             index, language, kind, description = match.groups()
-            streams.append(StreamInfo(int(index), kind, language or "", description))
+            streams.append(StreamInfo(int(index), kind, language or "", description, program=program))
+        elif match := _PROGRAM.match(line):
+            program = int(match[1] or 0)
         elif streams and (match := _TITLE.match(line)):
             streams[-1] = replace(streams[-1], title=match[1].strip())
     return streams
@@ -136,9 +145,10 @@ def header_duration(log: str) -> HeaderDuration | None:
     return HeaderDuration(seconds, Fraction(match[4]))
 
 
-def is_dolby_vision_5(log: str) -> bool:
-    """Whether a stream is Dolby Vision profile 5, which has no base layer in a standard colour space."""
-    return _DOLBY_VISION_5.search(log) is not None
+def dolby_vision_alone(log: str) -> str:
+    """The profile of a stream of Dolby Vision that has no base layer in a standard colour space, or ''."""
+    match = _DOLBY_VISION.search(log)
+    return match[1] if match else ""
 
 
 def has_alpha_mode(log: str) -> bool:
@@ -166,6 +176,16 @@ def frame_size(description: str) -> tuple[int, int]:
     """(width, height) in the description of a video stream; (0, 0) if it is unknown."""
     match = _FRAME_SIZE.search(description)
     return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def header_colour(description: str) -> "ColourTags":
+    """The colour tags in the description of a video stream: of its container, or else of the stream itself."""
+    match = _PIXEL_FORMAT.search(description)
+    words = match[1].split(", ") if match else []
+    colours = [word for word in words if re.fullmatch(r"[a-z][\w/-]*", word) and word not in ("tv", "pc", "progressive")]
+    known = colours[0].split("/") if colours else ["unknown"]
+    known = known * 3 if len(known) == 1 else known
+    return ColourTags(next((word for word in words if word in ("tv", "pc")), "unknown"), *known)
 
 
 def header_frame_rate(description: str) -> Fraction | None:
@@ -233,18 +253,20 @@ def field_counts(log: str) -> FieldCounts | None:
     return FieldCounts(*map(int, matches[-1])) if matches else None
 
 
-def framecrc_end(lines: Iterable[bytes]) -> Fraction | None:
-    """Seconds at which the last packet ends, in the output of the muxer `framecrc`; None if there is no packet."""
+def framecrc_span(lines: Iterable[bytes]) -> tuple[Fraction, Fraction] | None:
+    """Seconds at which the first packet begins and the last one ends, in the output of the muxer `framecrc`; None if there
+    is no packet."""
     ticks: dict[bytes, Fraction] = {}
-    ends = []
+    starts, ends = [], []
     for line in lines:
         if line.startswith(b"#tb "):
             stream, tick = line[4:].split(b":")
             ticks[stream] = Fraction(tick.strip().decode())
         fields = line.split(b",")
         if len(fields) >= 6 and not line.startswith(b"#"):
+            starts.append(ticks[fields[0]] * int(fields[2]))
             ends.append(ticks[fields[0]] * (int(fields[2]) + int(fields[3])))
-    return max(ends, default=None)
+    return (min(starts), max(ends)) if starts else None
 
 
 def decoded_frame(line: str) -> tuple[int, int] | None:

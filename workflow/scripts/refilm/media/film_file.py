@@ -5,17 +5,21 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
+import ffmpeg
 from ffmpeg.nodes import FilterableStream
 
 from refilm.core.errors import RefilmError
 from refilm.media import ffmpeg_log
-from refilm.media.damage import declared_size
-from refilm.media.ffmpeg import dump_streams, film_input
+from refilm.media.damage import declared_size, movie_seconds
+from refilm.media.ffmpeg import command_line, dump_streams, film_input, run_ffmpeg
 from refilm.media.ffmpeg_log import HeaderDuration, StreamInfo, summarise_stderr
 from refilm.media.timeline import nominal_rate
 
 # Containers whose header declares how long the film is. For others ffmpeg estimates a duration from sizes and clocks.
 _CONTAINERS_WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
+# Containers without a header of all streams, which ffmpeg looks for in so many bytes and microseconds of the file.
+_RECORDINGS = {"mpegts", "mpeg"}
+_FAR = {"probesize": 100_000_000, "analyzeduration": 60_000_000}
 _LEAST_FRAME_BYTES = 16  # that a frame takes in any file
 _LIBVPX = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -29,13 +33,22 @@ class FilmFile:
     def __init__(self, path: Path | str):
         self.path = str(path)
 
-    @cached_property
+    @property
     def log(self) -> str:
         """What ffmpeg prints about the file and its streams."""
+        return self._opened[0]
+
+    @cached_property
+    def _opened(self) -> tuple[str, dict[str, int]]:
+        """(log, options of the input with which ffmpeg finds all streams)."""
         _check_file(Path(self.path), self.path)
-        log = dump_streams(self.path)
+        log, options = dump_streams(self.path), {}
+        if ffmpeg_log.container_name(log) in _RECORDINGS:
+            far = dump_streams(self.path, **_FAR)
+            if _known_streams(far) != _known_streams(log):
+                log, options = far, _FAR
         _check_is_film(self.path, log)
-        return log
+        return log, options
 
     @cached_property
     def streams(self) -> list[StreamInfo]:
@@ -50,7 +63,10 @@ class FilmFile:
     @cached_property
     def declared_duration(self) -> HeaderDuration | None:
         """The duration that the header declares; None for containers that have no such header."""
-        return ffmpeg_log.header_duration(self.log) if self.container in _CONTAINERS_WITH_DURATION else None
+        duration = ffmpeg_log.header_duration(self.log) if self.container in _CONTAINERS_WITH_DURATION else None
+        # To the end of a track that begins late, where an edit list cuts its end, ffmpeg adds its beginning.
+        seconds = movie_seconds(self.path) if duration and self.container == "mov" else None
+        return duration._replace(seconds=min(duration.seconds, seconds)) if duration and seconds else duration
 
     @cached_property
     def estimated_seconds(self) -> Fraction | None:
@@ -73,12 +89,36 @@ class FilmFile:
 
     @cached_property
     def video_stream(self) -> StreamInfo:
-        """The video stream with the most pixels; cover art does not count."""
+        """The video stream with the most pixels; cover art does not count, and neither does a single picture."""
         videos = [stream for stream in self.streams if stream.kind == "Video"]
         films = [stream for stream in videos if not ffmpeg_log.is_cover_art(stream.description)]
         if not films:
             raise RefilmError(f"{self.path}: this file has no video, only sound: give a film as its source")
-        return max(films, key=lambda stream: math.prod(ffmpeg_log.frame_size(stream.description)))
+        films.sort(key=lambda stream: -math.prod(ffmpeg_log.frame_size(stream.description)))
+        return next((stream for stream in films if len(films) == 1 or self._has_two_packets(stream)), films[0])
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is in a container of broadcasts, which begin and end in the middle of a frame."""
+        return self.container in _RECORDINGS
+
+    @cached_property
+    def other_videos(self) -> list[StreamInfo]:
+        """The other video streams of the same programme of a recording."""
+        own = self.video_stream
+        same = [stream for stream in self.streams if stream.kind == "Video" and stream.program == own.program]
+        return [stream for stream in same if stream.index != own.index] if self.is_recording else []
+
+    def packets(self, *streams: StreamInfo, **options: object) -> list[bytes]:
+        """The packets of some streams on the file's own clock, as lines of the muxer `framecrc`."""
+        source = self.input(copyts=None)
+        output = ffmpeg.output(
+            *(source[str(one.index)] for one in streams), "pipe:1", c="copy", format="framecrc", **options
+        )
+        return run_ffmpeg(command_line(output, "-v", "error"), self.path)[0].encode().splitlines()
+
+    def _has_two_packets(self, stream: StreamInfo) -> bool:
+        return sum(not line.startswith(b"#") for line in self.packets(stream, **{"frames:v": 2})) > 1
 
     @cached_property
     def video_codec(self) -> str:
@@ -87,7 +127,7 @@ class FilmFile:
 
     def input(self, **options: object) -> FilterableStream:
         """An ffmpeg-python input of the file with these options."""
-        return film_input(self.path, **options)
+        return film_input(self.path, **self._opened[1], **options)
 
     def video(self, **options: object) -> FilterableStream:
         """The video stream of an input with these options and those that its decoder needs."""
@@ -101,8 +141,19 @@ class FilmFile:
         return {}
 
 
+def _known_streams(log: str) -> set[tuple[int, bool]]:
+    """(index, whether ffmpeg knows its format) of all streams."""
+    known = {"Video": lambda text: any(ffmpeg_log.frame_size(text)), "Audio": ffmpeg_log.channel_layout}
+    streams = ffmpeg_log.parse_streams(log)
+    return {(one.index, one.kind not in known or bool(known[one.kind](one.description))) for one in streams}
+
+
 def _check_file(path: Path, name: str) -> None:
     """Raises RefilmError or OSError if there is no readable file that holds something."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise RefilmError(f"{name!a}: the name of this file is not UTF-8: rename it") from error
     if not path.exists():
         raise RefilmError(f"{name}: there is no such file: put the film there, or correct its source")
     if not path.is_file():
@@ -115,9 +166,10 @@ def _check_file(path: Path, name: str) -> None:
 
 def _check_is_film(path: str, log: str) -> None:
     """Raises RefilmError if ffmpeg cannot read the file as a film, or cannot show its colours."""
-    if ffmpeg_log.is_dolby_vision_5(log):
+    if profile := ffmpeg_log.dolby_vision_alone(log):
         raise RefilmError(
-            f"{path}: Dolby Vision profile 5, whose colours ffmpeg's filters cannot show: convert it to HDR10 or SDR first"
+            f"{path}: Dolby Vision profile {profile}, whose colours ffmpeg's filters cannot show: convert it to HDR10 or "
+            "SDR first"
         )
     if any(stream.kind in ("Video", "Audio") for stream in ffmpeg_log.parse_streams(log)):
         return

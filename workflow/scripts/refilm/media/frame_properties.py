@@ -3,6 +3,7 @@
 Taken from what ffmpeg's filters `showinfo` and `cropdetect` print about sampled frames.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import ffmpeg
 from refilm.core.errors import RefilmError
 from refilm.media import ffmpeg_log
 from refilm.media.bars import Box, picture_box
-from refilm.media.colour import Colour, colour_of
+from refilm.media.colour import HDR, Colour, colour_of
 from refilm.media.ffmpeg import command_line, run_ffmpeg
+from refilm.media.ffmpeg_log import ColourTags
 from refilm.media.film_file import FilmFile
 from refilm.media.filters import SHOW_FRAMES, unify_size_filters
 
@@ -82,10 +84,31 @@ def _analyse(film: FilmFile, options: dict[str, str], every: int, min_frames: in
         unified = unify_size_filters(width, height, aspect, variable_size=True)
         log_of_unified = _run_filters(film, options | {"reinit_filter": "0"}, [*unified, *_every(every), _CROPDETECT])
         areas = ffmpeg_log.bright_areas(log_of_unified)
-    pixel_format, tags = _mode(frame.pixel_format for frame in frames), _mode(ffmpeg_log.colour_tags(log))
-    colour = colour_of(pixel_format, tags, width, height)
+    all_tags = ffmpeg_log.colour_tags(log)
+    _warn_of_changes(film, all_tags)
+    pixel_format, own = _mode(frame.pixel_format for frame in frames), _mode(all_tags)
+    header = ffmpeg_log.header_colour(film.video_stream.description)  # what only the container states is not in the frames
+    tags = ColourTags(*(stated if tag == "unknown" else tag for tag, stated in zip(own, header, strict=True)))
+    colour = colour_of(_without_reserved(film, pixel_format), tags, width, height)
     field_order = _mode(frame.field_order for frame in frames)
     return FrameProperties(width, height, aspect, variable_size, colour, field_order, picture_box(areas, width, height))
+
+
+def _warn_of_changes(film: FilmFile, tags: list[ColourTags]) -> None:
+    """Say that a film changes between high and standard dynamic range, of which it has one in its frames."""
+    hdr = sum(tag.transfer in HDR for tag in tags)
+    if 0 < hdr < len(tags):
+        print(
+            f"{film.path}: of {len(tags)} frames that were looked at {hdr} are HDR and the others SDR: all are converted as "
+            f"{'HDR' if 2 * hdr > len(tags) else 'SDR'}, which is wrong for the rest: convert these first",
+            file=sys.stderr,
+        )
+
+
+def _without_reserved(film: FilmFile, pixel_format: str) -> str:
+    """The pixel format; the fourth byte of an uncompressed AVI is not alpha, as ffmpeg takes it, but reserved."""
+    reserved = film.container == "avi" and film.video_codec == "rawvideo" and pixel_format == "bgra"
+    return "bgr0" if reserved else pixel_format
 
 
 def _fills_frame(areas: list[tuple[int, int, int, int]], width: int, height: int) -> bool:

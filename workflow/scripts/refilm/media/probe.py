@@ -7,8 +7,6 @@ from refilm.media.field_order import detect_field_order, interlaced_field_order
 from refilm.media.film_file import FilmFile
 from refilm.media.frame_properties import FrameProperties, analyse_frames, analyse_key_frames
 
-_RECORDING_CONTAINERS = {"mpegts", "mpeg"}  # containers of broadcasts, which begin and end in the middle of a frame
-
 
 @dataclass(frozen=True)
 class VideoStream(FrameProperties):
@@ -25,7 +23,7 @@ class VideoStream(FrameProperties):
 
     @property
     def open_ended(self) -> bool:
-        return self.film.container in _RECORDING_CONTAINERS
+        return self.film.is_recording
 
 
 def probe_video(film: FilmFile, deinterlace: str = "auto", damaged: bool = False) -> VideoStream:

@@ -40,7 +40,8 @@ class Track:
     """A soundtrack.
 
     number: from 1, for people; stream: ffmpeg's index; language: its tag, several separated by commas, '' without one;
-    layout: of its channels; description, title: what the file says of it.
+    layout: of its channels; description, title: what the file says of it; with_picture: it is of the programme that the
+    picture is of.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Track:
     layout: str
     description: str
     title: str = ""
+    with_picture: bool = True
 
     def __str__(self) -> str:
         title = self.title and f'"{self.title}"'
@@ -63,11 +65,12 @@ class Track:
         """Whether it is in the language `wanted`, or any will do."""
         return wanted == "auto" or language_code(wanted) in map(language_code, filter(None, self.language.split(",")))
 
-    def rank(self) -> tuple[bool, bool, bool]:
-        """Greater for a track that a player prefers: one that can be decoded, the default one, not a commentary."""
+    def rank(self) -> tuple[bool, ...]:
+        """Greater for a track that a player prefers: one that can be decoded, of the same programme as the picture, the
+        default one, not a commentary."""
         decodable = not ffmpeg_log.is_codec_unknown(self.description)
         primary = not ffmpeg_log.is_secondary_track(self.description)
-        return decodable, ffmpeg_log.is_default(self.description), primary
+        return decodable, self.with_picture, ffmpeg_log.is_default(self.description), primary
 
 
 @dataclass(frozen=True)
@@ -110,13 +113,20 @@ def film_sound(source: Path | str, start: Fraction, wanted: str = "auto") -> Sou
 def soundtracks(film: FilmFile) -> list[Track]:
     """All soundtracks of a film, in the order of the file."""
     tracks: dict[int, Track] = {}
+    programs = {stream.index: set[int]() for stream in film.streams}
+    for stream in film.streams:
+        programs[stream.index].add(stream.program)
+    of_picture = programs[film.video_stream.index] if set.union(*programs.values()) != {0} else {0}
     for stream in film.streams:
         if stream.kind == "Audio":
             # A broadcast lists a stream in each of its programmes.
             number = tracks[stream.index].number if stream.index in tracks else len(tracks) + 1
             language = "" if stream.language == "und" else stream.language
             layout = ffmpeg_log.channel_layout(stream.description)
-            tracks[stream.index] = Track(number, stream.index, language, layout, stream.description, stream.title)
+            with_picture = bool(programs[stream.index] & of_picture)
+            tracks[stream.index] = Track(
+                number, stream.index, language, layout, stream.description, stream.title, with_picture
+            )
     return list(tracks.values())
 
 
@@ -190,7 +200,8 @@ def _end(film: FilmFile, tracks: Sequence[Track]) -> Fraction | None:
         text, _log = run_ffmpeg(command_line(output, "-v", "error"), film.path)
     except RefilmError:  # of a damaged film
         return None
-    return ffmpeg_log.framecrc_end(text.encode().splitlines())
+    span = ffmpeg_log.framecrc_span(text.encode().splitlines())
+    return span[1] if span else None
 
 
 def repeat_sound(sound: Sound, period: Fraction, seconds: Fraction, folder: Path) -> Sound:
@@ -221,7 +232,7 @@ def check_decodable(sound: Sound) -> None:
             if ffmpeg_log.is_codec_unknown(track.description):
                 raise RefilmError(f"{sound.film.path}: ffmpeg does not know its codec")
             decoded, log = run_ffmpeg(command, sound.film.path)
-            if log and ffmpeg_log.framecrc_end(decoded.encode().splitlines()) is None:
+            if log and ffmpeg_log.framecrc_span(decoded.encode().splitlines()) is None:
                 raise RefilmError(f"{sound.film.path}: {ffmpeg_log.summarise_stderr(log)}")
         except RefilmError as error:
             raise RefilmError(f"{error}: soundtrack {track} cannot be decoded: {_REMEDY}") from error
