@@ -144,7 +144,8 @@ def test_the_fourth_byte_of_an_uncompressed_avi_is_not_transparency(tmp_path):
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_colours_that_only_the_container_states_are_used(tmp_path, suffix):
     """Red in BT.709 of a small size, which without tags is taken for BT.601: the green would be 16 levels off."""
-    red = "color=0xC83232:size=192x144:rate=24:duration=1,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+    red = "color=0xC83232:size=192x144:rate=24:duration=1,format=gbrp"
+    red += ",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
     untagged, film = tmp_path / "untagged.mp4", tmp_path / f"film.{suffix}"
     plain = ("-bsf:v", "hevc_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2")
     ffmpeg("-f", "lavfi", "-i", red, "-c:v", "libx265", "-x265-params", "lossless=1:log-level=error", *plain, untagged)
