@@ -33,11 +33,11 @@ SLOW, FAST = (1.0, 2.0, 3.0), (0.7, 1.4, 2.1, 2.8)  # seconds of the beeps of tw
 
 
 def extracted(film, folder, *options):
-    """The frames file of a film; what was printed is in the file `said` beside it."""
+    """The frames file of a film; what was printed is in the file `log` beside it."""
     frames = folder / "frames.h5"
     result = command("extract_frames", f"--source={film}", f"--frames={frames}", "--size=96x64", *options)
     done(result)
-    (folder / "said").write_text(result.stderr)
+    (folder / "log").write_text(result.stderr)
     return frames
 
 
@@ -86,7 +86,7 @@ def test_the_sound_is_of_the_programme_of_the_picture(tmp_path, large_first):
 
 
 @pytest.mark.parametrize("numbers", [range(24), range(300)])
-def test_a_video_that_goes_on_in_another_stream_is_one_line(tmp_path, numbers):
+def test_a_video_that_continues_in_another_stream_is_one_line(tmp_path, numbers):
     """As of a broadcast whose streams get other identifiers, found at the start or only far into the file."""
     seconds, sizes = len(numbers) / 24, {24: SIZE, 300: (640, 480)}
     parts = []
@@ -154,7 +154,7 @@ def test_colours_that_only_the_container_states_are_used(tmp_path, suffix):
     assert np.allclose(colour_in(extracted(film, tmp_path)), (200, 50, 50), atol=2)
 
 
-def test_a_film_that_changes_between_hdr_and_sdr_says_so(tmp_path):
+def test_a_film_that_changes_between_hdr_and_sdr_is_reported(tmp_path):
     grey, parts = "color=gray:size=192x144:rate=24:duration=2,format=yuv420p10le", []
     for n, (transfer, primaries, matrix) in enumerate([("bt709", "bt709", "bt709"), ("smpte2084", "bt2020", "bt2020nc")]):
         tags = ("-color_primaries", primaries, "-color_trc", transfer, "-colorspace", matrix)
@@ -165,7 +165,7 @@ def test_a_film_that_changes_between_hdr_and_sdr_says_so(tmp_path):
     film = tmp_path / "film.ts"
     film.write_bytes(b"".join(part.read_bytes() for part in parts))
     extracted(film, tmp_path)
-    assert "are HDR and the others SDR: all are converted as" in (tmp_path / "said").read_text()
+    assert "are HDR and the others SDR: all are converted as" in (tmp_path / "log").read_text()
 
 
 def test_a_late_video_whose_end_an_edit_list_cuts_is_whole(tmp_path):

@@ -313,7 +313,7 @@ def _check_complete(film: FilmFile, log: str, end: Fraction) -> None:
 
 
 def _check_one_stream(film: FilmFile, timeline: Timeline) -> None:
-    """Raises RefilmError if the video goes on in another stream of the file, or came from one before."""
+    """Raises RefilmError if the video continues in another stream of the file, or came from one before."""
     start, end = timeline.first_time, timeline.first_time + timeline.frames / timeline.fps
     for other in film.other_videos:
         span = ffmpeg_log.framecrc_span(film.packets(other))
