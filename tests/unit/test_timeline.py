@@ -116,6 +116,15 @@ def test_frames_half_way_between_two_places_lose_no_other():
     assert len({*film.frames_shown(0, film.frames).tolist()}) == len(film.ticks)
 
 
+@pytest.mark.parametrize("moved", [{21: 20.48}, {20: 20.6}])
+def test_two_frames_nearest_to_one_place_have_the_empty_one_beside_it(moved):
+    """After it, where a frame is missing, and before it. The film has 30 frames/s, and one is held."""
+    numbers = [n for n in range(300) if n not in range(40, 60) and not (n == 22 and 21 in moved)]
+    film = timeline([round(3000 * moved.get(n, n)) for n in numbers], Fraction(1, 90_000), Fraction(30))
+    assert (film.fps, film.constant) == (30, False)
+    assert sorted({*film.frames_shown(0, film.frames).tolist()}) == list(range(len(numbers)))
+
+
 @pytest.mark.parametrize("fps", [24, 25, 30, 48, 60])
 def test_a_clock_that_ticks_once_a_frame_gives_the_exact_rate(fps):
     assert frame_rate(range(48), Fraction(1, fps), Fraction(25)) == (fps, True)

@@ -99,9 +99,7 @@ class Timeline:
         step = self.tick * self.fps
         places: np.ndarray = self.ticks - self.ticks[0]
         places *= 2 * step.numerator  # in units of 1 / (2 * denominator), in place, since long films have many frames
-        places += step.denominator + min(
-            2 * step.numerator, step.denominator // 4
-        )  # all that are half way go up, rounded or not
+        places += step.denominator
         places //= 2 * step.denominator
         room = np.append(places[1:] - places[:-1], np.iinfo(np.int64).max)
         shared = np.flatnonzero(room[:-1] == 0) + 1  # frames that have the place of the one before them
