@@ -100,11 +100,11 @@ def test_frames_that_are_early_or_late_give_the_rate(milliseconds):
 
 
 @pytest.mark.parametrize("slow", [24, 25])
-def test_of_two_rates_the_faster_one_loses_no_frame(slow):
-    times = [round(90_000 * n / slow) for n in range(100)]
-    film = timeline(
-        [*times, *range(100 * 90_000 // slow, 100 * 90_000 // slow + 150_000, 3000)], Fraction(1, 90_000), Fraction(26)
-    )
+@pytest.mark.parametrize("rounding", [1, 90])
+def test_of_two_rates_the_faster_one_loses_no_frame(slow, rounding):
+    """Exact on a clock of 90 kHz, and copied to it from one of milliseconds."""
+    times = [*(90_000 * n / slow for n in range(100)), *(90_000 * (100 / slow + n / 30) for n in range(50))]
+    film = timeline([rounding * round(time / rounding) for time in times], Fraction(1, 90_000), Fraction(26))
     assert film.fps == 30 and len({*film.frames_shown(0, film.frames).tolist()}) == 150
 
 
