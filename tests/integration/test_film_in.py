@@ -12,7 +12,7 @@ import pytest
 from refilm.media.bars import Box, crop_to_aspect, picture_box
 from refilm.media.ffmpeg import executable
 from refilm.media.film_file import FilmFile
-from refilm.media.timeline import frame_rate
+from refilm.media.frame_rate import frame_rate
 from tests.conftest import command, decoded, ffmpeg, make_film, refused, runs
 from tests.helpers import extract, probe, wait_for
 

@@ -7,7 +7,8 @@ import pytest
 
 from refilm.core.errors import RefilmError
 from refilm.media.ffmpeg_log import NO_TIME
-from refilm.media.timeline import DecodedTimes, Timeline, frame_rate, make_timeline
+from refilm.media.frame_rate import frame_rate
+from refilm.media.timeline import DecodedTimes, Timeline, make_timeline
 
 
 def timeline(times, tick=Fraction(1, 1000), header=Fraction(24), last_duration=0) -> Timeline:

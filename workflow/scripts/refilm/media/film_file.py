@@ -13,7 +13,7 @@ from refilm.media import ffmpeg_log
 from refilm.media.damage import declared_size, movie_seconds
 from refilm.media.ffmpeg import command_line, dump_streams, film_input, run_ffmpeg
 from refilm.media.ffmpeg_log import HeaderDuration, StreamInfo, summarise_stderr
-from refilm.media.timeline import nominal_rate
+from refilm.media.frame_rate import nominal_rate
 
 # Containers whose header declares how long the film is. For others ffmpeg estimates a duration from sizes and clocks.
 _CONTAINERS_WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}

@@ -10,23 +10,10 @@ import numpy as np
 
 from refilm.core.errors import RefilmError
 from refilm.media.ffmpeg_log import NO_TIME
+from refilm.media.frame_rate import MAX_AWAY, MAX_FPS, frame_rate
 
-MAX_FPS = 300  # frames per second: no film has more, so that a clock that says more is wrong
-_DEFAULT_FPS = Fraction(25)  # of raw streams, which have neither times nor a rate: ffmpeg's own default for them
-_COMMON_SHARE = Fraction(1, 10)  # of the gaps between frames that must be so short: fewer are jitter of the clock
-_CLOCK_ROUNDING = Fraction(1, 1000)  # seconds: of Matroska and FLV, whatever clock their times are copied to
-_JITTER = 0.18  # of a gap, by which a camera or a screen recorder is early or late; 25 and 30 frames/s are further apart
-_MOST = 0.9  # of the gaps
-_SAME = 0.05  # of a gap, by which two estimates of it may differ
-_LONGEST_MULTIPLE = 4  # gaps, of a frame that is shown for longer because others are missing
-_MAX_AWAY = Fraction(1, 10)  # seconds of a picture from its time
 _MAX_UNORDERED = 24  # frames whose time is not after the one before: with more the file's clock restarts
 _MAX_HOLD_SECONDS = 600  # that one frame is shown: after more the file's clock has jumped ahead
-
-# Rates that films have. A measured rate within a tick of the file's clock of one of these is that one.
-_STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60, 120)] + [
-    Fraction(n) for n in range(1, 241)
-]
 
 
 class DecodedTimes:
@@ -151,7 +138,7 @@ def make_timeline(decoded: DecodedTimes, header_rate: Fraction, name: str) -> Ti
     shown = shown if 0 < shown <= _MAX_HOLD_SECONDS else 1 / fps
     film = Timeline(times, tick, fps, constant and round(shown * fps) <= 1, max(1, round(shown * fps)))
     # Of pictures that are shown for seconds half a frame is much.
-    while 2 * film.fps * _MAX_AWAY < 1 and _farthest(film, shown) > _MAX_AWAY:
+    while 2 * film.fps * MAX_AWAY < 1 and _farthest(film, shown) > MAX_AWAY:
         rate = film.fps + fps
         film = Timeline(times, tick, rate, False, max(1, round(shown * rate)))
     return film
@@ -240,119 +227,3 @@ def _longest_ascent(times: np.ndarray) -> np.ndarray:
         index = before[index]
     in_order[others[chain]] = True
     return np.flatnonzero(in_order)
-
-
-def nominal_rate(printed: Fraction | None) -> Fraction:
-    """The rate that a header means, which ffmpeg prints rounded to two decimals, or ffmpeg's default without one."""
-    rate = printed or Fraction(0)
-    nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    if abs(nearest - rate) < Fraction(1, 100):
-        return nearest
-    return rate if 0 < rate <= MAX_FPS else _DEFAULT_FPS
-
-
-def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool]:
-    """(fps, constant) of frames shown at `times`, in ticks of `tick` seconds, ascending.
-
-    Constant means that every frame lies within half a frame and a tenth of a second of its place at that rate, so that the
-    frames can be taken as they are and stay in step with the sound.
-    """
-    times = np.asarray(times, np.int64)
-    duration = int(times[-1] - times[0]) * tick
-    if duration == 0:
-        return header_rate, True
-
-    def deviations(fps: Fraction) -> np.ndarray:
-        """Seconds of each frame from its place."""
-        distances = np.arange(len(times), dtype=np.float64)
-        distances *= float(1 / (fps * tick))
-        distances += float(times[0])
-        distances -= times
-        np.abs(distances, out=distances)
-        distances *= float(tick)
-        return distances
-
-    def in_step(fps: Fraction) -> bool:
-        seconds = deviations(fps)
-        if seconds.max() > _MAX_AWAY:
-            return False
-        away = seconds * float(fps)
-        # A time that the file gives to two frames, or that is out of order, puts a few frames one place off.
-        few = 20 * np.count_nonzero(away >= 0.5) < len(times)
-        return bool(away.max() < 0.5 or (few and away.max() < 1.1 and away[-1] < 0.5))
-
-    gaps = np.diff(times)
-    gap = int(gaps[0]) * tick if (gaps == gaps[0]).all() else None  # each rounded alone, as in formats that keep durations
-    measured = (len(times) - 1) / duration
-    near = [rate for rate in _STANDARD_RATES if abs(rate - measured) < measured / 100]
-
-    def preference(fps: Fraction) -> tuple[bool, bool, bool, bool, float]:
-        error = float(deviations(fps).max())
-        # Between the times that a file has, ffmpeg adds up rounded durations: then the header's rate is a hundredth off.
-        rounding = max(tick, 1 / (100 * fps)) if fps == header_rate else tick
-        wrong = error > rounding and (gap is None or 2 * abs(1 / fps - gap) > tick)
-        return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
-
-    rate = min([*near, measured], key=preference)
-    if in_step(rate):
-        return rate, True
-    return _common_rate(gaps, tick, header_rate), False
-
-
-def _common_rate(all_gaps: np.ndarray, tick: Fraction, header_rate: Fraction) -> Fraction:
-    """The rate of a variable-rate film: that of the shortest gap between frames that is common, so that hardly a frame is
-    lost. It is the standard rate that the header names, or the nearest, if that is less than half a percent away.
-
-    Times that are rounded or shaken make many gaps of one. Where nearly all gaps are multiples of one length, it is that.
-    """
-    lengths, counts = np.unique(all_gaps[all_gaps > 0], return_counts=True)
-    rounded = np.minimum(
-        lengths / 8, max(1.0, float(_CLOCK_ROUNDING / tick))
-    )  # on a coarse clock a tick more is another gap
-    period, multiples = _shortest_common(lengths, counts, rounded), 0.0
-    for tolerance in (rounded, _JITTER * lengths):
-        common = _shortest_common(lengths, counts, tolerance)
-        refined = _refined(lengths, counts, common)
-        share, number = _multiples(lengths, counts, refined, float(np.interp(refined, lengths, tolerance)))
-        # Of two gaps that are not much apart the mean is a multiple of neither.
-        if share >= _MOST and abs(refined - common) < _SAME * common:
-            period, multiples = refined, number
-            break
-    rate = 1 / (Fraction(period).limit_denominator(10**6) * tick)
-
-    def drift(known: Fraction) -> float:
-        """Frames by which the film is ahead of a known rate at its end, or behind."""
-        return abs(float(rate / known - 1)) * multiples
-
-    nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    named = header_rate in _STANDARD_RATES and (drift(header_rate) < 0.5 or drift(nearest) > 0.25)
-    standard = (header_rate, nearest) if named else (nearest,)
-    return next((known for known in standard if abs(known - rate) < rate / 200), rate)
-
-
-def _shortest_common(lengths: np.ndarray, counts: np.ndarray, tolerance: np.ndarray) -> float:
-    """The mean of gaps that are equal within a tolerance, of the shortest such gaps that are common."""
-    totals, sums = (np.concatenate([[0], np.cumsum(values)]) for values in (counts, counts * lengths))
-    first, end = np.searchsorted(lengths, lengths - tolerance), np.searchsorted(lengths, lengths + tolerance, "right")
-    shares = totals[end] - totals[first]
-    shortest = int(np.argmax(shares >= min(shares.max(), float(_COMMON_SHARE) * totals[-1])))
-    common = first[shortest] + int(np.argmax(shares[first[shortest] : end[shortest]]))  # the middle one of equal gaps
-    return float((sums[end[common]] - sums[first[common]]) / shares[common])
-
-
-def _refined(lengths: np.ndarray, counts: np.ndarray, period: float) -> float:
-    """The period of which gaps of one and of two periods are multiples on average, from a value near it."""
-    for _ in range(5):
-        multiples = np.rint(lengths / period)
-        near = (multiples >= 1) & (multiples <= 2)
-        period = float((lengths * counts)[near].sum() / (multiples * counts)[near].sum())
-    return period
-
-
-def _multiples(lengths: np.ndarray, counts: np.ndarray, period: float, tolerance: float) -> tuple[float, float]:
-    """(share, number): of the gaps which share are multiples of a period within a tolerance, and how many periods these are
-    together. Long gaps, which are held pictures, are not counted."""
-    multiples = np.rint(lengths / period)
-    short = multiples <= _LONGEST_MULTIPLE
-    near = short & (multiples >= 1) & (np.abs(lengths - multiples * period) <= tolerance)
-    return float(counts[near].sum() / counts[short].sum()), float((multiples * counts)[near].sum())
