@@ -68,7 +68,8 @@ _CODECS: dict[str, tuple[str, ...]] = {
 _B_FRAMES = {"h264": ("-bf", "2"), "mpeg1": ("-bf", "2"), "mpeg2": ("-bf", "2"), "mpeg4": ("-bf", "2"), "hevc": ()}
 _NO_B_FRAMES = {"h264": ("-bf", "0"), "mpeg1": ("-bf", "0"), "mpeg2": ("-bf", "0"), "mpeg4": ("-bf", "0"), "hevc": ()}
 _X265 = "log-level=error:pools=none:bframes={}"
-_JITTER, _JITTERED = "settb=1/90000,setpts=(N+sin(N*2.4)/7)/({rate})/TB", ("h264", "hevc")
+_FINE_CLOCK = "settb=1/90000,setpts={}"
+_FINE_CODECS = ("h264", "hevc")
 _SIZES = {"av1": (128, 96), "dnxhd": (256, 144)}  # the smallest that the codec takes; others 96x64
 
 
@@ -148,7 +149,8 @@ class Film:
 
     steps: how many times 1 / rate each frame is shown; the number of a frame is its place here; joined_hours: the film is
     followed by itself in the same file, so many hours later on the file's clock, which then does not say when it is shown;
-    jitter: every frame is up to a seventh of its duration early or late, as from a phone.
+    jitter: every frame is up to a seventh of its duration early or late, as from a phone; milliseconds: on a finer clock its
+    time is rounded to them, as in a copy of a film in Matroska.
     """
 
     container: str
@@ -164,10 +166,12 @@ class Film:
     end: float | None
     joined_hours: int | None = None
     jitter: bool = False
+    milliseconds: bool = False
 
     def __str__(self) -> str:
         words = [self.container, self.codec, f"{self.rate} frames/s", "B-frames" * self.b_frames]
-        words += ["variable" * self.variable, "jitter" * self.jitter, f"offset {self.offset:g} s" if self.offset else ""]
+        words += ["variable" * self.variable, "jitter" * self.jitter, "milliseconds" * self.milliseconds]
+        words += [f"offset {self.offset:g} s" if self.offset else ""]
         words += [f"{self.layout} {self.sound}".rstrip(), f"delayed {self.delay:g} s" if self.delay else ""]
         words += [f"{key} {value}" for key, value in (("start", self.start), ("end", self.end)) if value is not None]
         words += [f"joined {self.joined_hours} h later"] if self.joined_hours is not None else []
@@ -197,6 +201,9 @@ def choose(seed: int, number: int) -> Film:
     start = rng.choice([0.5, 0.81]) if rng.random() < 0.25 else None
     end = rng.choice([1.5, 1.77]) if rng.random() < 0.25 else None
     offset = rng.choice(container.offsets)
+    is_fine = container.variable and offset >= 0 and codec in _FINE_CODECS
+    joined = rng.choice([0, 10]) if name == "ts" and end is None and rng.random() < 0.3 else None
+    clock = rng.choice(["jitter", "milliseconds", "", "", ""]) if is_fine else ""
     return Film(
         name,
         codec,
@@ -209,17 +216,18 @@ def choose(seed: int, number: int) -> Film:
         rng.choice(container.delays) if sound else 0,
         start,
         end,
-        rng.choice([0, 10]) if name == "ts" and end is None and rng.random() < 0.3 else None,
-        container.variable and not variable and offset >= 0 and codec in _JITTERED and rng.random() < 0.2,
+        joined,
+        clock == "jitter",
+        clock == "milliseconds",
     )
 
 
 def _variable_steps(count: int, rng: random.Random) -> tuple[int, ...]:
-    """Frames that last one step, but for some in the middle: those of a third last two, or one lasts half of the film."""
+    """Frames that last one step, but for some in the middle: those of a third last two, or one lasts a third of the film,
+    or one lasts two."""
     third = count // 3
-    if rng.random() < 0.5:
-        return (1,) * third + (2,) * (third // 2) + (1,) * third
-    return (1,) * third + (third,) + (1,) * third
+    middle = rng.choice([(2,) * (third // 2), (third,), (2,)])
+    return (1,) * third + middle + (1,) * third
 
 
 def make(film: Film, folder: Path) -> Path:
@@ -227,10 +235,12 @@ def make(film: Film, folder: Path) -> Path:
     options = [*_CODECS[film.codec], *(_B_FRAMES if film.b_frames else _NO_B_FRAMES).get(film.codec, ())]
     if film.codec == "hevc":
         options += ["-x265-params", _X265.format(2 if film.b_frames else 0)]
-    if film.variable:
-        options += ["-vf", f"setpts={_shown_at(film.steps)}", "-fps_mode", "passthrough"]
-    if film.jitter:
-        options += ["-vf", _JITTER.format(rate=film.rate), "-enc_time_base", "1/90000", "-fps_mode", "passthrough"]
+    step = _shown_at(film.steps)
+    if film.jitter or film.milliseconds:
+        ticks = f"({step}+sin(N*2.4)/7)/({film.rate})/TB" if film.jitter else f"90*round(1000*({step})/({film.rate}))"
+        options += ["-vf", _FINE_CLOCK.format(ticks), "-enc_time_base", "1/90000", "-fps_mode", "passthrough"]
+    elif film.variable:
+        options += ["-vf", f"setpts={step}", "-fps_mode", "passthrough"]
     if film.sound:
         options += ["-c:a", film.sound]
     if film.sound in ("libvorbis", "libopus", "mp2", "aac", "ac3", "wmav2"):
@@ -306,7 +316,7 @@ def compare(film: Film, path: Path, frames: Path) -> str:
 
 def _rate_tolerance(film: Film) -> Fraction:
     """How far the rate of the frames may be from the film's, as a part of it; 0 where the clock of the file is exact."""
-    if film.variable:
+    if film.variable or film.milliseconds:
         return Fraction(1, 500)  # a clock may be too coarse to distinguish 30 and 30000/1001
     return Fraction(2, 7) / len(film.steps) if film.jitter else Fraction(0)  # the first and the last frame may be off
 

@@ -87,6 +87,21 @@ def test_times_that_were_rounded_to_milliseconds_on_a_finer_clock_give_the_rate(
     assert sorted({*film.frames_shown(0, 600).tolist()}) == list(range(len(numbers)))
 
 
+@pytest.mark.parametrize("fps", [15, Fraction(24_000, 1001), 30])
+@pytest.mark.parametrize("tick", [Fraction(1, 1000), Fraction(1, 90_000)])
+def test_a_short_film_in_which_one_frame_is_missing_has_its_own_rate(fps, tick):
+    numbers = [*range(13), *range(14, 26)]
+    film = timeline([round(n / fps / tick) for n in numbers], tick, Fraction("22.9"))
+    assert film.frames == 26 and abs(film.fps / fps - 1) < 0.0011  # so few frames do not tell 24 from 23.976
+    assert film.frames_shown(0, 26).tolist() == [*range(13), 12, *range(13, 25)]
+
+
+@pytest.mark.parametrize("fps", [Fraction("17.5"), Fraction("13.37")])
+def test_a_rate_of_no_standard_is_kept_on_a_coarse_clock(fps):
+    film = timeline([round(100 * n / fps) for n in range(200)], Fraction(1, 100), fps)
+    assert film.constant and film.frames == 200 and abs(film.fps / fps - 1) < 0.001
+
+
 @pytest.mark.parametrize("milliseconds", [0.2, 1, 3, 4])
 def test_frames_that_are_early_or_late_give_the_rate(milliseconds):
     """A phone that halves its rate in the dark, and a recorder that leaves frames out."""

@@ -74,16 +74,19 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
         return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
 
     rate = min([*near, measured], key=preference)
-    if in_step(rate):
-        return rate, True
-    return _common_rate(times, tick, header_rate), False
+    common, is_raster = _common_rate(times, tick, header_rate)
+    # Of a short film in which a frame is missing all others are within half a frame of their places at a lower rate.
+    is_wrong, *_ = preference(rate)
+    is_missing = is_raster and round(duration * common) >= len(times) and 2 * int(gaps.max()) * tick * common >= 3
+    return (common, False) if (is_wrong and is_missing) or not in_step(rate) else (rate, True)
 
 
-def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> Fraction:
-    """The rate of a variable-rate film: that of the shortest gap between frames that is common, so that hardly a frame is
-    lost. It is the standard rate that the header names, or the nearest, if that is less than half a percent away.
+def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool]:
+    """(rate, is_raster) of a variable-rate film: that of the shortest gap between frames that is common, so that hardly a
+    frame is lost. It is the standard rate that the header names, or the nearest, if that is less than half a percent away.
 
-    Times that are rounded or shaken make many gaps of one. Where nearly all gaps are multiples of one length, it is that.
+    Times that are rounded or shaken make many gaps of one. Where nearly all gaps are multiples of one length, which are then
+    a raster, it is that.
     """
     gaps = _Gaps(np.diff(times))
 
@@ -95,13 +98,15 @@ def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> Fr
 
     period = gaps.mean_near(gaps.shortest_common(rounding), rounding)
     share, multiples = gaps.multiples(period, rounding)
-    if share < _MOST:
+    is_raster = share >= _MOST
+    if not is_raster:
         # The mean of all gaps is exact, since what makes one longer makes the next shorter. But of two gaps that are not
         # much apart it is a multiple of neither.
         local = gaps.mean_near(gaps.shortest_common(jitter), jitter)
         whole = gaps.mean_near(local, lambda length: length / 2)
         share, number = gaps.multiples(whole, jitter)
-        if share >= _MOST and abs(whole - local) < _SAME * local:
+        is_raster = share >= _MOST and abs(whole - local) < _SAME * local
+        if is_raster:
             period, multiples = whole, number
     rate = 1 / (Fraction(period).limit_denominator(10**6) * tick)
 
@@ -112,7 +117,7 @@ def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> Fr
     nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
     named = header_rate in _STANDARD_RATES and (drift(header_rate) < 0.5 or drift(nearest) > 0.25)
     standard = (header_rate, nearest) if named else (nearest,)
-    return next((known for known in standard if abs(known - rate) < rate / 200), rate)
+    return next((known for known in standard if abs(known - rate) < rate / 200), rate), is_raster
 
 
 class _Gaps:
