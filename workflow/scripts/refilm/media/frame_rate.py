@@ -10,9 +10,10 @@ MAX_AWAY = Fraction(1, 10)  # seconds of a picture from its time
 _DEFAULT_FPS = Fraction(25)  # of raw streams, which have neither times nor a rate: ffmpeg's own default for them
 _COMMON_SHARE = Fraction(1, 10)  # of the gaps between frames that must be so short: fewer are jitter of the clock
 _CLOCK_ROUNDING = Fraction(1, 1000)  # seconds: of Matroska and FLV, whatever clock their times are copied to
-_JITTER = 0.18  # of a gap, by which a camera or a screen recorder is early or late; 25 and 30 frames/s are further apart
+_JITTER = 0.18  # of a gap, by which frames of a camera or a screen recorder are early or late
 _MOST = 0.9  # of the gaps
-_SAME = 0.02  # of a gap, by which two estimates of it may differ
+_COHERENT = 0.7  # of times that are up to a seventh of a frame early or late: 0.87
+_PART_FRAMES = 24
 _ITERATIONS = 20
 _LONGEST_MULTIPLE = 4  # gaps, of a frame that is shown for longer because others are missing
 
@@ -96,18 +97,21 @@ def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> tu
     def jitter(length: float) -> float:
         return _JITTER * length
 
+    def half(length: float) -> float:
+        return length / 2
+
     period = gaps.mean_near(gaps.shortest_common(rounding), rounding)
     share, multiples = gaps.multiples(period, rounding)
     is_raster = share >= _MOST
     if not is_raster:
-        # The mean of all gaps is exact, since what makes one longer makes the next shorter. But of two gaps that are not
-        # much apart it is a multiple of neither.
-        local = gaps.mean_near(gaps.shortest_common(jitter), jitter)
-        whole = gaps.mean_near(local, lambda length: length / 2)
-        share, number = gaps.multiples(whole, jitter)
-        is_raster = share >= _MOST and abs(whole - local) < _SAME * local
+        # The mean of all gaps is exact, since what makes one longer makes the next shorter. It depends on which are taken
+        # for one period and which for two.
+        shortest, middle = gaps.shortest_common(jitter), gaps.median()
+        means = [gaps.mean_near(start, half) for start in (gaps.mean_near(shortest, jitter), middle, middle / 2)]
+        whole = max((mean for mean in means if mean >= shortest), key=lambda mean: _coherence(times, mean), default=period)
+        is_raster = _coherence(times, whole) >= _COHERENT
         if is_raster:
-            period, multiples = whole, number
+            period, (_share, multiples) = whole, gaps.multiples(whole, half)
     rate = 1 / (Fraction(period).limit_denominator(10**6) * tick)
 
     def drift(known: Fraction) -> float:
@@ -118,6 +122,15 @@ def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> tu
     named = header_rate in _STANDARD_RATES and (drift(header_rate) < 0.5 or drift(nearest) > 0.25)
     standard = (header_rate, nearest) if named else (nearest,)
     return next((known for known in standard if abs(known - rate) < rate / 200), rate), is_raster
+
+
+def _coherence(times: np.ndarray, period: float) -> float:
+    """How near times are to multiples of a period in most short parts of a film, from 0 to 1, where they are exact. Frames
+    of two rates have all phases of any one period."""
+    count = min(len(times), _PART_FRAMES)
+    parts = times[: len(times) // count * count].reshape(-1, count)
+    turns = (parts - parts[:, :1]) / period
+    return float(np.median(np.abs(np.exp(2j * np.pi * turns).mean(axis=1))))
 
 
 class _Gaps:
@@ -133,6 +146,10 @@ class _Gaps:
         away = np.array([tolerance(length) for length in lengths.tolist()])
         shares = totals[np.searchsorted(lengths, lengths + away, "right")] - totals[np.searchsorted(lengths, lengths - away)]
         return float(lengths[np.argmax(shares >= min(shares.max(), float(_COMMON_SHARE) * totals[-1]))])
+
+    def median(self) -> float:
+        """The gap of which half are longer."""
+        return float(self._lengths[np.searchsorted(np.cumsum(self._counts), self._counts.sum() / 2)])
 
     def mean_near(self, period: float, tolerance: Callable[[float], float]) -> float:
         """The period of which the gaps of about one period, and of two, are multiples on average, beginning at a value."""
