@@ -72,7 +72,8 @@ clean-demo: ## delete the results of the demo
 	rm -rf results/demo results/*/demo-*.mp4 results/{models,predictors}/bikes results/*_by_bikes.mp4 results/*/*_by_bikes.* \
 		results/gallery/{walks,dreams}/demo-*.webp results/gallery/index.html results/gallery/films/*/{bikes,bunny,whitney}.* \
 		results/shots/{bikes,bunny,whitney}.csv results/samples/bikes.* results/findings/bikes.* \
-		results/frames/*/{bikes,bunny,whitney}.h5 results/stills/{bikes,bunny,whitney}_crop.png
+		results/frames/*/{bikes,bunny,city,whitney}.h5 \
+		results/frames/films/{bikes,bunny,city,whitney}.json results/stills/{bikes,bunny,whitney}_crop.png
 
 # A stamp stands for a finished installation, so an interrupted one is repeated.
 .venv/run: pyproject.toml constraints.txt

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from refilm.config import generate, keys
-from refilm.config.configuration import Config, reject_duplicate_keys
+from refilm.config.configuration import Config, check_yaml
 from refilm.config.keys import (
     BendKeys,
     BendStepKeys,
@@ -283,14 +283,14 @@ def test_a_duplicate_key_is_reported_with_both_lines(tmp_path, text, key, lines)
     file = tmp_path / "config.yaml"
     file.write_text(text)
     with pytest.raises(RefilmError, match=f"line {lines[0]}: duplicate key '{key}:', first on line {lines[1]}: merge"):
-        reject_duplicate_keys(file)
+        check_yaml(file)
 
 
 @pytest.mark.parametrize("name", ["config", "demo", "open-films"])
 def test_a_key_may_stand_in_many_places(tmp_path, name):
-    reject_duplicate_keys(ROOT / "config" / f"{name}.yaml")
+    check_yaml(ROOT / "config" / f"{name}.yaml")
     (tmp_path / "empty.yaml").touch()
-    reject_duplicate_keys(tmp_path / "empty.yaml")
+    check_yaml(tmp_path / "empty.yaml")
 
 
 def test_a_model_has_steps_or_epochs():

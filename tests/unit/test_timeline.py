@@ -116,6 +116,17 @@ def test_frames_that_are_early_or_late_give_the_rate(milliseconds):
         ]
 
 
+@pytest.mark.parametrize("fps", [15, 24, 25, 30, 48, 50, 60])
+@pytest.mark.parametrize("middle", [[2] * 5, [13], [2]])
+def test_a_short_film_of_shaken_frames_has_its_rate(fps, middle):
+    """Each frame is up to a seventh of its time early or late, and in the middle some are shown for longer."""
+    shown = [1] * 13 + middle + [1] * 13
+    starts = np.cumsum([0, *shown[:-1]])
+    shaken = starts + np.sin(2.4 * np.arange(len(starts))) / 7
+    film = timeline([round(90_000 * start / fps) for start in shaken], Fraction(1, 90_000), Fraction("11.9"))
+    assert film.frames_shown(0, film.frames).tolist() == [n for n, count in enumerate(shown) for _ in range(count)]
+
+
 @pytest.mark.parametrize("slow", [24, 25])
 @pytest.mark.parametrize("rounding", [1, 90])
 def test_of_two_rates_the_faster_one_loses_no_frame(slow, rounding):

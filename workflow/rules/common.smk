@@ -10,13 +10,10 @@ from pathlib import Path
 from snakemake.cli import parse_args
 from snakemake.settings.types import DeploymentMethod
 
-SCRIPTS = Path(str(workflow.current_basedir)).parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from refilm import layout
 from refilm.config import closing, slurm
 from refilm.config.auto_channels import auto_channels, plan_device, runs_on_cluster
-from refilm.config.configuration import Config, reject_duplicate_keys
+from refilm.config.configuration import Config, check_yaml
 from refilm.config.incomplete import incomplete_files
 from refilm.config.keys import MODEL_STEP, SLUG
 from refilm.config.report import check_report, collect
@@ -37,7 +34,7 @@ exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 # The configuration files and the targets of an importing workflow are its own.
 is_main = workflow.modifier.is_main_snakefile()
 for file in workflow.configfiles if is_main else []:
-    exit_on_error(reject_duplicate_keys)(file)
+    exit_on_error(check_yaml)(file)
 
 deployment = workflow.deployment_settings.deployment_method
 if is_main:

@@ -15,4 +15,4 @@ One command-line module per rule of the pipeline, and the packages that they sha
 pyproject.toml holds the order as contracts for import-linter.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"

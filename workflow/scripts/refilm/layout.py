@@ -106,6 +106,7 @@ LOCK = "lock"  # of state/, held by the process that trains
 TRAINED = "trained"  # every finished training
 TENSORBOARD = "tensorboard"
 
+MAX_CLIP_SECONDS = 30  # all of whose pictures are in memory
 MOMENT_TIME = r"[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]+)?"
 _VALUES = dict.fromkeys(("moment", "start", "end"), MOMENT_TIME)  # of wildcards that are no names
 _NAME = "[a-z0-9-]+(?:@[0-9]+)?"

@@ -25,6 +25,7 @@ from refilm import layout
 from refilm.config.recipe import metadata_of_model
 from refilm.core.command_line import command_parser, run_command
 from refilm.core.errors import RefilmError
+from refilm.core.files import check_exists
 from refilm.core.provenance import KEY, Record, canonical, parse_provenance
 from refilm.media.tags import read_tags
 from refilm.models.provenance import text_of_model
@@ -51,8 +52,9 @@ def main(args: argparse.Namespace) -> None:
 
 def find(file: Path) -> tuple[Path, Record | None]:
     """(file that says it, provenance) of a result; None where nothing does. Raises OSError where there is no such file."""
-    with open(file, "rb"):
-        pass  # one that is missing is named here by the operating system
+    if file.is_dir():  # of exported images
+        file = file / f"{file.name}.json"
+    check_exists(file)
     places = [file] if file.suffix != ".csv" else [place for place in _beside(file) if place.exists()]
     known = ((place, read(place)) for place in places)
     return next(((place, record) for place, record in known if record), (file, None))

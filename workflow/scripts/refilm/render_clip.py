@@ -15,6 +15,7 @@ from refilm.core.errors import RefilmError
 from refilm.core.provenance import made_by
 from refilm.core.times import TimeSpan
 from refilm.frames.store import FrameStore
+from refilm.layout import MAX_CLIP_SECONDS
 from refilm.models.device import choose_device
 from refilm.models.pictures import add_reconstruction_options, film_and_reconstructions
 from refilm.models.provenance import text_of_decoded
@@ -22,15 +23,13 @@ from refilm.rendering.animation import write_animation
 from refilm.rendering.comparison import Arrangement, labels_of, side_by_side
 from refilm.rendering.upscale import upscaled_size
 
-_MAX_SECONDS = 30  # all of whose pictures are in memory
-
 
 def main(args: argparse.Namespace) -> None:
     with ExitStack() as stack:
         film = stack.enter_context(FrameStore(args.frames))
         first, count = TimeSpan.parse(args.start, args.end).frame_range(film.fps, len(film))
-        if count / film.fps > _MAX_SECONDS:
-            raise RefilmError(f"{args.clip}: {float(count / film.fps):.0f} s are too long: at most {_MAX_SECONDS} s fit")
+        if count / film.fps > MAX_CLIP_SECONDS:
+            raise RefilmError(f"{args.clip}: {float(count / film.fps):.0f} s are too long: at most {MAX_CLIP_SECONDS} s fit")
         device, end = choose_device(args.device), first + count
         pictures, encoded = film_and_reconstructions(stack, film, [args.latents], [args.model], device, first, end)
         arrangement = Arrangement(2, "row", *upscaled_size((film.width, film.height), args.height))

@@ -193,8 +193,18 @@ class Config:
     def model_title(self, name: str) -> str:
         """The model's title in pictures; the titles of its films where it has none."""
         own, step = self.model(name), layout.split_step(name)[1]
-        title = own.title or " + ".join(self.film_title(film) for film in own.films)
+        title = own.title or self._default_title(own)
+        if not own.title and any(self._default_title(other) == title for other in self._others(name)):
+            title = f"{title} ({layout.split_step(name)[0]})"
         return title if step is None else f"{title} after {step:,} steps"
+
+    def _default_title(self, model: ModelKeys) -> str:
+        return " + ".join(self.film_title(film) for film in model.films)
+
+    def _others(self, name: str) -> list[ModelKeys]:
+        """All other models that have no title of their own."""
+        model = layout.split_step(name)[0]
+        return [other for known, other in self.models.items() if known != model and not other.title]
 
     def recipe(self, name: str) -> Recipe:
         """Everything that decides the weights of a model, or of one that is named as MODEL@STEP besides the step."""
@@ -442,9 +452,18 @@ def _check_known(place: str, kind: str, name: str, known: Iterable[str]) -> None
         raise RefilmError(f"{place}: unknown {kind} '{name}'{suggest(name, known)}")
 
 
-def reject_duplicate_keys(file: Path | str) -> None:
-    """Of two equal keys YAML keeps the second, and the films under the first are lost. Raises RefilmError for that."""
-    unread = [yaml.compose(Path(file).read_text(encoding="utf-8"), _Loader)]
+def check_yaml(file: Path | str) -> None:
+    """Raises RefilmError for a configuration file that is not YAML, and for two equal keys, of which YAML keeps the second:
+    the films under the first would be lost."""
+    try:
+        unread = [yaml.compose(Path(file).read_text(encoding="utf-8"), _Loader)]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise RefilmError(
+            f"config: {file}{line}: {error.problem or error.context}: put a text with a colon in quotes, as in title: "
+            '"Alien: Covenant", indent with spaces, and close every bracket'
+        ) from error
     while unread:
         node = unread.pop()
         if isinstance(node, yaml.SequenceNode):
@@ -464,8 +483,8 @@ def reject_duplicate_keys(file: Path | str) -> None:
 def _check_one_of(values: WalkKeys | BendKeys, place: str, *keys: str) -> None:
     given = [key for key in keys if getattr(values, key)]
     if len(given) != 1:
-        found = " and ".join(given) or "none of them"
-        raise RefilmError(f"config: {place}: {found} is given: give either {', '.join(keys[:-1])} or {keys[-1]}")
+        found = f"{' and '.join(given)} are given" if given else "none of them is given"
+        raise RefilmError(f"config: {place}: {found}: give either {', '.join(keys[:-1])} or {keys[-1]}")
 
 
 def _check_step(step: BendStepKeys, recipe: Recipe, place: str) -> None:

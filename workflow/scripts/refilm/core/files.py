@@ -24,6 +24,12 @@ _UMASK = os.umask(0)  # the only way to read it is to set it
 os.umask(_UMASK)
 
 
+def check_exists(path: Path | str) -> None:
+    """Raises OSError with the name of a file that cannot be read, which libraries leave out or wrap."""
+    with open(path, "rb"):
+        pass
+
+
 @contextmanager
 def atomic_write(final: Path) -> Iterator[Path]:
     """Yield a temporary path beside `final`; sync and rename it to `final` if the block succeeds, else remove it.

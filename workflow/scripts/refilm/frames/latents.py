@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from refilm.core.errors import RefilmError, is_lock_refused
-from refilm.core.files import atomic_write
+from refilm.core.files import atomic_write, check_exists
 from refilm.core.made_of import block_size, write_made_of
 from refilm.core.provenance import film_of
 from refilm.frames.metadata import Attribute
@@ -59,10 +59,11 @@ class LatentStore:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        check_exists(path)
         try:
             self._file = h5py.File(path, "r", locking=False)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) or is_lock_refused(error):
+            if is_lock_refused(error):
                 raise
             raise RefilmError(f"{path}: not a latents file (not HDF5, or incomplete): make it with encode_film") from error
         try:

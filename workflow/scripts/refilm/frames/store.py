@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from refilm.core.errors import RefilmError, is_lock_refused
-from refilm.core.files import atomic_write, scratch_file
+from refilm.core.files import atomic_write, check_exists, scratch_file
 from refilm.core.made_of import FRAMES_OFFSET, PROVENANCE_OFFSET, TEXT_OFFSET, write_made_of
 from refilm.frames.metadata import Attribute, FrameMetadata
 
@@ -112,6 +112,7 @@ class FrameStore:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        check_exists(path)
         try:
             with h5py.File(path, "r", locking=False) as file:
                 dataset = file["frames"]
@@ -120,7 +121,7 @@ class FrameStore:
                 valid = dataset.dtype == np.uint8 and len(shape) == 4 and shape[3] == 3 and offset is not None
             self.metadata = FrameMetadata.from_attributes(self.attributes)
         except (OSError, KeyError, ValueError) as error:
-            if isinstance(error, FileNotFoundError) or is_lock_refused(error):
+            if is_lock_refused(error):
                 raise
             raise RefilmError(f"{path}: not a frames file ({error}): delete it and run the same command again") from error
         if not valid or self.attributes.get("schema") != SCHEMA:

@@ -14,6 +14,7 @@ _JITTER = 0.18  # of a gap, by which frames of a camera or a screen recorder are
 _MOST = 0.9  # of the gaps
 _COHERENT = 0.7  # of times that are up to a seventh of a frame early or late: 0.87
 _PART_FRAMES = 24
+_SHORT_FILM = 0.02  # by which the mean of few gaps may be off
 _ITERATIONS = 20
 _LONGEST_MULTIPLE = 4  # gaps, of a frame that is shown for longer because others are missing
 
@@ -108,8 +109,14 @@ def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> tu
         # for one period and which for two.
         shortest, middle = gaps.shortest_common(jitter), gaps.median()
         means = [gaps.mean_near(start, half) for start in (gaps.mean_near(shortest, jitter), middle, middle / 2)]
-        whole = max((mean for mean in means if mean >= shortest), key=lambda mean: _coherence(times, mean), default=period)
-        is_raster = _coherence(times, whole) >= _COHERENT
+        standards = [1 / float(standard * tick) for standard in _STANDARD_RATES]
+        near = [known for known in standards if any(abs(known - mean) < _SHORT_FILM * mean for mean in means)]
+        for candidates in (means, near):  # of a short film a mean may be off
+            longer = [candidate for candidate in candidates if candidate >= shortest]
+            whole = max(longer, key=lambda candidate: _coherence(times, candidate), default=period)
+            is_raster = _coherence(times, whole) >= _COHERENT
+            if is_raster:
+                break
         if is_raster:
             period, (_share, multiples) = whole, gaps.multiples(whole, half)
     rate = 1 / (Fraction(period).limit_denominator(10**6) * tick)

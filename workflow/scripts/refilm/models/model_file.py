@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import refilm
 from refilm.config.recipe import Recipe, Training, metadata_of_model, training_key_of
 from refilm.core.errors import RefilmError
-from refilm.core.files import atomic_write
+from refilm.core.files import atomic_write, check_exists
 from refilm.core.provenance import KEY
 from refilm.models.base import Model
 from refilm.models.registry import build_model
@@ -43,6 +43,7 @@ def save_weights(path: Path | str, network: nn.Module, recipe: Training, steps: 
 def read_weights(path: Path | str, what: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """(recipe as JSON, weights) of a file that `save_weights` wrote. Raises RefilmError where the file, or the network that
     the block makes of it, is not `what` in this version."""
+    check_exists(path)
     try:
         with safe_open(path, "pt") as file:
             recipe = (file.metadata() or {}).get("recipe", "{}")

@@ -91,9 +91,10 @@ class FilmInputs:
         if not other:
             return ""
         names = " and ".join(frames for frames, _how in other)
+        verb = "was" if len(other) == 1 else "were"
         return (
-            f"{path} is not the file that {names} was made of ({other[0][1]}): put that file back, give this one a name of "
-            f"its own under films:, or delete {names} and all results of '{film}' to use it in its place"
+            f"{path} is not the file that {names} {verb} made of ({other[0][1]}): put that file back, give this one a name "
+            f"of its own under films:, or delete {names} and all results of '{film}' to use it in its place"
         )
 
     def is_available(self, film: str) -> bool:

@@ -2,8 +2,11 @@
 
 from refilm import layout
 from refilm.config.keys import VideoKeys, defaults
+from refilm.core.errors import RefilmError
+from refilm.core.times import parse_time
 from refilm.planning.plans import PairPlans
 from refilm.planning.snakemake_functions import Wildcards, exit_on_error, untracked
+from refilm.planning.texts import path_of
 
 
 class Reconstructions(PairPlans):
@@ -48,11 +51,20 @@ class Reconstructions(PairPlans):
         return wildcards.order
 
     @untracked
+    @exit_on_error
     def moment(self, wildcards: Wildcards) -> str:
         """The moment of a still, which is in its path."""
+        parse_time(layout.clock_time(wildcards.moment), path_of(layout.MOMENT, wildcards))
         return layout.clock_time(wildcards.moment)
 
     @untracked
+    @exit_on_error
     def span(self, wildcards: Wildcards) -> list[str]:
-        """The part of a film that a clip shows, which is in its path."""
-        return [f"--start={layout.clock_time(wildcards.start)}", f"--end={layout.clock_time(wildcards.end)}"]
+        """The part of a film that a clip shows, which is in its path. Raises RefilmError for none, or too long a one."""
+        path, times = path_of(layout.CLIP, wildcards), [layout.clock_time(time) for time in (wildcards.start, wildcards.end)]
+        start, end = (parse_time(time, path) for time in times)
+        if start >= end:
+            raise RefilmError(f"{path}: it ends before it begins: name the earlier time first")
+        if end - start > layout.MAX_CLIP_SECONDS:
+            raise RefilmError(f"{path}: {float(end - start):g} s are too long: at most {layout.MAX_CLIP_SECONDS} s fit")
+        return [f"--start={times[0]}", f"--end={times[1]}"]

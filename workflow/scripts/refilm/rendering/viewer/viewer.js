@@ -304,6 +304,9 @@ const refilm = (() => {
     setLoop([shot.start, shot.end - 1]);
   }
 
+  /* Marks of a time axis; of a short film with tenths of a second. */
+  const times = (_plot, ticks) => ticks.map((time) => clock(time * rate()).slice(0, ticks.some((one) => one % 1) ? -2 : -4));
+
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function drawPlot() {
@@ -326,7 +329,7 @@ const refilm = (() => {
         scales: { x: { time: false } },
         legend: { live: false },
         cursor: { y: false, points: { show: false } },
-        axes: [{ ...ink, incs: INTERVALS, values: (_plot, ticks) => ticks.map((time) => clock(time * rate()).slice(0, -4)) }, { ...ink, size: 48 }],
+        axes: [{ ...ink, incs: INTERVALS, values: times }, { ...ink, size: 48 }],
         series: [{ label: "Seconds" }, ...series],
         hooks: { drawClear: [drawBands], setScale: [() => placeHead(goal)] },
       },
