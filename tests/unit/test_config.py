@@ -126,7 +126,7 @@ WRONG = [
             ({"film": "koyaanisqatsi", "mix_with": "bladerunner", "mix": "0 at 0, 1 at 0:10"}, None),
             ({"latents": "mine.h5", "fps": 24, "speed": 0.25}, None),
             ({}, "walks.w: none of them is given: give either film, latents or moments"),
-            ({"film": "bladerunner", "latents": "a.h5"}, "walks.w: film and latents is given: give either film"),
+            ({"film": "bladerunner", "latents": "a.h5"}, "walks.w: film and latents are given: give either film"),
             ({"film": "bladeruner"}, "walks.w: unknown film 'bladeruner'; did you mean 'bladerunner'"),
             ({"film": "bladerunner", "model": "x"}, "walks.w: unknown model 'x'"),
             ({"moments": ["bladerunner@1"]}, "walks.w.moments: one moment is not a way: give two or more"),
@@ -212,7 +212,7 @@ WRONG = [
             ({"film": "blade", "transforms": [{"transform": "flip", "layers": [1]}]}, "bends.b: unknown film 'blade'"),
             (
                 {"latents": "m.h5", "transforms": [{"transform": "flip", "layers": [1]}]},
-                "film and latents is given: give either",
+                "film and latents are given: give either",
             ),
         )
     ),
@@ -269,6 +269,29 @@ def test_what_is_wrong_is_one_line_that_names_the_place(path, value, words):
     with pytest.raises(RefilmError, match=words) as error:
         Config(changed(path, value))
     assert "\n" not in str(error.value) and str(error.value).startswith("config: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("films:\n  alien: {source: a.mkv}\n  b:\n    title: Alien: Covenant\n", 4),
+        ("films:\n  alien: {source: a.mkv\nmodels: {}\n", 3),
+        ("films:\n\talien: {source: a.mkv}\n", 2),
+    ],
+)
+def test_a_file_that_is_not_yaml_is_reported_with_its_line(tmp_path, text, line):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(RefilmError, match=rf"^config: {file}, line {line}: .*: put a text with a colon in quotes"):
+        check_yaml(file)
+
+
+def test_models_of_the_same_films_have_their_names_in_their_titles():
+    films = {"one": {"source": "a.mkv", "title": "One"}}
+    models = {name: {"films": ["one"]} for name in ("plain", "other")} | {"own": {"films": ["one"], "title": "Own"}}
+    titles = config(films=films, models=models).model_title
+    assert [titles(name) for name in ("plain", "other@5", "own")] == ["One (plain)", "One (other) after 5 steps", "Own"]
+    assert config(films=films, models={"plain": {"films": ["one"]}}).model_title("plain") == "One"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from refilm import layout
 from refilm.config.model_folder import ModelFolder
 from tests.plans import BENDS, EXPORTS, WALKS, is_to_make, job, planner, refusal, touch
@@ -15,7 +17,7 @@ def test_a_comparison_shows_its_models_in_order():
     assert asked.comparisons.options(both) == [
         "--title=Number One",
         "--by=Number One + two",
-        "--by=Number One",
+        "--by=Number One (plain)",
         "--height=96",
         "--layout=row",
         "--start=1",
@@ -122,7 +124,7 @@ def test_a_poster_says_what_it_shows():
     big = job(poster="big")
     assert asked.posters.latents(big) == "results/latents/one_by_plain.h5"
     assert asked.posters.options(big) == [
-        "--by=Number One", "--dpi=300", "--frames=2000", "--height=1189.5", "--title=Number One", "--width=841",
+        "--by=Number One (plain)", "--dpi=300", "--frames=2000", "--height=1189.5", "--title=Number One", "--width=841",
     ]  # fmt: skip
 
 
@@ -134,7 +136,22 @@ def test_only_sheets_of_the_best_and_worst_shots_need_metrics():
 
 def test_the_moments_of_pictures_are_in_their_names():
     assert planner().reconstructions.moment(job(moment="01-02-03.5")) == "01:02:03.5"
-    assert planner().reconstructions.span(job(start="00-00-01", end="00-01-00")) == ["--start=00:00:01", "--end=00:01:00"]
+    clip = job(film="one", model="plain", start="00-00-31", end="00-01-00", suffix="gif")
+    assert planner().reconstructions.span(clip) == ["--start=00:00:31", "--end=00:01:00"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "why"),
+    [
+        ("00-00-05", "00-00-03", "it ends before it begins"),
+        ("00-00-05", "00-00-05", "it ends before it begins"),
+        ("00-00-01", "00-00-59", "58 s are too long: at most 30 s fit"),
+    ],
+)
+def test_a_clip_of_impossible_times_is_refused_in_the_plan(capsys, start, end, why):
+    clip = job(film="one", model="plain", start=start, end=end, suffix="gif")
+    line = refusal(capsys, planner().reconstructions.span, clip)
+    assert line.startswith(f"results/clips/one_by_plain@{start}_to_{end}.gif: {why}")
 
 
 def test_latents_are_made_of_the_search_and_without_it_of_what_they_were_made_of_before():

@@ -70,7 +70,7 @@ def test_an_early_model_is_another_than_the_model_and_its_latents_are_too():
     assert asked.models.encoder(job(**pairs[1])) == "results/models/one/model@5.safetensors"
     assert asked.reconstructions.frames(job(**pairs[1])) == asked.reconstructions.frames(job(**pairs[0]))
     assert len({asked.reconstructions.encoded(job(**pair)) for pair in pairs}) == 3
-    assert asked.models.title(job(model="plain@5000")) == "Number One after 5,000 steps"
+    assert asked.models.title(job(model="plain@5000")) == "Number One (plain) after 5,000 steps"
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,8 @@ class Reconstructions(PairPlans):
         return wildcards.order
 
     @untracked
-    @exit_on_error
     def moment(self, wildcards: Wildcards) -> str:
         """The moment of a still, which is in its path."""
-        parse_time(layout.clock_time(wildcards.moment), path_of(layout.MOMENT, wildcards))
         return layout.clock_time(wildcards.moment)
 
     @untracked
