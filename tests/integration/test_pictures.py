@@ -16,6 +16,7 @@ from PIL.PdfParser import PdfParser
 from refilm.frames.metadata import FrameMetadata
 from refilm.frames.store import FrameStore, write_frames_from
 from refilm.rendering.comparison import Arrangement
+from refilm.rendering.style import draw_text
 from tests.conftest import command, refused
 from tests.helpers import done
 from tests.integration.test_film_out import decoded_by, grey_film
@@ -232,3 +233,19 @@ def test_a_title_is_written_in_a_font_that_has_its_signs(tmp_path, pair, font_fo
 def test_signs_that_no_font_has_are_one_line(tmp_path, pair, font_folder):
     strip, printed = titled(tmp_path, pair, "乱\U00012000 x", font_folder)
     assert printed.count("no font has \U00012000, shown as boxes") == 1 and (strip > 128).any()
+
+
+@pytest.mark.parametrize("width", [240, 300, 460, 900])
+@pytest.mark.parametrize("title", ["Short", "A film of a very long title that no label has room for"])
+def test_a_label_of_a_long_title_still_tells_what_its_picture_is(width, title):
+    """An original and a reconstruction have different labels, and none is wider than its picture."""
+
+    def drawn(remark: str) -> np.ndarray:
+        canvas = Image.new("RGB", (width + 100, 24))
+        draw_text(canvas, 0, 0, width, 15, title, remark)
+        return np.asarray(canvas)
+
+    original, reconstruction = drawn("original"), drawn("as remembered by Another")
+    for label in (original, reconstruction):
+        assert label[:, :20].any() and not label[:, width + 1 :].any()
+    assert (original != reconstruction).any() and (original != drawn("")).any()

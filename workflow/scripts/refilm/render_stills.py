@@ -24,7 +24,7 @@ from refilm.models.pictures import add_reconstruction_options
 from refilm.models.provenance import text_of_decoded
 from refilm.rendering.sheet import write_sheet
 
-_REMARKS = {"time": "", "shots": ": shots", "best": ": the best shots", "worst": ": the worst shots"}
+_REMARKS = {"time": "", "shots": "shots, ", "best": "the best shots, ", "worst": "the worst shots, "}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
         times = [format_time(n / film.fps) for n in indices]
         written_by = made_by("render_stills", "torch", "pillow")
         provenance = text_of_decoded(written_by, film.attributes, [latents.attributes], [args.model])
-        remark = f"above, and below it as remembered by {args.by}{_REMARKS[args.order]}"
+        remark = f"{_REMARKS[args.order]}above, and below it as remembered by {args.by}"
         write_sheet(args.sheet, rows, args.title, remark, times, provenance=provenance)
     print(f"{args.sheet}: {len(indices)} frames")
 

@@ -17,7 +17,7 @@ from refilm.rendering.upscale import upscale
 
 @dataclass(frozen=True)
 class Label:
-    """The text above a picture: a title, and a remark if there is room."""
+    """The text above a picture: a title and a remark."""
 
     title: str
     remark: str = ""

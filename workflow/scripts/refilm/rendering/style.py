@@ -24,6 +24,7 @@ SERIES = ("#e8a33d", "#5aa9c8", "#c8605a", "#8fb56a", "#a58bc4")  # distinct on 
 
 # DejaVu Sans comes with matplotlib and has Latin, Greek, Cyrillic, and what simple texts of a few other scripts need.
 _USUAL_FONT = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+_LEAST_FOR_REMARK = 16  # times the size of the type
 _OTHER_STYLES = ("bold", "black", "heavy", "italic", "oblique", "light", "thin", "condensed", "mono", "serif")
 _PLACEHOLDERS = ("lastresort", "adobeblank")  # fonts that have a glyph for every character, and it says nothing
 _INVISIBLE = ("Cc", "Cf", "Zl", "Zp", "Zs")  # categories of characters that need no glyph
@@ -55,11 +56,16 @@ def draw_line(draw: ImageDraw.ImageDraw, left: float, baseline: float, text: str
 
 
 def draw_text(image: Image.Image, left: int, top: int, width: int, size: int, title: str, remark: str = "") -> None:
-    """A line of text inside `width` pixels: the title, and after it a remark if there is room. All lengths in pixels."""
+    """A line of text inside `width` pixels: the title, and after it a remark. Where they are too long the title has what the
+    remark leaves, and half of the width at least; where there is hardly room for one, it has all. All lengths in pixels."""
     draw, baseline = ImageDraw.Draw(image), top + font(size).getmetrics()[0]
-    title_width = text_width(title, size) + round(0.6 * size) if title else 0
-    if remark and title_width + text_width(remark, size) <= width:
-        draw_line(draw, left + title_width, baseline, remark, REMARK, size)
+    gap = round(0.6 * size) if title else 0
+    fits = text_width(title, size) + gap + text_width(remark, size) <= width
+    if title and remark and not fits:
+        remark = remark if width >= _LEAST_FOR_REMARK * size else ""
+        title = shorten(title, size, max(width / 2, width - text_width(remark, size)) - gap if remark else width)
+    place = text_width(title, size) + gap if title else 0
+    draw_line(draw, left + place, baseline, shorten(remark, size, width - place), REMARK, size)
     draw_line(draw, left, baseline, shorten(title, size, width), TITLE, size)
 
 
