@@ -31,7 +31,7 @@ from refilm.config.keys import (
 from refilm.config.recipe import Recipe, auto_shown, parse_size
 from refilm.config.recipes import RECIPES
 from refilm.core.errors import RefilmError
-from refilm.core.times import format_time, parse_time
+from refilm.core.times import format_time, format_times, parse_time
 from tests.conftest import ROOT, config
 
 SHIPPED = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
@@ -617,6 +617,8 @@ def test_what_is_no_time(text):
 
 def test_clock_reads_as_people_write():
     assert [format_time(seconds) for seconds in (0, 59.6, 61, 3723)] == ["0:00", "1:00", "1:01", "1:02:03"]
+    assert format_times([0, 59.6, 61]) == ["0:00", "1:00", "1:01"]
+    assert format_times([0, 0.46, 59.96, 61.04]) == ["0:00.0", "0:00.5", "1:00.0", "1:01.0"]
 
 
 def test_sizes():

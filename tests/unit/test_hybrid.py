@@ -51,6 +51,15 @@ def reconstructed(code: LinearCode, frames: np.ndarray) -> np.ndarray:
     return values.permute(0, 2, 3, 1).flatten(1).numpy()
 
 
+def test_nothing_that_no_latent_can_change_is_in_every_frame_of_a_film_of_cosines():
+    """A fine pattern that all frames of the film share is beyond the code, and so it is not in frames of another film."""
+    fine = (20 * (-1) ** np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)))[None, :, :, None]
+    code = fitted((film_of(120).clip(30, 220) + fine).astype(np.uint8), 16)
+    others = reconstructed(code, film_of(30, seed=1))
+    patterns = code.basis.numpy()
+    assert np.abs(others - others @ patterns.T @ patterns).max() < 1e-3
+
+
 def test_without_cosines_it_is_the_best_linear_code_of_its_size():
     """Eckart and Young: no code of 16 numbers has a smaller squared error than the first singular vectors."""
     frames = film_of(120)

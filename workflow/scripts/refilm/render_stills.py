@@ -13,7 +13,7 @@ from refilm.core.command_line import check_count, command_parser, run_command
 from refilm.core.errors import RefilmError
 from refilm.core.provenance import made_by
 from refilm.core.sampling import evenly_spaced
-from refilm.core.times import format_time
+from refilm.core.times import format_times
 from refilm.frames.latents import LatentStore
 from refilm.frames.shots import find_shots
 from refilm.frames.store import FrameStore
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
         latents.check_film(film, model.recipe.size)
         indices = _indices(film, args)
         rows = {"original": film.read(indices), "reconstruction": decode_frames(model, latents, indices)}
-        times = [format_time(n / film.fps) for n in indices]
+        times = format_times([n / film.fps for n in indices])
         written_by = made_by("render_stills", "torch", "pillow")
         provenance = text_of_decoded(written_by, film.attributes, [latents.attributes], [args.model])
         remark = f"{_REMARKS[args.order]}above, and below it as remembered by {args.by}"

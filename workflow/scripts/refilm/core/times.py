@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -41,6 +42,15 @@ def format_time(seconds: float | Fraction) -> str:
     minutes, second = divmod(round(seconds), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def format_times(all_seconds: Sequence[float | Fraction]) -> list[str]:
+    """The same of several times, with tenths of a second where without them two would be equal."""
+    times = [format_time(seconds) for seconds in all_seconds]
+    if len(set(times)) == len(times):
+        return times
+    tenths = [round(10 * seconds) for seconds in all_seconds]
+    return [f"{format_time(tenth // 10)}.{tenth % 10}" for tenth in tenths]
 
 
 def format_duration(seconds: float) -> str:

@@ -27,8 +27,8 @@ _MIN_STD = 1e-3  # of a latent in the film: those that hardly vary are not ampli
 class LinearCode(nn.Module):
     """Frames to latents of zero mean and unit variance over the film, and back. Fitted, not trained.
 
-    Buffers: mean (D,); scale (latent_dim,), the standard deviations; patterns (latent_dim, D) float16, sqrt(D) times the
-    orthonormal ones; D = 3 * height * width.
+    Buffers: mean (D,), of which only what the patterns describe is kept where all are cosines; scale (latent_dim,), the
+    standard deviations; patterns (latent_dim, D) float16, sqrt(D) times the orthonormal ones; D = 3 * height * width.
     """
 
     mean: Tensor
@@ -87,6 +87,9 @@ class LinearCode(nn.Module):
             basis = torch.cat([basis, torch.linalg.qr(components.T)[0].T])
         self.patterns.copy_((basis * math.sqrt(count)).half())
         self._update_basis()
+        if cosines == latent_dim:
+            # What of the mean no latent can change would be in every frame of every film.
+            self.mean.copy_((self.mean @ self.basis.T) @ self.basis)
         squares = _sum(((block - self.mean) @ self.basis.T).square().sum(0) for block in _blocks(frames, device))
         self.scale.copy_((squares / len(frames)).sqrt().clamp_min(_MIN_STD * math.sqrt(count)))
 
