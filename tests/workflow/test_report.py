@@ -128,7 +128,7 @@ def test_curves_and_tables_are_on_pages(made):
     assert all(str(path) in archive.namelist() for shown in pages(archive).values() for _, path in shown)
     (metrics,) = [name for name, shown in pages(archive).items() if any(path.name == "one_by_one.csv" for _, path in shown)]
     text = archive.read(metrics).decode()
-    assert "<h1>One &amp; Only by One &amp; Only</h1>" in text
+    assert "<h1>One &amp; Only by One &amp; Only (one)</h1>" in text
     assert "<td>psnr</td><td>21.5</td><td>20.5</td><td>22.5</td><td>22.5</td>" in text
     assert "<td>film_motion</td><td>7.25</td><td>7.25</td><td>7.25</td><td>7.25</td>" in text  # the first frame has none
 
