@@ -104,7 +104,7 @@ def test_a_video_that_continues_in_another_stream_is_one_line(tmp_path, numbers)
 
 @pytest.mark.parametrize("side", ["stereo", "left"])
 def test_sound_that_begins_late_in_a_program_stream_is_found(tmp_path, side):
-    """Behind more of the file than ffmpeg looks at by itself."""
+    """Behind more of the file than ffmpeg looks at by default."""
     sound, film = write_beeps(tmp_path / "beeps.wav", 2, side, (0.5, 1.0)), tmp_path / "film.mpg"
     noise = ("-f", "lavfi", "-i", "nullsrc=size=192x144:rate=25:duration=12,geq=random(1)*255:128:128")
     late = ("-itsoffset", 9, "-i", sound, "-map", 0, "-map", 1)

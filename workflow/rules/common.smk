@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 from refilm import layout
 from refilm.config import closing, slurm
 from refilm.config.auto_channels import auto_channels, plan_device, runs_on_cluster
-from refilm.config.configuration import Config, check_yaml
+from refilm.config.configuration import Config
 from refilm.config.incomplete import incomplete_files
 from refilm.config.keys import MODEL_STEP, SLUG
 from refilm.config.report import check_report, collect
@@ -31,10 +31,8 @@ from refilm.planning.snakemake_functions import (
 
 exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 
-# The configuration files and the targets of an importing workflow are its own.
+# The targets of an importing workflow are its own.
 is_main = workflow.modifier.is_main_snakefile()
-for file in workflow.configfiles if is_main else []:
-    exit_on_error(check_yaml)(file)
 
 deployment = workflow.deployment_settings.deployment_method
 if is_main:

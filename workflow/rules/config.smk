@@ -10,8 +10,12 @@ from refilm.config.configuration import check_yaml
 from refilm.planning.snakemake_functions import exit_on_error
 
 CONFIG = Path("config/config.yaml")
-if workflow.modifier.is_main_snakefile() and CONFIG.exists():
-    exit_on_error(check_yaml)(CONFIG)
+# The configuration files of an importing workflow are its own.
+if workflow.modifier.is_main_snakefile():
+    for file in dict.fromkeys(
+        [*filter(Path.exists, [CONFIG]), *map(Path, workflow.configfiles)]
+    ):
+        exit_on_error(check_yaml)(file)
 
 
 configfile: str(CONFIG)

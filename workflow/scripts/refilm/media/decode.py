@@ -316,7 +316,7 @@ def _check_one_stream(film: FilmFile, timeline: Timeline) -> None:
     """Raises RefilmError if the video continues in another stream of the file, or came from one before."""
     start, end = timeline.first_time, timeline.first_time + timeline.frames / timeline.fps
     for other in film.other_videos:
-        span = ffmpeg_log.framecrc_span(film.packets(other))
+        span = film.packet_span(str(other.index))
         if span and (span[0] > end - 1 or span[1] < start + 1):
             seconds = float(max(start, span[0]) - min(start, span[0]))
             raise RefilmError(
@@ -327,13 +327,8 @@ def _check_one_stream(film: FilmFile, timeline: Timeline) -> None:
 
 def _last_packet_end(film: FilmFile) -> Fraction:
     """Seconds on the file's clock at which the last packet of any stream ends: sound may last longer than the video."""
-    source = film.input(copyts=None)
-    streams = [source[f"{kind}?"] for kind in "vas"]
-    output = ffmpeg.output(*streams, "pipe:1", c="copy", format="framecrc")
-    with tempfile.TemporaryFile() as out:
-        run_ffmpeg_into(out, command_line(output), film.path)
-        span = ffmpeg_log.framecrc_span(out)
-        return span[1] if span else Fraction(0)
+    span = film.packet_span("v?", "a?", "s?")
+    return span[1] if span else Fraction(0)
 
 
 def _check_intact(plan: DecodePlan, timeline: Timeline, decoder: _Decoder, shown: np.ndarray) -> None:

@@ -254,8 +254,8 @@ def field_counts(log: str) -> FieldCounts | None:
 
 
 def framecrc_span(lines: Iterable[bytes]) -> tuple[Fraction, Fraction] | None:
-    """Seconds at which the first packet begins and the last one ends, in the output of the muxer `framecrc`; None if there
-    is no packet."""
+    """Seconds at which the first packet begins and the last one ends, in the output of the muxer `framecrc`; None
+    without a packet."""
     ticks: dict[bytes, Fraction] = {}
     starts, ends = [], []
     for line in lines:

@@ -1,6 +1,7 @@
 """A film file: what ffmpeg prints about it, read once, and what follows from that."""
 
 import math
+import tempfile
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +10,10 @@ import ffmpeg
 from ffmpeg.nodes import FilterableStream
 
 from refilm.core.errors import RefilmError
+from refilm.core.files import check_exists
 from refilm.media import ffmpeg_log
 from refilm.media.damage import declared_size, movie_seconds
-from refilm.media.ffmpeg import command_line, dump_streams, film_input, run_ffmpeg
+from refilm.media.ffmpeg import command_line, dump_streams, film_input, run_ffmpeg, run_ffmpeg_into
 from refilm.media.ffmpeg_log import HeaderDuration, StreamInfo, summarise_stderr
 from refilm.media.frame_rate import nominal_rate
 
@@ -109,16 +111,20 @@ class FilmFile:
         same = [stream for stream in self.streams if stream.kind == "Video" and stream.program == own.program]
         return [stream for stream in same if stream.index != own.index] if self.is_recording else []
 
-    def packets(self, *streams: StreamInfo, **options: object) -> list[bytes]:
-        """The packets of some streams on the file's own clock, as lines of the muxer `framecrc`."""
-        source = self.input(copyts=None)
-        output = ffmpeg.output(
-            *(source[str(one.index)] for one in streams), "pipe:1", c="copy", format="framecrc", **options
-        )
-        return run_ffmpeg(command_line(output, "-v", "error"), self.path)[0].encode().splitlines()
+    def packet_span(self, *streams: str, **options: object) -> tuple[Fraction, Fraction] | None:
+        """Seconds on the file's own clock at which the first packet of some streams begins and the last one ends; None
+        without a packet. streams: ffmpeg's numbers or specifiers; options: of the input."""
+        source = self.input(copyts=None, **options)
+        output = ffmpeg.output(*(source[stream] for stream in streams), "pipe:1", c="copy", format="framecrc")
+        with tempfile.TemporaryFile() as lines:
+            run_ffmpeg_into(lines, command_line(output, "-v", "error"), self.path)
+            return ffmpeg_log.framecrc_span(lines)
 
     def _has_two_packets(self, stream: StreamInfo) -> bool:
-        return sum(not line.startswith(b"#") for line in self.packets(stream, **{"frames:v": 2})) > 1
+        video = self.input()[str(stream.index)]
+        output = ffmpeg.output(video, "pipe:1", c="copy", format="framecrc", **{"frames:v": 2})
+        lines = run_ffmpeg(command_line(output, "-v", "error"), self.path)[0].splitlines()
+        return sum(not line.startswith("#") for line in lines) > 1
 
     @cached_property
     def video_codec(self) -> str:
@@ -160,8 +166,7 @@ def _check_file(path: Path, name: str) -> None:
         raise RefilmError(f"{name}: this is not a file: a film's source is one video file")
     if path.stat().st_size == 0:
         raise RefilmError(f"{name}: the file is empty (0 bytes): copy the film again")
-    with open(path, "rb"):
-        pass  # an unreadable file is named here by the operating system, before ffmpeg wraps the error
+    check_exists(path)  # an unreadable file is named here by the operating system, before ffmpeg wraps the error
 
 
 def _check_is_film(path: str, log: str) -> None:

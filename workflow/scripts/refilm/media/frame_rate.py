@@ -27,10 +27,14 @@ _STANDARD_RATES = [Fraction(n * 1000, 1001) for n in (12, 15, 20, 24, 30, 48, 60
 def nominal_rate(printed: Fraction | None) -> Fraction:
     """The rate that a header means, which ffmpeg prints rounded to two decimals, or ffmpeg's default without one."""
     rate = printed or Fraction(0)
-    nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    nearest = _nearest_standard(rate)
     if abs(nearest - rate) < Fraction(1, 100):
         return nearest
     return rate if 0 < rate <= MAX_FPS else _DEFAULT_FPS
+
+
+def _nearest_standard(rate: Fraction) -> Fraction:
+    return min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
 
 
 def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool]:
@@ -76,11 +80,13 @@ def frame_rate(times: np.ndarray | list[int], tick: Fraction, header_rate: Fract
         return wrong, fps not in _STANDARD_RATES, fps != measured, fps != header_rate, error
 
     rate = min([*near, measured], key=preference)
+    is_wrong, *_ = preference(rate)
+    if not is_wrong and in_step(rate):
+        return rate, True
     common, is_raster = _common_rate(times, tick, header_rate)
     # Of a short film in which a frame is missing all others are within half a frame of their places at a lower rate.
-    is_wrong, *_ = preference(rate)
     is_missing = is_raster and round(duration * common) >= len(times) and 2 * int(gaps.max()) * tick * common >= 3
-    return (common, False) if (is_wrong and is_missing) or not in_step(rate) else (rate, True)
+    return (common, False) if (is_missing and is_wrong) or not in_step(rate) else (rate, True)
 
 
 def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> tuple[Fraction, bool]:
@@ -125,7 +131,7 @@ def _common_rate(times: np.ndarray, tick: Fraction, header_rate: Fraction) -> tu
         """Frames by which the film is ahead of a known rate at its end, or behind."""
         return abs(float(rate / known - 1)) * multiples
 
-    nearest = min(_STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    nearest = _nearest_standard(rate)
     named = header_rate in _STANDARD_RATES and (drift(header_rate) < 0.5 or drift(nearest) > 0.25)
     standard = (header_rate, nearest) if named else (nearest,)
     return next((known for known in standard if abs(known - rate) < rate / 200), rate), is_raster

@@ -194,13 +194,10 @@ def _groups(film: FilmFile, tracks: list[Track]) -> list[list[Track]]:
 
 def _end(film: FilmFile, tracks: Sequence[Track]) -> Fraction | None:
     """Seconds on the file's clock at which the last packet of the tracks ends; None if none is near the end of the file."""
-    source = film.input(copyts=None, sseof=-_TAIL_SECONDS)
-    output = ffmpeg.output(*(source[str(track.stream)] for track in tracks), "pipe:1", c="copy", format="framecrc")
     try:
-        text, _log = run_ffmpeg(command_line(output, "-v", "error"), film.path)
+        span = film.packet_span(*(str(track.stream) for track in tracks), sseof=-_TAIL_SECONDS)
     except RefilmError:  # of a damaged film
         return None
-    span = ffmpeg_log.framecrc_span(text.encode().splitlines())
     return span[1] if span else None
 
 

@@ -4,13 +4,15 @@ import json
 
 from refilm import layout
 from refilm.config.keys import BendKeys, defaults
-from refilm.planning.plans import Plans
+from refilm.planning.plans import VideoPlans
 from refilm.planning.snakemake_functions import Wildcards, exit_on_error
-from refilm.planning.texts import as_options, digest_of_texts, path_of
+from refilm.planning.texts import as_options
 
 
-class Bends(Plans):
+class Bends(VideoPlans):
     """Films by models whose decoder is bent."""
+
+    result, thumbnail = layout.BEND, layout.BEND_THUMBNAIL
 
     @exit_on_error
     def latents(self, wildcards: Wildcards) -> str:
@@ -29,13 +31,13 @@ class Bends(Plans):
     def sound_source(self, wildcards: Wildcards) -> str | list[str]:
         """The film file of a bend's soundtrack; none for a silent one."""
         film = self.config.bend(wildcards.bend).film
-        return self.inputs.source(film) if film and self.config.has_sound(film) else []
+        return self.inputs.sound(film) if film else []
 
     @exit_on_error
     def audio(self, wildcards: Wildcards) -> str:
         """Which soundtrack of the film."""
         film = self.config.bend(wildcards.bend).film
-        return str(self.config.film(film).audio) if film else "none"
+        return self.inputs.audio(film) if film else "none"
 
     @exit_on_error
     def made_of(self, wildcards: Wildcards) -> list[str]:
@@ -57,14 +59,3 @@ class Bends(Plans):
         keys = ("start", "end", "fps", "seed", "height")
         given = {key: getattr(bend, key) for key in keys if getattr(bend, key) != usual[key]}
         return as_options({"transforms": json.dumps(steps, sort_keys=True)} | given)
-
-    @exit_on_error
-    def digest(self, wildcards: Wildcards) -> str:
-        """A digest of what decides the pictures of a bend."""
-        return digest_of_texts([*self.made_of(wildcards), *self.options(wildcards)])
-
-    @exit_on_error
-    def video(self, wildcards: Wildcards) -> str:
-        """The bend of which a thumbnail is a still."""
-        path, thumbnail = path_of(layout.BEND, wildcards), path_of(layout.BEND_THUMBNAIL, wildcards)
-        return self.inputs.unless_made(path, thumbnail, self.digest(wildcards))

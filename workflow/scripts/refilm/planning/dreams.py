@@ -2,13 +2,15 @@
 
 from refilm import layout
 from refilm.config.recipe import recipe_of_model
-from refilm.planning.plans import PairPlans
+from refilm.planning.plans import PairPlans, VideoPlans
 from refilm.planning.snakemake_functions import Wildcards, exit_on_error
-from refilm.planning.texts import as_options, digest_of_texts, given, path_of
+from refilm.planning.texts import as_options, given
 
 
-class Dreams(PairPlans):
+class Dreams(PairPlans, VideoPlans):
     """Films up to a moment, and what a network sees next."""
+
+    result, thumbnail = layout.DREAM, layout.DREAM_THUMBNAIL
 
     def pair(self, wildcards: Wildcards) -> tuple[str, str]:
         dream = self.config.dream(wildcards.dream)
@@ -34,14 +36,3 @@ class Dreams(PairPlans):
         titles = {"title": self.config.film_title(dream.film), "by": self.config.model_title(dream.model)}
         keys = ("start", "length", "lead", "temperature", "seed", "height")
         return as_options(titles | given(**{key: getattr(dream, key) for key in keys}))
-
-    @exit_on_error
-    def digest(self, wildcards: Wildcards) -> str:
-        """A digest of what decides the pictures of a dream."""
-        return digest_of_texts([*self.made_of(wildcards), *self.options(wildcards)])
-
-    @exit_on_error
-    def video(self, wildcards: Wildcards) -> str:
-        """The dream of which a thumbnail is a still."""
-        path, thumbnail = path_of(layout.DREAM, wildcards), path_of(layout.DREAM_THUMBNAIL, wildcards)
-        return self.inputs.unless_made(path, thumbnail, self.digest(wildcards))

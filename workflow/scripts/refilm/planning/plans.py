@@ -2,6 +2,7 @@
 
 from refilm.planning.inputs import Inputs
 from refilm.planning.snakemake_functions import Wildcards, exit_on_error
+from refilm.planning.texts import digest_of_texts, path_of
 
 
 class Plans:
@@ -42,3 +43,32 @@ class PairPlans(Plans):
     def audio(self, wildcards: Wildcards) -> str:
         """Which soundtrack of the film."""
         return self.inputs.audio(self.pair(wildcards)[0])
+
+
+class VideoPlans(Plans):
+    """The same, of videos that the configuration declares and the gallery links to by a thumbnail.
+
+    result, thumbnail: the patterns of the paths of both.
+    """
+
+    result: str
+    thumbnail: str
+
+    def made_of(self, wildcards: Wildcards) -> list[str]:
+        """What decides the latents that are shown."""
+        raise NotImplementedError
+
+    def options(self, wildcards: Wildcards) -> list[str]:
+        """What else decides the pictures: the options of the command."""
+        raise NotImplementedError
+
+    @exit_on_error
+    def digest(self, wildcards: Wildcards) -> str:
+        """A digest of what decides the pictures."""
+        return digest_of_texts([*self.made_of(wildcards), *self.options(wildcards)])
+
+    @exit_on_error
+    def video(self, wildcards: Wildcards) -> str:
+        """The video of which the thumbnail is a still."""
+        path, thumbnail = path_of(self.result, wildcards), path_of(self.thumbnail, wildcards)
+        return self.inputs.unless_made(path, thumbnail, self.digest(wildcards))

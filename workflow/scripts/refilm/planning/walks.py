@@ -2,13 +2,15 @@
 
 from refilm import layout
 from refilm.config.keys import WalkKeys, defaults
-from refilm.planning.plans import Plans
+from refilm.planning.plans import VideoPlans
 from refilm.planning.snakemake_functions import Wildcards, exit_on_error
-from refilm.planning.texts import as_options, digest_of_texts, path_of
+from refilm.planning.texts import as_options
 
 
-class Walks(Plans):
+class Walks(VideoPlans):
     """Walks through latents."""
+
+    result, thumbnail = layout.WALK, layout.WALK_THUMBNAIL
 
     @exit_on_error
     def latents(self, wildcards: Wildcards) -> list[str]:
@@ -45,7 +47,7 @@ class Walks(Plans):
     def audio(self, wildcards: Wildcards) -> str:
         """Which soundtrack of that film."""
         sound = self.config.walk(wildcards.walk).sound
-        return str(self.config.film(sound).audio) if sound else "none"
+        return self.inputs.audio(sound) if sound else "none"
 
     @exit_on_error
     def made_of(self, wildcards: Wildcards) -> list[str]:
@@ -68,14 +70,3 @@ class Walks(Plans):
         given |= {"sound-start": walk.start} if walk.start is not None and walk.sound == walk.film else {}
         moments = [f"--moment={moment.partition('@')[2]}" for moment in walk.moments]
         return [*moments, *titles, *as_options(given), *(["--reverse"] if walk.reverse else [])]
-
-    @exit_on_error
-    def digest(self, wildcards: Wildcards) -> str:
-        """A digest of what decides the pictures of a walk."""
-        return digest_of_texts([*self.made_of(wildcards), *self.options(wildcards)])
-
-    @exit_on_error
-    def video(self, wildcards: Wildcards) -> str:
-        """The walk of which a thumbnail is a still."""
-        path, thumbnail = path_of(layout.WALK, wildcards), path_of(layout.WALK_THUMBNAIL, wildcards)
-        return self.inputs.unless_made(path, thumbnail, self.digest(wildcards))
