@@ -1,6 +1,6 @@
 /* The viewer: a film and its reconstructions, which are tiles of one video, drawn on canvases.
 
-   Each frame of the video is drawn once to a canvas that is not shown, and from there tile by tile: all panes show parts of
+   Each frame of the video is drawn once to a canvas that is not seen, and from there tile by tile: all panes show parts of
    the same frame. The frame is known by the time of what was presented, never by the clock of the player. A seek goes to the
    middle of a frame. What was drawn from a video of file:// cannot be read back, so nothing here reads pixels.
 
@@ -11,7 +11,8 @@ const refilm = (() => {
   const $ = (id) => document.getElementById(id);
   const entries = JSON.parse($("entries").textContent);
   const video = $("video");
-  const frame = document.createElement("canvas"); // the frame as a whole
+  let frame = document.createElement("canvas"); // the frame that is shown, as a whole
+  let next = document.createElement("canvas"); // the one that is to be shown
   const VIEWS = ["panes", "wipe", "difference"];
   const MEASURES = ["ssim", "psnr", "colour", "motion"];
   const SPEEDS = [0.25, 0.5, 1, 2];
@@ -26,6 +27,7 @@ const refilm = (() => {
   let plot = null;
   let drawn = -1; // the frame that is seen
   let goal = 0; // the frame that is wanted
+  let taken = null; // of a loop: the frame that is in `next`, and when it was drawn there
   let shown = []; // tiles that are shown, in order
   let view = "panes";
   let wipe = 50; // percent of the width that the first tile has
@@ -61,17 +63,39 @@ const refilm = (() => {
 
   function presented(_now, metadata) {
     video.requestVideoFrameCallback(presented);
-    if (film) draw(clamp(Math.round(metadata.mediaTime * rate())));
+    if (film) draw(clamp(Math.round(metadata.mediaTime * rate())), metadata);
   }
 
-  function draw(n) {
-    if (!video.paused && loop && (n > loop[1] || n < loop[0])) {
-      if (!video.seeking) go(loop[0]);
+  /* Draw frame n, which the video has by now. */
+  function draw(n, metadata) {
+    if (!video.paused && loop) {
+      if (!video.seeking) drawInLoop(n, metadata);
       return;
     }
+    taken = null;
+    take();
+    show(n);
+  }
+
+  /* The video may go on to the next frame before it is drawn. Beyond the end of the loop none is to be seen, so a frame is
+     shown when the next one comes, which says since when the video has had it. */
+  function drawInLoop(n, { presentedFrames, presentationTime }) {
+    const within = n >= loop[0] && n <= loop[1];
+    if (taken && (within || (presentedFrames === taken.count + 1 && presentationTime > taken.time + 1))) show(taken.n);
+    taken = null;
+    if (!within) return go(loop[0]);
+    take();
+    if (n < last()) taken = { n, count: presentedFrames, time: performance.now() };
+    else show(n);
+  }
+
+  const take = () => next.getContext("2d").drawImage(video, 0, 0, next.width, next.height);
+
+  /* Show the frame that was taken. */
+  function show(n) {
+    [frame, next] = [next, frame];
     drawn = n;
     if (!video.paused) goal = n;
-    frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
     drawPanes();
     if (!video.paused) describe(n);
   }
@@ -479,7 +503,7 @@ const refilm = (() => {
     const seconds = Math.round(film.frames / rate());
     $("subtitle").textContent = `${film.frames.toLocaleString("en")} frames, ${seconds} s, ${data.shots.length} shot${data.shots.length === 1 ? "" : "s"}`;
     linkSizes();
-    [frame.width, frame.height] = film.size;
+    for (const canvas of [frame, next]) [canvas.width, canvas.height] = film.size;
     $("scrub").max = last();
     const buttons = names.map((name, tile) => {
       const button = make("button");
@@ -584,7 +608,7 @@ const refilm = (() => {
   if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(presented);
   else {
     const repeat = () => {
-      if (film && video.readyState > 1) draw(clamp(Math.floor(video.currentTime * rate() + 1e-3)));
+      if (film && video.readyState > 1) draw(clamp(Math.floor(video.currentTime * rate() + 1e-3)), {});
       requestAnimationFrame(repeat);
     };
     repeat();
