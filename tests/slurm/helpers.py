@@ -19,13 +19,14 @@ import yaml
 from tests.conftest import ROOT, make_film
 
 SMALL = {"frame_size": "64x48", "base_channels": 8, "latent_dim": 16, "batch_size": 4, "precision": "float32"}
-# What a site sets at the head of the profile. The walltime is the shortest in which Slurm lets a training do some steps.
+# What a site sets at the head of the profile. The walltime is the shortest in which Slurm lets a training do some steps: the
+# signal near its end may be early by a minute.
 HEAD = {
     "cpu_partition": "compute",
     "gpu_partition": "gpus",
     "cpus": 1,
     "training_walltime": "2m",
-    "seconds_to_save": 60,
+    "seconds_to_save": 30,
 }
 # Of Snakemake and the plugin, so that nothing is waited for that need not be.
 QUICK = ("--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "3", "--latency-wait", "10")

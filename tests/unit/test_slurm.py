@@ -192,6 +192,16 @@ def test_a_training_that_was_stopped_while_its_job_runs_is_queued_again(queued):
     assert (log, asked, status) == (["refilm: long: stopped after step 3"], "requeue 7", -9)
 
 
+@pytest.mark.parametrize(("name", "asks"), [("TERM", "requeue 7"), ("INT", "requeue 7"), ("HUP", "requeue 7"), ("KILL", "")])
+def test_a_training_that_a_signal_ends_before_it_handles_signals_is_queued_again(queued, name, asks):
+    log, asked, status = queued(f"kill -{name} $$", "RUNNING")
+    assert asked == asks
+    if asks:
+        assert (log, status) == ([], -9)
+    else:
+        assert (log, status) == ([f"refilm: train_model/long: killed by SIG{name}, without an error message"], 137)
+
+
 def test_a_request_that_is_ended_by_its_own_success_is_not_taken_for_a_failure(queued, tmp_path):
     """Slurm ends scontrol with the other processes of the job, a while before it kills those that are left."""
     succeeds = f"echo COMPLETING > {tmp_path}/state; (sleep 4; kill -KILL $PPID) & kill -TERM $$"

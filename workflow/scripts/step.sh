@@ -21,9 +21,9 @@ logged() {
         append=--append begin=$(($(wc -l < "$REFILM_LOG") + 1))
     fi
     "$@" 2>&1 | keep_log $append || status="${PIPESTATUS[0]}"
-    if [ "$status" -eq 75 ]; then  # stopped by a signal, and the same command continues
-        requeue_training
-    fi
+    case "$status" in  # stopped by a signal, by itself, or by SIGHUP, SIGINT or SIGTERM before it handled them; it can continue
+        75 | 129 | 130 | 143) requeue_training ;;
+    esac
     if [ "$status" -ne 0 ] && ! tail -n "+$begin" -- "$REFILM_LOG" 2> /dev/null | grep -q '^refilm: '; then
         how="ended with exit status $status"
         [ "$status" -le 128 ] || how="killed by SIG$(kill -l "$status")"
