@@ -64,6 +64,11 @@ rule all:
     localrule: True
 
 
+if is_main and options:
+    planner.results.check_targets(options.targets)
+    exit_on_error(check_targets)(workflow, options.targets, planner.results.known())
+
+
 onstart:
     closing.hold_errors()
     exit_on_error(slurm.begin)(workflow)

@@ -17,6 +17,7 @@ from refilm.config.configuration import Config
 from refilm.config.model_folder import ModelFolder
 from refilm.config.recipe import Recipe, recipe_of_model
 from refilm.planning.planner import Planner
+from refilm.planning.snakemake_functions import command_line
 
 FOLDER = Path("results/models/one")
 
@@ -172,5 +173,5 @@ def test_pytorch_finds_the_same_device():
 )
 def test_a_cluster_is_known_by_the_executor(words, expected, capsys):
     nodes = 4 if "--jobs" in words else None
-    assert runs_on_cluster(nodes, words.split(), parse_args) == expected
+    assert runs_on_cluster(nodes, command_line(words.split(), parse_args)) == expected
     assert capsys.readouterr().err == ""

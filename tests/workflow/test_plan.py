@@ -122,6 +122,25 @@ def test_a_missing_film_is_named_with_where_to_put_it(folder, missing):
 
 
 @pytest.mark.parametrize(
+    ("target", "meant"),
+    [
+        ("results/apple-1984_by_bladerunner.mp5", "results/apple-1984_by_bladerunner.mp4"),
+        ("results/apple-1984_by_bladerunner@00-00-30.png", "results/stills/apple-1984_by_bladerunner@00-00-30.png"),
+        ("results/still/apple-1984_by_bladerunner_best.png", "results/stills/apple-1984_by_bladerunner_best.png"),
+        ("results/model/bladerunner/model.safetensor", "results/models/bladerunner/model.safetensors"),
+        ("dmo", "demo"),
+    ],
+)
+def test_a_misspelt_target_is_one_line_with_what_was_meant(folder, target, meant):
+    assert refusal(folder, target) == f"refilm: {target}: no rule makes such a file; did you mean '{meant}'?"
+
+
+def test_a_target_that_nothing_is_like_is_one_line(folder):
+    line = refusal(folder, "films/one.mkv")
+    assert line == "refilm: films/one.mkv: no rule makes such a file; the head of the Snakefile lists what can be asked for"
+
+
+@pytest.mark.parametrize(
     ("targets", "rules"),
     [
         (["results/exports/wall.mov"], {"render_export": 1}),

@@ -26,8 +26,10 @@ from refilm.planning.results import SIZE
 from refilm.planning.snakemake_functions import (
     check_deployment,
     check_storage,
+    command_line,
     exit_on_error,
 )
+from refilm.planning.targets import check_targets
 
 exit_on_error(check_storage)(workflow.storage_settings.default_storage_provider)
 
@@ -39,6 +41,7 @@ if is_main:
     exit_on_error(check_deployment)([method.item_to_choice() for method in deployment])
 
 is_plan = workflow.is_main_process
+options = command_line(sys.argv[1:], parse_args) if is_plan else None
 
 # Snakemake itself would end with a traceback where it cannot write its own files.
 if is_plan:
@@ -46,7 +49,7 @@ if is_plan:
     begin_run(sys.argv[1:])
     # For `base_channels: auto`, before the configuration is read.
     nodes = workflow.resource_settings.nodes
-    plan_device(runs_on_cluster(nodes, sys.argv[1:], parse_args))
+    plan_device(runs_on_cluster(nodes, options))
 incomplete = incomplete_files()
 planner = Planner(
     exit_on_error(Config)(config, auto_channels),
@@ -57,10 +60,7 @@ if is_plan:
     planner.keep_models()
 if is_plan and is_main:
     hang_up_as_terminate()
-planner.results.check_targets(sys.argv[1:] if is_main else [])
-reporting = is_main and any(word.startswith("--report") for word in sys.argv)
-if reporting:
-    reporting = exit_on_error(check_report)(parse_args(sys.argv[1:])[1])
+reporting = is_main and options and exit_on_error(check_report)(options)
 
 
 # What jobs need. The threads of those that use a GPU are decided once, by the main process: with two GPUs each has half of

@@ -93,6 +93,9 @@ RESULTS = (
     FINDINGS_TABLE,
 )
 
+OF_FILM = (SHOTS, CROP_PREVIEW)  # named by a film alone
+OF_MODEL = (MODEL, TRAINING_FILM, NETWORK, FINDINGS, FINDINGS_TABLE, SAMPLES, DRIFT)  # named by a model alone
+
 DEMO_FILM = "results/demo/films/{film}"
 
 # Beside a model. No rule declares these files: Snakemake deletes the declared outputs of a job that starts.

@@ -6,14 +6,10 @@ nodes of a cluster they read the configuration again, and may see other devices.
 """
 
 import argparse
-import contextlib
-import io
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from refilm import layout
 from refilm.config.keys import AUTO_CHANNELS
@@ -38,20 +34,15 @@ def plan_device(on_cluster: bool) -> None:
     os.environ[_PLANNED] = _ON_A_CLUSTER if on_cluster else find_device()
 
 
-def runs_on_cluster(nodes: int | None, arguments: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> bool:
+def runs_on_cluster(nodes: int | None, options: argparse.Namespace | None) -> bool:
     """Whether Snakemake submits jobs to other machines.
 
-    nodes: how many jobs at once; arguments: its command line, which names the executor or a profile that does, while a
-    workflow that is being read has no property for it; parse: Snakemake's function from them to (parser, options).
+    nodes: how many jobs at once; options: of its command line, which name the executor, while a workflow that is being read
+    has no property for it; None if another program uses Snakemake as a library.
     """
     if nodes is None:  # without which no jobs are submitted
         return False
-    with contextlib.redirect_stderr(io.StringIO()):
-        try:
-            options: argparse.Namespace = parse(arguments)[1]
-        except SystemExit:  # the command line of another program, which uses Snakemake as a library
-            return True
-    return options.executor not in _LOCAL_EXECUTORS
+    return options is None or options.executor not in _LOCAL_EXECUTORS
 
 
 def find_device(root: Path = Path("/")) -> str:

@@ -41,7 +41,7 @@ from refilm.config.recipes import RECIPES
 from refilm.config.schema import Schema, key_at, schema
 from refilm.config.transforms import LAYERS, TRANSFORMS
 from refilm.core.curves import parse_curve
-from refilm.core.errors import RefilmError, suggest
+from refilm.core.errors import RefilmError, suggest, suggest_near
 from refilm.core.times import parse_time
 from refilm.sources.listing import SCHEMES, is_images, parse_rate, scheme_of
 
@@ -619,5 +619,4 @@ def _format_unknown_key(given: Iterable[str], known: Schema, place: str) -> str:
 def _format_choices(given: Any, choices: list[Any]) -> str:
     """The choices, and the nearest one where there is one."""
     known = [str(choice).lower() if isinstance(choice, bool) else str(choice) for choice in choices]
-    near = suggest(str(given), known)
-    return ", ".join(known) + (near if "did you mean" in near else "")
+    return ", ".join(known) + suggest_near(str(given), known)

@@ -17,10 +17,13 @@ class Interrupted(Exception):
 def suggest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' if a known name is similar, else the list of known names, else an empty string."""
     known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; there are: {', '.join(known)}" if known else ""
+    return suggest_near(name, known) or (f"; there are: {', '.join(known)}" if known else "")
+
+
+def suggest_near(name: str, known: Iterable[str]) -> str:
+    """'; did you mean X?' if a known name is similar, else an empty string."""
+    close = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def is_disk_full(error: BaseException) -> bool:

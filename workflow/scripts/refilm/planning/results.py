@@ -33,6 +33,12 @@ class Results(Plans):
         """All files that the configuration lists."""
         return [result.path for result in layout.catalogue(self.config)]
 
+    def known(self) -> list[str]:
+        """These, and what is named by one film or one model of the configuration."""
+        of_films = [result.format(film=film) for film in self.config.films for result in layout.OF_FILM]
+        of_models = [result.format(model=model) for model in self.config.models for result in layout.OF_MODEL]
+        return [*self.targets(), *of_films, *of_models]
+
     def made_from(self, names: Mapping[str, str]) -> bool:
         """Whether a plan of a result that is there succeeds: nothing was deleted or replaced that it would be made of
         again."""

@@ -4,9 +4,12 @@
 @untracked          on those whose value must not make work again when it changes.
 """
 
+import argparse
+import contextlib
 import inspect
+import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from refilm.core.errors import RefilmError, explain
@@ -53,6 +56,18 @@ def _with_signature(wrapper: Callable[..., Any], function: Callable[..., Any], s
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__signature__ = signature  # type: ignore[attr-defined]
     return wrapper
+
+
+def command_line(
+    arguments: Sequence[str], parse: Callable[[Sequence[str]], tuple[Any, argparse.Namespace]]
+) -> argparse.Namespace | None:
+    """The options of Snakemake's command line, which a workflow that is being read has not. None if it is that of another
+    program, which uses Snakemake as a library. parse: Snakemake's function from arguments to (parser, options)."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return parse(arguments)[1]
+        except SystemExit:
+            return None
 
 
 def check_storage(provider: str | None) -> None:
