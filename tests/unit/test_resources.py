@@ -48,6 +48,26 @@ def test_jobs_on_all_gpus_fit_the_cores(cores, gpus, threads):
     assert gpu_threads(cores, gpus) == threads
 
 
+@pytest.mark.parametrize(
+    ("cores", "on_cpu", "frames", "expected"),
+    [
+        (8, True, 700, (2, 0)),  # short: four at once
+        (2, True, 700, (1, 0)),
+        (2, True, FEATURE, (2, 1)),
+        (2, True, None, (2, 1)),  # not there yet
+        (8, False, 700, (8, 1)),  # on a GPU, or on a cluster
+    ],
+)
+def test_short_jobs_run_at_once_on_a_cpu(cores, on_cpu, frames, expected, tmp_path):
+    given = SimpleNamespace(frames=str(tmp_path / "frames"))
+    if frames:
+        with open(given.frames, "wb") as file:
+            file.truncate((1 << 20) + frames * 256 * 144 * 3)
+    asked = JobResources(config(), cores, on_cpu)
+    runtime = asked.encode_runtime
+    assert (asked.threads(runtime)(PAIR, given), asked.gpu(runtime)(PAIR, given)) == expected
+
+
 def test_a_feature_film_is_given_the_time_that_was_measured_and_a_second_attempt_twice_that(feature):
     """170,000 frames at 210, 135 and 70 frames/s take 13, 21 and 40 minutes."""
     given = SimpleNamespace(frames=feature.frames, latents=feature.latents)

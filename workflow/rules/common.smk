@@ -12,7 +12,12 @@ from snakemake.settings.types import DeploymentMethod
 
 from refilm import layout
 from refilm.config import closing, slurm
-from refilm.config.auto_channels import auto_channels, plan_device, runs_on_cluster
+from refilm.config.auto_channels import (
+    auto_channels,
+    plan_device,
+    planned_device,
+    runs_on_cluster,
+)
 from refilm.config.configuration import Config
 from refilm.config.incomplete import incomplete_files
 from refilm.config.keys import MODEL_STEP, SLUG
@@ -65,12 +70,12 @@ reporting = is_main and options and exit_on_error(check_report)(options)
 
 # What jobs need. The threads of those that use a GPU are decided once, by the main process: with two GPUs each has half of
 # the cores.
-needs = JobResources(planner.config)
 if is_plan:
     gpus = workflow.global_resources.get("gpu")
     limit = gpu_threads(workflow.resource_settings.cores, gpus.value if gpus else None)
     os.environ |= {"REFILM_GPU_THREADS": str(limit)}
 threads_on_gpu = int(os.environ.get("REFILM_GPU_THREADS", MOST_THREADS))
+needs = JobResources(planner.config, threads_on_gpu, on_cpu=planned_device() == "cpu")
 
 
 wildcard_constraints:

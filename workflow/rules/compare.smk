@@ -25,9 +25,9 @@ rule render_comparison:
         comparison=planner.results.to_make(layout.COMPARISON),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.compare_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.compare_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.compare_runtime,
         disk_mb=needs.compare_disk_mb,
@@ -68,7 +68,7 @@ rule render_stills:
         film=planner.results.to_make(layout.STILLS),
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: needs.few_threads
     resources:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
@@ -106,7 +106,7 @@ rule render_ordered_stills:
         order="|".join(layout.ORDERS),
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: needs.few_threads
     resources:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
@@ -146,7 +146,7 @@ rule render_moment:
         moment=layout.MOMENT_TIME,
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: needs.few_threads
     resources:
         mem_mb=needs.network_mem_mb,
         runtime="1h",
@@ -187,7 +187,7 @@ rule render_clip:
         suffix="gif|webp",
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: needs.few_threads
     resources:
         mem_mb=needs.clip_mem_mb,
         runtime="1h",
@@ -227,9 +227,9 @@ rule measure_film:
         film=planner.results.to_make(layout.METRICS),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.measure_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.measure_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.measure_runtime,
     params:

@@ -59,9 +59,9 @@ rule render_dream:
         dream=planner.results.to_make(layout.DREAM),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.dream_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.dream_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.dream_runtime,
         disk_mb=needs.dream_disk_mb,

@@ -24,9 +24,9 @@ rule render_export:
         suffix="mp4|mov|mkv",
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.export_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.export_runtime),
         mem_mb=needs.export_mem_mb,
         runtime=needs.export_runtime,
         disk_mb=needs.export_disk_mb,

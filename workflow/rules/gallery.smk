@@ -26,9 +26,9 @@ rule render_composite:
         size=planner.results.to_make(layout.COMPOSITE),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.compare_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.compare_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.compare_runtime,
         disk_mb=needs.compare_disk_mb,
@@ -150,9 +150,9 @@ rule render_page:
         comparison=rf"(?!index\.html$){planner.results.to_make(layout.COMPARISON_PAGE)}",
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.compare_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.compare_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.compare_runtime,
         disk_mb=needs.compare_disk_mb,
@@ -195,7 +195,7 @@ rule render_network:
         model=planner.results.to_make(layout.NETWORK),
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: needs.few_threads
     resources:
         mem_mb=needs.network_mem_mb,
         runtime="1h",

@@ -22,9 +22,9 @@ rule encode_film:
         film=planner.results.to_make(layout.LATENTS),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.encode_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.encode_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.encode_runtime,
         disk_mb=needs.encode_disk_mb,
@@ -64,9 +64,9 @@ rule render_video:
         film=planner.results.to_make(layout.VIDEO),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.render_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.render_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.render_runtime,
         disk_mb=needs.render_disk_mb,

@@ -15,7 +15,7 @@ rule render_samples:
         layout.log("render_samples", "{model}"),
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: needs.few_threads
     resources:
         mem_mb=needs.network_mem_mb,
         runtime="1h",

@@ -89,7 +89,7 @@ rule render_training:
         model=SLUG,
     conda:
         "../../envs/refilm.yaml"
-    threads: 4
+    threads: needs.few_threads
     resources:
         mem_mb=2000,
         runtime="1h",

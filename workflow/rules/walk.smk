@@ -24,9 +24,9 @@ rule render_walk:
         walk=planner.results.to_make(layout.WALK),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.walk_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.walk_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.walk_runtime,
         disk_mb=needs.walk_disk_mb,
@@ -84,9 +84,9 @@ rule render_bend:
         bend=planner.results.to_make(layout.BEND),
     conda:
         "../../envs/refilm.yaml"
-    threads: threads_on_gpu
+    threads: needs.threads(needs.bend_runtime)
     resources:
-        gpu=1,
+        gpu=needs.gpu(needs.bend_runtime),
         mem_mb=needs.network_mem_mb,
         runtime=needs.bend_runtime,
         disk_mb=needs.bend_disk_mb,

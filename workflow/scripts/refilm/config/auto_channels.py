@@ -24,14 +24,17 @@ _LOCAL_EXECUTORS = (None, "local", "dryrun", "touch")
 def auto_channels(model: str, recipe: Recipe, device: str) -> int:
     """What `base_channels: auto` is for a model. recipe: as it would be otherwise; device: the key of that name."""
     kept = ModelFolder(layout.MODEL.format(model=model)).channels(recipe)
-    # Jobs without the environment of the main process are those of a cluster.
-    planned = os.environ.get(_PLANNED, _ON_A_CLUSTER) if device == "auto" else device
-    return kept or AUTO_CHANNELS[planned]
+    return kept or AUTO_CHANNELS[planned_device() if device == "auto" else device]
 
 
 def plan_device(on_cluster: bool) -> None:
     """Decide, in the main process, on which device this run trains where the configuration does not say."""
     os.environ[_PLANNED] = _ON_A_CLUSTER if on_cluster else find_device()
+
+
+def planned_device() -> str:
+    """What the main process decided. Jobs without its environment are those of a cluster."""
+    return os.environ.get(_PLANNED, _ON_A_CLUSTER)
 
 
 def runs_on_cluster(nodes: int | None, options: argparse.Namespace | None) -> bool:

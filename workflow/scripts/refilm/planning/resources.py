@@ -8,8 +8,9 @@ mem_mb, disk_mb     megabytes; runtime: minutes. A second attempt may take twice
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from refilm.config.configuration import Config
 from refilm.config.recipe import Recipe
@@ -25,6 +26,8 @@ _TRAIN = 180  # with one GPU: a tenth of what an H100 trains
 _SEARCH = 1700  # steps of the latent search, each on one frame: the same, a tenth of the work of a frame that is trained on
 _MARGIN = 2  # of time, for slower machines
 _START_MINUTES = 30
+_SHORT_MINUTES = 1  # besides: of a job that is no faster with more threads
+_AT_ONCE = 4  # short jobs, for each of which there should be memory
 
 _PROCESS_MB = 1000  # Python with its libraries
 _DEVICE_MB = 3000  # the libraries of a GPU
@@ -52,6 +55,12 @@ _STATES = 3 * 4  # three checkpoints, each of four copies of the weights
 _FLOAT = 4  # bytes
 
 
+class Runtime(Protocol):
+    """Minutes of a job."""
+
+    def __call__(self, wildcards: Wildcards, input: Any, attempt: int) -> int: ...
+
+
 def gpu_threads(cores: int | None, gpus: int | None) -> int:
     """Threads for each GPU of a job, such that jobs on all GPUs fit the cores.
 
@@ -63,8 +72,38 @@ def gpu_threads(cores: int | None, gpus: int | None) -> int:
 class JobResources:
     """The resources of the rules' jobs, by one configuration."""
 
-    def __init__(self, config: Config):
-        self._config = config
+    def __init__(self, config: Config, threads: int = MOST_THREADS, on_cpu: bool = False):
+        """threads: of a job that uses a GPU, or would use one; on_cpu: whether there is none, on this machine."""
+        self._config, self._threads, self._on_cpu = config, threads, on_cpu
+
+    # --- short jobs
+
+    @property
+    def few_threads(self) -> int:
+        """Of a job that spends its time on importing libraries, and on what one thread does: several run at once."""
+        return max(1, self._threads // _AT_ONCE)
+
+    def threads(self, runtime: Runtime) -> Callable[[Wildcards, Any], int]:
+        """Threads of a job that runs a network: few on a CPU where it is short. runtime: its method of this class."""
+
+        def threads(wildcards: Wildcards, input: Any) -> int:
+            return self.few_threads if self._is_short(runtime, wildcards, input) else self._threads
+
+        return threads
+
+    def gpu(self, runtime: Runtime) -> Callable[[Wildcards, Any], int]:
+        """GPUs of such a job. Without one, this has the long ones run one after another, and the short ones at once."""
+
+        def gpu(wildcards: Wildcards, input: Any) -> int:
+            return 0 if self._is_short(runtime, wildcards, input) else 1
+
+        return gpu
+
+    def _is_short(self, runtime: Runtime, wildcards: Wildcards, input: Any) -> bool:
+        try:
+            return self._on_cpu and runtime(wildcards, input, 1) <= _START_MINUTES + _SHORT_MINUTES
+        except FileNotFoundError:  # the length of the film is not known yet
+            return False
 
     # --- training
 
@@ -189,7 +228,7 @@ class JobResources:
             once = _rows(input.latents[0], self._config.recipe(walk.model)) / walk.speed
         return once * (2 if walk.loop == "return" else 1)
 
-    def dream_runtime(self, wildcards: Wildcards, attempt: int) -> int:
+    def dream_runtime(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
         """By its seconds."""
         recipe = self._config.recipe(self._models(wildcards)[0])
         return _minutes(self._dream_seconds(wildcards) * _MOST_FPS, _RENDER, _work(recipe), attempt)
