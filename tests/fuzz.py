@@ -246,13 +246,16 @@ def _numbers(frames: np.ndarray) -> list[int | None]:
 
 
 def _decoded(path: Path) -> tuple[list[int | None], str]:
-    """The numbers of the frames that a plain ffmpeg decodes, and its messages, each as often as it was printed."""
-    command = [ffmpeg.executable(), "-v", "repeat+error", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"]
+    """The numbers of the frames that a plain ffmpeg decodes, and its errors meanwhile, each as often as it was printed. Those
+    of the packets by which it finds out what the file is are left out: it reads them again."""
+    command = [ffmpeg.executable(), "-v", "repeat+level+info", "-i", f"file:{path}", "-map", "0:v:0"]
     # Scaled as refilm does it: of garbage that shows no number another scaler may make one.
     scale = "scale=48:32:flags=area+accurate_rnd+full_chroma_int"
-    command += ["-vf", scale, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    command += ["-fps_mode", "passthrough", "-vf", scale, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
-    return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), done.stderr.decode(errors="replace")
+    log = done.stderr.decode(errors="replace").rpartition("[info] Input #0")[2]
+    errors = [line.replace("[error] ", "") for line in log.splitlines() if "[error] " in line]
+    return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), "\n".join(errors)
 
 
 def _children() -> list[str]:
