@@ -246,8 +246,8 @@ def _numbers(frames: np.ndarray) -> list[int | None]:
 
 
 def _decoded(path: Path) -> tuple[list[int | None], str]:
-    """The numbers of the frames that a plain ffmpeg decodes, and its errors meanwhile, each as often as it was printed. Those
-    of the packets by which it finds out what the file is are left out: it reads them again."""
+    """The numbers of the frames that a plain ffmpeg decodes, and its errors meanwhile, each as often as it was printed. Not
+    those of the packets by which it finds out what the file is: it reads them again."""
     command = [ffmpeg.executable(), "-v", "repeat+level+info", "-i", f"file:{path}", "-map", "0:v:0"]
     # Scaled as refilm does it: of garbage that shows no number another scaler may make one.
     scale = "scale=48:32:flags=area+accurate_rnd+full_chroma_int"
