@@ -234,7 +234,7 @@ def _draw_panel(axis: Axes, panel: _Panel, rows: pd.DataFrame, smooth: pd.DataFr
     axis.text(0, 1.04, f"check: {finding}" if finding else f"healthy: {panel.healthy}", transform=axis.transAxes,
               color=_BAD if finding else _colour(REMARK), fontsize=9)  # fmt: skip
     axis.spines[["top", "right"]].set_visible(False)
-    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axis.margins(x=0.01)
     if len(series) > 1:
