@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Snakemake gives its steps two. One that waits for the other is not to keep the core busy on which the other would run.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ.pop("PYTHONUNBUFFERED", None)  # it would hide missing flushes at the end of a process
+# A shell starts jobs in its background so that they ignore Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
