@@ -37,6 +37,7 @@ _LIMIT_SECONDS = 60  # for a film of two seconds
 _COUNT, _FPS, _SIZE = 48, 24, (96, 64)
 _INCOMPLETE_FRAMES = 2  # so many may be missing at the ends of a recording
 _GROUP = 12  # frames from one key frame to the next: of a recording so many at each end may be damaged by an incomplete one
+_ERROR = re.compile(r"\[(error|fatal|panic)\] ")
 _REPORTED = re.compile(
     r"^\[(h264|hevc|vp9|mpeg[12]video|mpeg4|mjpeg|ffv1|prores) @ \w+\] "
     # A decoder says the latter of any film that begins between key frames, of frames that webcams write, or of a header.
@@ -254,7 +255,7 @@ def _decoded(path: Path) -> tuple[list[int | None], str]:
     command += ["-fps_mode", "passthrough", "-vf", scale, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
     log = done.stderr.decode(errors="replace").rpartition("[info] Input #0")[2]
-    errors = [line.replace("[error] ", "") for line in log.splitlines() if "[error] " in line]
+    errors = [_ERROR.sub("", line) for line in log.splitlines() if _ERROR.search(line)]
     return _numbers(np.frombuffer(done.stdout, np.uint8).reshape(-1, 32, 48, 3)), "\n".join(errors)
 
 

@@ -26,7 +26,7 @@ _TRAIN = 180  # with one GPU: a tenth of what an H100 trains
 _SEARCH = 1700  # steps of the latent search, each on one frame: the same, a tenth of the work of a frame that is trained on
 _MARGIN = 2  # of time, for slower machines
 _START_MINUTES = 30
-_SHORT_MINUTES = 1  # besides: of a job that is no faster with more threads
+_SHORT_MINUTES = 1  # besides: of a job that more threads do not speed up
 _AT_ONCE = 4  # short jobs, for each of which there should be memory
 
 _PROCESS_MB = 1000  # Python with its libraries
